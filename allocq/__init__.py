@@ -1,0 +1,86 @@
+"""Ask Linux which line of kernel source holds the memory.
+
+    import allocq
+
+    with allocq.open() as source:                      # the running kernel
+        for tag in source.read(allocq.Filter(files=["rapl.c"])):
+            print(tag.bytes, tag.calls, tag.file, tag.line)
+
+    with allocq.open("saved.txt") as source:           # a saved /proc/allocinfo
+        snapshot = source.read(allocq.Filter(min_size=allocq.parse_size("1M")))
+
+Nothing here prints or exits; what fails is an AllocqError. A source belongs to one thread.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .errors import (
+        AccessError,
+        AllocqError,
+        FormatError,
+        InterfaceError,
+        OutputError,
+        SourceError,
+        UsageError,
+    )
+    from .model import Filter, Tag
+    from .source import Info, Live, Saved, Snapshot, Source, sample_path
+    from .source import open_source as open
+    from .units import format_size, parse_size
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "AccessError": "errors",
+    "AllocqError": "errors",
+    "Filter": "model",
+    "FormatError": "errors",
+    "Info": "source",
+    "InterfaceError": "errors",
+    "Live": "source",
+    "OutputError": "errors",
+    "Saved": "source",
+    "Snapshot": "source",
+    "Source": "source",
+    "SourceError": "errors",
+    "Tag": "model",
+    "UsageError": "errors",
+    "format_size": "units",
+    "open": "source",
+    "parse_size": "units",
+    "sample_path": "source",
+}
+
+__all__ = [
+    "AccessError",
+    "AllocqError",
+    "Filter",
+    "FormatError",
+    "Info",
+    "InterfaceError",
+    "Live",
+    "OutputError",
+    "Saved",
+    "Snapshot",
+    "Source",
+    "SourceError",
+    "Tag",
+    "UsageError",
+    "format_size",
+    "open",
+    "parse_size",
+    "sample_path",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'allocq' has no attribute '{name}'")
+    module = __import__(f"{__name__}.{_WHERE[name]}", fromlist=(name,))
+    value = getattr(module, "open_source" if name == "open" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,67 @@
+"""The entry: the quick way for a plain `query`, the app for everything else."""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from .query import Query
+
+
+def quick(argv: list[str]) -> "Query | None":
+    """The query that a plain, valid command line asks, or None: let the app see to it."""
+    if argv[:1] != ["query"]:
+        return None
+    from .options import read_plain
+
+    values = read_plain(argv[1:])
+    if values is None:
+        return None
+    from .errors import UsageError
+    from .query import Query
+
+    try:
+        return Query(values)
+    except UsageError:
+        return None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        query = quick(argv)
+        if query is None:
+            from .cli import run_app
+
+            return run_app(argv)
+        from .errors import AllocqError
+        from .run import complain, run_query
+
+        try:
+            return run_query(query)
+        except AllocqError as error:
+            return complain(error)
+    except BrokenPipeError:
+        return 141
+    except KeyboardInterrupt:
+        return 130
+
+
+def entry() -> "NoReturn":
+    """Run the process's command line and end the process."""
+    import posix
+
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            status = status or 2
+    posix._exit(status)
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,129 @@
+"""The Typer app, made from the declarations: flags to values, errors to one line, no logic."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from . import __version__
+from .commands import COMMANDS, Command, Operand
+from .errors import AllocqError
+from .options import FLAG, LIST, SWITCH, Option
+from .run import FAILED, INTERRUPTED, complain, say
+
+NAME = "allocq"
+SUMMARY = "Ask Linux which line of kernel source holds the memory (/proc/allocinfo)."
+
+
+def run_app(argv: list[str]) -> int:
+    """Run a command line through Typer; returns the exit status, lets BrokenPipeError pass."""
+    app = make_app()
+    try:
+        result = app(args=argv or ["--help"], prog_name=NAME, standalone_mode=False)
+    except AllocqError as error:
+        return complain(error)
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except typer.Exit as stop:
+        return stop.exit_code
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        return _misused(error)
+    return result if isinstance(result, int) else 0
+
+
+def _misused(error: Any) -> int:
+    """A mistake that Typer's parser found, in our form."""
+    say(f"{NAME}: {str(error.format_message()).rstrip('.')}")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else NAME
+    say(f"hint: {path} --help")
+    return FAILED
+
+
+def make_app() -> typer.Typer:
+    """The app with every command of the declarations."""
+    app = typer.Typer(
+        name=NAME,
+        help=SUMMARY,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def main(
+        version: Annotated[
+            bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True)
+        ] = False,
+    ) -> None:
+        if version:
+            sys.stdout.write(f"{NAME} {__version__}\n")
+            raise typer.Exit(0)
+
+    for command in COMMANDS:
+        app.command(command.name, help=command.help)(_function(command))
+    return app
+
+
+def _function(command: Command) -> Callable[..., int]:
+    """A function with the signature that Typer makes the command's parameters from."""
+
+    def run(**values: Any) -> int:
+        given = {
+            name: value
+            for name, value in values.items()
+            if value is not None and value is not False and value != [] and value != ()
+        }
+        for option in command.options:
+            if option.kind == SWITCH and values[option.name] is not None:
+                given[option.name] = values[option.name]
+        module, _, function = command.body.partition(":")
+        body = getattr(__import__(f"{NAME}.{module}", fromlist=(function,)), function)
+        return int(body(given))
+
+    parameters = [_operand(operand) for operand in command.operands]
+    parameters += [_option(option) for option in command.options]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__name__ = command.name
+    return run
+
+
+def _operand(operand: Operand) -> inspect.Parameter:
+    info = typer.Argument(metavar=operand.metavar, help=operand.help, show_default=False)
+    kind: Any = list[str] if operand.many else str
+    if operand.required:
+        return _parameter(operand.name, Annotated[kind, info], inspect.Parameter.empty)
+    return _parameter(operand.name, Annotated[kind | None, info], None)
+
+
+def _option(option: Option) -> inspect.Parameter:
+    info = typer.Option(
+        *option.flags,
+        help=_help(option),
+        metavar=option.metavar,
+        show_default=False,
+        rich_help_panel=option.panel,
+    )
+    if option.kind == FLAG:
+        return _parameter(option.name, Annotated[bool, info], False)
+    if option.kind == SWITCH:
+        return _parameter(option.name, Annotated[bool | None, info], None)
+    kind: Any = list[str] if option.kind == LIST else str
+    return _parameter(option.name, Annotated[kind | None, info], None)
+
+
+def _help(option: Option) -> str:
+    return f"{option.help} One of {', '.join(option.choices)}." if option.choices else option.help
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )

@@ -1,0 +1,45 @@
+"""The subcommands: what each is for, its operands and options, and where its body is.
+
+Only the app, the man pages and the completions read this; the quick way knows `query` alone.
+"""
+
+from .options import QUERY_OPTIONS, Option
+
+
+class Operand:
+    """A word on the command line that is no option. many: any number of them, kept in order."""
+
+    __slots__ = ("help", "many", "metavar", "name", "required")
+
+    def __init__(
+        self, name: str, metavar: str, help: str, required: bool = True, many: bool = False
+    ) -> None:
+        self.name = name
+        self.metavar = metavar
+        self.help = help
+        self.required = required
+        self.many = many
+
+
+class Command:
+    """One subcommand. body: `module:function` of this package; it takes the values by name (absent
+    where not given) and returns the exit status."""
+
+    __slots__ = ("body", "help", "name", "operands", "options")
+
+    def __init__(
+        self,
+        name: str,
+        help: str,
+        body: str,
+        options: tuple[Option, ...] = (),
+        operands: tuple[Operand, ...] = (),
+    ) -> None:
+        self.name = name
+        self.help = help
+        self.body = body
+        self.options = options
+        self.operands = operands
+
+
+COMMANDS = (Command("query", "Find tags and print them.", "run:query_command", QUERY_OPTIONS),)

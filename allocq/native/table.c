@@ -1,0 +1,389 @@
+/* The table of tags: one block of lines, one of rows that point into it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "native.h"
+
+aq_table *aq_table_new(void)
+{
+	return calloc(1, sizeof(struct aq_table));
+}
+
+void aq_table_free(aq_table *table)
+{
+	if (!table)
+		return;
+	free(table->rows);
+	free(table->text);
+	free(table);
+}
+
+void aq_table_clear(aq_table *table)
+{
+	table->len = table->text_len = table->trimmed = 0;
+}
+
+size_t aq_table_rows(const aq_table *table)
+{
+	return table->len;
+}
+
+size_t aq_table_trimmed(const aq_table *table)
+{
+	return table->trimmed;
+}
+
+void aq_table_total(const aq_table *table, int64_t *bytes, uint64_t *calls)
+{
+	uint64_t sum = 0;
+
+	*calls = 0;
+	for (size_t i = 0; i < table->len; i++) {
+		sum += (uint64_t)table->rows[i].bytes;
+		*calls += table->rows[i].calls;
+	}
+	*bytes = (int64_t)sum;
+}
+
+static bool grow(void **block, size_t *cap, size_t need, size_t item, size_t least)
+{
+	size_t bigger = *cap ? *cap + *cap / 2 : least;
+	void *moved;
+
+	if (need <= *cap)
+		return true;
+	if (bigger < need)
+		bigger = need;
+	moved = realloc(*block, bigger * item);
+	if (!moved)
+		return false;
+	*block = moved;
+	*cap = bigger;
+	return true;
+}
+
+/* Room for one more row and `len` bytes of its line. */
+static int make_room(aq_table *table, size_t len)
+{
+	if (len > UINT32_MAX)
+		return -EOVERFLOW;
+	if (!grow((void **)&table->rows, &table->cap, table->len + 1, sizeof(struct aq_row), 256) ||
+	    !grow((void **)&table->text, &table->text_cap, table->text_len + len, 1, 16384))
+		return -ENOMEM;
+	return 0;
+}
+
+int aq_table_add_line(aq_table *table, const struct aq_tag *tag, const char *line, size_t len)
+{
+	int error = make_room(table, len);
+
+	if (error)
+		return error;
+	memcpy(table->text + table->text_len, line, len);
+	table->rows[table->len++] = (struct aq_row){
+		.bytes = tag->bytes,
+		.calls = tag->calls,
+		.line = tag->line,
+		.text = table->text_len,
+		.text_len = (uint32_t)len,
+		.file = (uint32_t)(tag->file.s - line),
+		.file_len = (uint32_t)tag->file.len,
+		.module = tag->has_module ? (uint32_t)(tag->module.s - line) : 0,
+		.module_len = tag->has_module ? (uint32_t)tag->module.len : 0,
+		.function = (uint32_t)(tag->function.s - line),
+		.function_len = (uint32_t)tag->function.len,
+		.has_module = tag->has_module,
+		.accurate = tag->accurate,
+	};
+	table->text_len += len;
+	return 0;
+}
+
+int aq_table_append(aq_table *table, const aq_table *more)
+{
+	for (size_t i = 0; i < more->len; i++) {
+		const struct aq_row *row = &more->rows[i];
+		int error = make_room(table, row->text_len);
+
+		if (error)
+			return error;
+		memcpy(table->text + table->text_len, more->text + row->text, row->text_len);
+		table->rows[table->len] = *row;
+		table->rows[table->len++].text = table->text_len;
+		table->text_len += row->text_len;
+		table->trimmed += row->trimmed;
+	}
+	return 0;
+}
+
+size_t aq_decimal(uint64_t value, char *out)
+{
+	char digits[20];
+	size_t n = 0;
+
+	do {
+		digits[n++] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	for (size_t i = 0; i < n; i++)
+		out[i] = digits[n - 1 - i];
+	return n;
+}
+
+/* Right-aligned in `width` as printf would, wider where it must be. */
+static char *put_aligned(char *to, int64_t value, bool is_signed, size_t width)
+{
+	char number[21];
+	bool negative = is_signed && value < 0;
+	size_t n = negative;
+
+	number[0] = '-';
+	n += aq_decimal(negative ? -(uint64_t)value : (uint64_t)value, number + negative);
+	for (size_t i = n; i < width; i++)
+		*to++ = ' ';
+	memcpy(to, number, n);
+	return to + n;
+}
+
+static char *put(char *to, const char *s, size_t len)
+{
+	memcpy(to, s, len);
+	return to + len;
+}
+
+/* The line that alloc_tag_to_text() of mm/alloc_tag.c prints (format version 2.0). */
+int aq_table_add(aq_table *table, const struct aq_tag *tag, bool trimmed)
+{
+	size_t most = 128 + tag->file.len + tag->module.len + tag->function.len;
+	int error = make_room(table, most);
+	struct aq_row *row;
+	char *start, *to;
+
+	if (error)
+		return error;
+	row = &table->rows[table->len++];
+	*row = (struct aq_row){ .bytes = tag->bytes, .calls = tag->calls, .line = tag->line,
+				.text = table->text_len, .has_module = tag->has_module,
+				.accurate = tag->accurate, .trimmed = trimmed };
+	start = table->text + table->text_len;
+	to = put_aligned(start, tag->bytes, true, 12);
+	*to++ = ' ';
+	to = put_aligned(to, (int64_t)tag->calls, false, 8);
+	*to++ = ' ';
+	row->file = (uint32_t)(to - start);
+	row->file_len = (uint32_t)tag->file.len;
+	to = put(to, tag->file.s, tag->file.len);
+	*to++ = ':';
+	to += aq_decimal(tag->line, to);
+	if (tag->has_module) {
+		to = put(to, " [", 2);
+		row->module = (uint32_t)(to - start);
+		row->module_len = (uint32_t)tag->module.len;
+		to = put(to, tag->module.s, tag->module.len);
+		*to++ = ']';
+	}
+	to = put(to, " func:", 6);
+	row->function = (uint32_t)(to - start);
+	row->function_len = (uint32_t)tag->function.len;
+	to = put(to, tag->function.s, tag->function.len);
+	if (!tag->accurate)
+		to = put(to, " accurate:no", 12);
+	*to++ = ' ';
+	row->text_len = (uint32_t)(to - start);
+	table->text_len += row->text_len;
+	table->trimmed += trimmed;
+	return 0;
+}
+
+static struct aq_tag row_tag(const aq_table *table, const struct aq_row *row)
+{
+	return (struct aq_tag){
+		.bytes = row->bytes,
+		.calls = row->calls,
+		.line = row->line,
+		.file = aq_row_str(table, row, row->file, row->file_len),
+		.module = aq_row_str(table, row, row->module, row->module_len),
+		.function = aq_row_str(table, row, row->function, row->function_len),
+		.has_module = row->has_module,
+		.accurate = row->accurate,
+	};
+}
+
+static void keep_row(aq_table *table, size_t *kept, size_t i)
+{
+	table->rows[(*kept)++] = table->rows[i];
+}
+
+static void cut(aq_table *table, size_t kept)
+{
+	table->len = kept;
+	table->trimmed = 0;
+	for (size_t i = 0; i < kept; i++)
+		table->trimmed += table->rows[i].trimmed;
+}
+
+void aq_table_keep(aq_table *table, const uint8_t *keep)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < table->len; i++)
+		if (keep[i])
+			keep_row(table, &kept, i);
+	cut(table, kept);
+}
+
+void aq_table_filter(aq_table *table, const aq_filter *filter)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < table->len; i++) {
+		struct aq_tag tag = row_tag(table, &table->rows[i]);
+
+		if (aq_match_counter(filter, tag.bytes, tag.calls, tag.accurate) &&
+		    aq_match_names(filter, &tag))
+			keep_row(table, &kept, i);
+	}
+	cut(table, kept);
+}
+
+size_t aq_table_match_names(const aq_table *table, const aq_filter *filter, uint8_t *keep)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < table->len; i++) {
+		struct aq_tag tag = row_tag(table, &table->rows[i]);
+
+		keep[i] = aq_match_names(filter, &tag);
+		found += keep[i];
+	}
+	return found;
+}
+
+static bool same_end(struct aq_str whole, struct aq_str trimmed)
+{
+	size_t over = whole.len > AQ_KERNEL_NAME ? whole.len - AQ_KERNEL_NAME : 0;
+
+	return whole.len - over == trimmed.len && !memcmp(whole.s + over, trimmed.s, trimmed.len);
+}
+
+bool aq_row_is(const aq_table *table, size_t i, const struct aq_tag *kernel, struct aq_tag *whole)
+{
+	*whole = row_tag(table, &table->rows[i]);
+	return whole->line == kernel->line && whole->has_module == kernel->has_module &&
+	       same_end(whole->file, kernel->file) && same_end(whole->function, kernel->function) &&
+	       same_end(whole->module, kernel->module);
+}
+
+static bool same_str(struct aq_str a, struct aq_str b)
+{
+	return a.len == b.len && !memcmp(a.s, b.s, a.len);
+}
+
+static bool same_names(const struct aq_tag *a, const struct aq_tag *b)
+{
+	return same_str(a->file, b->file) && same_str(a->function, b->function) &&
+	       same_str(a->module, b->module);
+}
+
+int aq_table_resolve(aq_table *table, const aq_table *names)
+{
+	aq_table whole = { 0 };
+	int error = 0;
+
+	for (size_t i = 0; i < table->len && !error; i++) {
+		struct aq_tag tag = row_tag(table, &table->rows[i]);
+		struct aq_tag found = { 0 };
+		bool any = false;
+
+		if (!table->rows[i].trimmed) {
+			error = aq_table_add(&whole, &tag, false);
+			continue;
+		}
+		for (size_t j = 0; j < names->len && !error; j++) {
+			struct aq_tag candidate;
+
+			if (!aq_row_is(names, j, &tag, &candidate))
+				continue;
+			if (any && !same_names(&candidate, &found))
+				error = AQ_AMBIGUOUS;
+			found = candidate;
+			any = true;
+		}
+		if (!any)
+			error = AQ_STALE;
+		if (error)
+			break;
+		found.bytes = tag.bytes;
+		found.calls = tag.calls;
+		found.accurate = tag.accurate;
+		error = aq_table_add(&whole, &found, false);
+	}
+	if (error) {
+		free(whole.rows);
+		free(whole.text);
+		return error;
+	}
+	free(table->rows);
+	free(table->text);
+	*table = whole;
+	return 0;
+}
+
+void aq_table_column(const aq_table *table, enum aq_column column, int64_t *out)
+{
+	for (size_t i = 0; i < table->len; i++) {
+		const struct aq_row *row = &table->rows[i];
+
+		switch (column) {
+		case AQ_BYTES:
+			out[i] = row->bytes;
+			break;
+		case AQ_CALLS:
+			out[i] = (int64_t)row->calls;
+			break;
+		case AQ_LINE:
+			out[i] = (int64_t)row->line;
+			break;
+		case AQ_INACCURATE:
+			out[i] = !row->accurate;
+			break;
+		case AQ_BUILTIN:
+			out[i] = !row->has_module;
+			break;
+		}
+	}
+}
+
+static struct aq_str string_of(const aq_table *table, const struct aq_row *row, enum aq_strings which)
+{
+	switch (which) {
+	case AQ_S_FILE:
+		return aq_row_str(table, row, row->file, row->file_len);
+	case AQ_S_MODULE:
+		return aq_row_str(table, row, row->module, row->module_len);
+	case AQ_S_FUNCTION:
+		return aq_row_str(table, row, row->function, row->function_len);
+	default:
+		return aq_row_str(table, row, row->file,
+				  row->function + row->function_len - row->file);
+	}
+}
+
+size_t aq_table_strings(const aq_table *table, enum aq_strings which, char *out, size_t cap)
+{
+	size_t need = 0;
+
+	for (size_t i = 0; i < table->len; i++)
+		need += string_of(table, &table->rows[i], which).len + 1;
+	if (need > cap)
+		return need;
+	for (size_t i = 0; i < table->len; i++) {
+		struct aq_str s = string_of(table, &table->rows[i], which);
+
+		memcpy(out, s.s, s.len);
+		out[s.len] = '\0';
+		out += s.len + 1;
+	}
+	return need;
+}

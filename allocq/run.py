@@ -1,0 +1,251 @@
+"""A Query answered: read, order, write. Returns the exit status."""
+
+import errno
+import posix
+
+from .errors import AllocqError, OutputError
+from .formats import Shape, writer
+from .source import open_source, sample_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .formats import Writer
+    from .query import Query, View
+    from .source import Live, Saved
+    from .table import Table
+
+FOUND, NOTHING, FAILED, CLOSED_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
+HELD = 16 << 20
+
+
+class Output:
+    """Standard output or its like. Bytes are held back until `release`, at most HELD of them.
+
+    An answer that outgrows that is written as it comes, unless the caller can start over.
+    """
+
+    def __init__(self, fd: int = 1) -> None:
+        self._fd = fd
+        self._held: list[bytes] = []
+        self._size = 0
+        self._open = False
+
+    @property
+    def full(self) -> bool:
+        """More than HELD bytes, none of them written yet."""
+        return self._size > HELD and not self._open
+
+    def write(self, data: bytes) -> None:
+        """Add to the answer."""
+        if self._open:
+            self._put(data)
+        else:
+            self._held.append(data)
+            self._size += len(data)
+
+    def release(self) -> None:
+        """Write what was held back, and from now on everything at once."""
+        self._open = True
+        held, self._held = b"".join(self._held), []
+        self._put(held)
+
+    def forget(self) -> None:
+        """Drop what was held back."""
+        self._held, self._size = [], 0
+
+    def _put(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[posix.write(self._fd, view) :]
+            except BrokenPipeError:
+                raise
+            except BlockingIOError:
+                _wait_writable(self._fd)
+            except OSError as error:
+                raise OutputError(f"cannot write the answer: {error.strerror}") from None
+
+
+def _wait_writable(fd: int) -> None:
+    import select
+
+    select.select((), (fd,), ())
+
+
+def warn(text: str) -> None:
+    """One line on standard error."""
+    say(f"allocq: warning: {text}")
+
+
+def say(line: str) -> None:
+    """One line on standard error, with nothing in it that a terminal could act on."""
+    from .formats.table import printable
+
+    try:
+        posix.write(2, (printable(line) + "\n").encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # nobody is there to be told
+
+
+def complain(error: AllocqError) -> int:
+    """Say an error and its hint; returns the exit status."""
+    say(f"allocq: {error}")
+    if error.hint:
+        say(f"hint: {error.hint}")
+    return FAILED
+
+
+def open_origin(query: "Query") -> "Live | Saved":
+    """The source that a query names."""
+    origin = query.origin
+    path = sample_path() if origin.sample else origin.path
+    return open_source(path, origin.interface)
+
+
+def run_query(query: "Query", fd: int = 1) -> int:
+    """Answer a query on a descriptor; returns the exit status. AllocqError, BrokenPipeError."""
+    with open_origin(query) as source:
+        if query.origin.explain:
+            from .explain import explain
+
+            return explain(query, source, Output(fd))
+        found = _answer(query, source, Output(fd), posix.isatty(fd))
+        for text in source.info.warnings:
+            warn(text)
+        return FOUND if found else NOTHING
+
+
+def _answer(query: "Query", source: "Live | Saved", out: Output, terminal: bool) -> int:
+    """Write the answer; returns how many tags matched, or 1 for "at least one" if quiet."""
+    view = query.view
+    if view.quiet or view.count:
+        return _count(query, source, out)
+    format = view.format or ("table" if terminal else "procfs")
+    write = writer(format, shape_of(view, format, terminal))
+    sort = view.sort or ("bytes" if format == "table" else "none")
+    if view.group_by:
+        return _groups(query, source, out, write, sort)
+    if write.streams and sort == "none" and not view.reverse and not source.live:
+        return _stream(query, source, out, write)
+    top = view.limit if sort == "bytes" and not view.reverse else None
+    snapshot = source.read(query.filter, top)
+    from .view import order_of
+
+    order = order_of(snapshot.table, sort, view.reverse, view.limit)
+    if len(snapshot) or format != "table":
+        out.write(write.begin(snapshot.info, query.filter))
+        for piece in write.tags(snapshot.table, order):
+            out.write(piece)
+        out.write(write.end(*_sum(snapshot.table, order)))
+    out.release()
+    return len(snapshot)
+
+
+def _sum(table: "Table", order: "Iterable[int] | None") -> tuple[int, int, int]:
+    """(tags, bytes, calls) of the rows that are shown."""
+    if order is None:
+        return len(table), *table.total()
+    rows = list(order)
+    sizes, calls = table.column("bytes"), table.column("calls")
+    return len(rows), sum(sizes[i] for i in rows), sum(calls[i] for i in rows)
+
+
+def _count(query: "Query", source: "Live | Saved", out: Output) -> int:
+    found = 0
+    for batch in source.batches(query.filter):
+        found += len(batch)
+        if found and query.view.quiet:
+            return found
+    if not query.view.quiet:
+        out.write(f"{found}\n".encode())
+        out.release()
+    return found
+
+
+def _groups(query: "Query", source: "Live | Saved", out: Output, write: "Writer", sort: str) -> int:
+    from .view import Group, add_groups, order_groups
+
+    view = query.view
+    groups: dict[str | None, Group] = {}
+    for batch in source.batches(query.filter):
+        add_groups(groups, batch, view.group_by or "file")
+    shown = order_groups(list(groups.values()), sort, view.reverse, view.limit)
+    if groups or view.format not in (None, "table"):
+        out.write(write.begin(source.info, query.filter))
+        for piece in write.groups(shown):
+            out.write(piece)
+        out.write(
+            write.end(
+                sum(group.tags for group in shown),
+                sum(group.bytes for group in shown),
+                sum(group.calls for group in shown),
+            )
+        )
+    out.release()
+    return len(groups)
+
+
+def _stream(query: "Query", source: "Live | Saved", out: Output, write: "Writer") -> int:
+    """Write matches as they come. Nothing is written before the text has been found good, as far
+    as it can be read twice or held back."""
+    found = _pass(query, source, out, write)
+    if out.full and source.repeatable and query.view.limit is None:
+        from .source import Saved
+
+        assert isinstance(source, Saved)
+        out.forget()
+        source.rewind()
+        out.release()
+        found = _pass(query, source, out, write)
+    out.release()
+    return found
+
+
+def _pass(query: "Query", source: "Live | Saved", out: Output, write: "Writer") -> int:
+    found, limit = 0, query.view.limit
+    out.write(write.begin(source.info, query.filter))
+    for batch in source.batches(query.filter):
+        order = None
+        if limit is not None and found + len(batch) >= limit:
+            order = range(limit - found)
+        found += len(batch)
+        if out.full:
+            if not source.repeatable or limit is not None:
+                out.release()
+            else:
+                continue
+        for piece in write.tags(batch, order):
+            out.write(piece)
+        if order is not None:
+            break
+    return found
+
+
+def shape_of(view: "View", format: str, terminal: bool) -> Shape:
+    """The layout for a view on this terminal, or none."""
+    header = format in ("table", "csv", "tsv") if view.header is None else view.header
+    color = view.color == "always" or (
+        view.color == "auto" and terminal and not posix.environ.get(b"NO_COLOR")
+    )
+    return Shape(header, view.bytes, color, terminal_width() if terminal else None, view.group_by)
+
+
+def terminal_width() -> int:
+    """Columns of the terminal on standard output; COLUMNS has the last word."""
+    said = posix.environ.get(b"COLUMNS", b"")
+    if said.isdigit() and 0 < int(said) < 1 << 16:
+        return int(said)
+    try:
+        return posix.get_terminal_size(1).columns or 80
+    except OSError as error:
+        assert error.errno in (errno.ENOTTY, errno.EINVAL, errno.EBADF)
+        return 80
+
+
+def query_command(values: "dict[str, object]") -> int:
+    """`allocq query` on its slow way."""
+    from .query import Query
+
+    return run_query(Query(values))

@@ -1,0 +1,63 @@
+"""gzip and zstd, unpacked as they come."""
+
+import posix
+
+from .errors import FormatError, SourceError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_CHUNK = 1 << 16
+
+
+def unpack(first: bytes, fd: int) -> "Iterator[bytes]":
+    """The bytes behind `first`, which begins a gzip or zstd file, and the rest of `fd`.
+
+    SourceError where Python cannot, FormatError where the data are damaged or cut off.
+    """
+    new = _gzip if first[:2] == b"\x1f\x8b" else _zstd
+    decompressor, damaged = new()
+    packed = first
+    while packed:
+        try:
+            piece = decompressor.decompress(packed)
+        except damaged as error:
+            raise FormatError(f"damaged compressed data: {error}") from None
+        if piece:
+            yield piece
+        packed = b""
+        if decompressor.eof:
+            packed = decompressor.unused_data
+            decompressor, damaged = new()
+            if packed:
+                continue
+            if not (packed := posix.read(fd, _CHUNK)):
+                return
+        else:
+            packed = posix.read(fd, _CHUNK)
+    raise FormatError("compressed data are cut off")
+
+
+def _gzip() -> "tuple[Any, type[Exception]]":
+    import zlib
+
+    return zlib.decompressobj(31), zlib.error
+
+
+def _zstd() -> "tuple[Any, type[Exception]]":
+    try:
+        from compression import zstd  # type: ignore[import-not-found,unused-ignore]
+
+        return zstd.ZstdDecompressor(), zstd.ZstdError
+    except ImportError:
+        pass
+    try:
+        import zstandard  # type: ignore[import-not-found,unused-ignore]
+
+        return zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
+    except ImportError:
+        raise SourceError(
+            "this Python cannot read zstd", "Python 3.14 can; else pip install 'allocq[zstd]'"
+        ) from None
