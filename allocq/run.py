@@ -4,7 +4,7 @@ import errno
 import posix
 
 from .errors import AllocqError, OutputError
-from .formats import Shape, writer
+from .formats import NUMBER, SIZE, TEXT, Column, Shape, writer
 from .source import open_source, sample_path
 
 TYPE_CHECKING = False
@@ -12,12 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .formats import Writer
+    from .model import Filter
     from .query import Query, View
-    from .source import Live, Saved
+    from .source import Info, Live, Saved
     from .table import Table
 
 FOUND, NOTHING, FAILED, CLOSED_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
 HELD = 16 << 20
+_ASKED = {
+    "files": "file",
+    "functions": "function",
+    "modules": "module",
+    "lines": "line",
+    "regexps": "regexp",
+    "excludes": "exclude",
+}
 
 
 class Output:
@@ -123,24 +132,60 @@ def _answer(query: "Query", source: "Live | Saved", out: Output, terminal: bool)
     if view.quiet or view.count:
         return _count(query, source, out)
     format = view.format or ("table" if terminal else "procfs")
-    write = writer(format, shape_of(view, format, terminal))
+    shape = shape_of(view, format, terminal)
     sort = view.sort or ("bytes" if format == "table" else "none")
     if view.group_by:
-        return _groups(query, source, out, write, sort)
+        return _groups(
+            query, source, out, writer(format, shape, group_columns(view.group_by)), sort
+        )
+    write = writer(format, shape)
     if write.streams and sort == "none" and not view.reverse and not source.live:
-        return _stream(query, source, out, write)
+        return _stream(query, source, out, write, shape)
     top = view.limit if sort == "bytes" and not view.reverse else None
     snapshot = source.read(query.filter, top)
     from .view import order_of
 
     order = order_of(snapshot.table, sort, view.reverse, view.limit)
-    if len(snapshot) or format != "table":
-        out.write(write.begin(snapshot.info, query.filter))
-        for piece in write.tags(snapshot.table, order):
-            out.write(piece)
-        out.write(write.end(*_sum(snapshot.table, order)))
+    shape.version = snapshot.info.version or shape.version
+    out.write(write.begin(head_of(query.filter, snapshot.info), "tags"))
+    for piece in write.tags(snapshot.table, order):
+        out.write(piece)
+    tags, bytes_, calls = _sum(snapshot.table, order)
+    total = {"tags": tags, "bytes": bytes_, "calls": calls}
+    out.write(write.end(total, total_words(tags)))
     out.release()
     return len(snapshot)
+
+
+def head_of(filter: "Filter", info: "Info") -> "dict[str, object]":
+    """What a JSON document says in front of its list: the source and what was asked."""
+    from .notes import format_time
+
+    source = {
+        "path": info.path,
+        "interface": info.interface,
+        "kernel": info.kernel,
+        "content_id": info.content_id,
+        "consistent": info.consistent,
+        "time": None if info.time is None else format_time(info.time),
+    }
+    asked = {_ASKED.get(name, name): value for name, value in filter.items().items()}
+    return {"source": source, "filter": asked}
+
+
+def total_words(tags: int) -> str:
+    """What stands beside the sums of a table."""
+    return f"total of {tags} {'tag' if tags == 1 else 'tags'}"
+
+
+def group_columns(by: str) -> "tuple[Column, ...]":
+    """The columns of sums."""
+    return (
+        Column("bytes", SIZE),
+        Column("calls", NUMBER),
+        Column("tags", NUMBER),
+        Column(by, TEXT),
+    )
 
 
 def _sum(table: "Table", order: "Iterable[int] | None") -> tuple[int, int, int]:
@@ -172,54 +217,63 @@ def _groups(query: "Query", source: "Live | Saved", out: Output, write: "Writer"
     for batch in source.batches(query.filter):
         add_groups(groups, batch, view.group_by or "file")
     shown = order_groups(list(groups.values()), sort, view.reverse, view.limit)
-    if groups or view.format not in (None, "table"):
-        out.write(write.begin(source.info, query.filter))
-        for piece in write.groups(shown):
-            out.write(piece)
-        out.write(
-            write.end(
-                sum(group.tags for group in shown),
-                sum(group.bytes for group in shown),
-                sum(group.calls for group in shown),
-            )
-        )
+    out.write(write.begin(head_of(query.filter, source.info), "groups"))
+    for piece in write.rows((g.bytes, g.calls, g.tags, g.key) for g in shown):
+        out.write(piece)
+    total = {
+        "tags": sum(group.tags for group in shown),
+        "bytes": sum(group.bytes for group in shown),
+        "calls": sum(group.calls for group in shown),
+    }
+    out.write(write.end(total, "total"))
     out.release()
     return len(groups)
 
 
-def _stream(query: "Query", source: "Live | Saved", out: Output, write: "Writer") -> int:
+def _stream(
+    query: "Query", source: "Live | Saved", out: Output, write: "Writer", shape: Shape
+) -> int:
     """Write matches as they come. Nothing is written before the text has been found good, as far
     as it can be read twice or held back."""
-    found = _pass(query, source, out, write)
-    if out.full and source.repeatable and query.view.limit is None:
+    found = _pass(query, source, out, write, shape)
+    if out.full:
         from .source import Saved
 
         assert isinstance(source, Saved)
         out.forget()
         source.rewind()
         out.release()
-        found = _pass(query, source, out, write)
+        found = _pass(query, source, out, write, shape)
     out.release()
     return found
 
 
-def _pass(query: "Query", source: "Live | Saved", out: Output, write: "Writer") -> int:
+def _pass(
+    query: "Query", source: "Live | Saved", out: Output, write: "Writer", shape: Shape
+) -> int:
+    """Once through the text; what outgrows `out` is dropped where it can be read again."""
     found, limit = 0, query.view.limit
-    out.write(write.begin(source.info, query.filter))
+    again = source.repeatable and limit is None
     for batch in source.batches(query.filter):
+        if not found:
+            shape.version = source.info.version or shape.version
+            out.write(write.begin({}, "tags"))
         order = None
         if limit is not None and found + len(batch) >= limit:
             order = range(limit - found)
         found += len(batch)
+        if out.full and again:
+            continue
         if out.full:
-            if not source.repeatable or limit is not None:
-                out.release()
-            else:
-                continue
+            out.release()
         for piece in write.tags(batch, order):
             out.write(piece)
         if order is not None:
             break
+    if not found:
+        shape.version = source.info.version or shape.version
+        out.write(write.begin({}, "tags"))
+    out.write(write.end(None, ""))
     return found
 
 
@@ -229,7 +283,7 @@ def shape_of(view: "View", format: str, terminal: bool) -> Shape:
     color = view.color == "always" or (
         view.color == "auto" and terminal and not posix.environ.get(b"NO_COLOR")
     )
-    return Shape(header, view.bytes, color, terminal_width() if terminal else None, view.group_by)
+    return Shape(header, view.bytes, color, terminal_width() if terminal else None)
 
 
 def terminal_width() -> int:

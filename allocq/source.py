@@ -15,7 +15,7 @@ from .table import Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from typing_extensions import Self
 
@@ -150,16 +150,21 @@ class Saved(Source):
             if first[:2] == b"\x1f\x8b" or first[:4] == b"\x28\xb5\x2f\xfd":
                 from .unpack import unpack
 
-                yield from text.from_pieces(unpack(first, self._fd))
+                pieces = unpack(first, self._fd)
+                yield from self._named(text, text.from_pieces(pieces))
             else:
-                if first:
-                    yield from text.feed(first)
-                yield from text.from_fd(self._fd)
+                yield from self._named(text, text.feed(first) if first else ())
+                yield from self._named(text, text.from_fd(self._fd))
         except OSError as error:
             raise unreadable(self.path, error) from None
         except scan.BadLine as error:
             raise bad_line(self.path, error, text) from None
         self._finish(text)
+
+    def _named(self, text: scan.TextScan, batches: "Iterable[Table]") -> "Iterator[Table]":
+        for batch in batches:
+            self.info.version = text.version
+            yield batch
 
     def _finish(self, text: scan.TextScan) -> None:
         info = self.info

@@ -1,17 +1,12 @@
 """Comma-separated values (RFC 4180, lines ended by a newline alone)."""
 
-from . import Shape
+from . import Column, Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ..model import Filter
-    from ..source import Info
-    from ..view import Group
-    from . import Rows
-
-TAG_COLUMNS = ("bytes", "calls", "file", "line", "module", "function", "accurate")
+    from . import Rows, Value
 
 
 class Writer:
@@ -21,8 +16,9 @@ class Writer:
     name = "csv"
     separator = ","
 
-    def __init__(self, shape: Shape) -> None:
-        self._shape = shape
+    def __init__(self, shape: Shape, columns: "Sequence[Column]") -> None:
+        self._header = shape.header
+        self._columns = columns
 
     def cell(self, text: str) -> str:
         """One value, quoted if it must be."""
@@ -30,29 +26,31 @@ class Writer:
             return '"' + text.replace('"', '""') + '"'
         return text
 
-    def begin(self, info: "Info", filter: "Filter") -> bytes:
+    def begin(self, head: "Mapping[str, object]", what: str) -> bytes:
         """The columns' names, unless not wanted."""
-        if not self._shape.header:
+        if not self._header:
             return b""
-        by = self._shape.group_by
-        columns = ("bytes", "calls", "tags", by) if by else TAG_COLUMNS
-        return (self.separator.join(columns) + "\n").encode()
+        return (self.separator.join(column.name for column in self._columns) + "\n").encode()
 
     def tags(self, table: "Rows", order: "Sequence[int] | None") -> "Iterator[bytes]":
         """A line a tag."""
         return table.render(self.name, order)
 
-    def groups(self, groups: "list[Group]") -> "Iterator[bytes]":
-        """A line a group."""
-        for group in groups:
-            cells = (
-                str(group.bytes),
-                str(group.calls),
-                str(group.tags),
-                self.cell(group.key or ""),
-            )
-            yield (self.separator.join(cells) + "\n").encode("utf-8", "surrogateescape")
+    def rows(self, rows: "Iterable[Sequence[Value]]") -> "Iterator[bytes]":
+        """A line a row."""
+        for row in rows:
+            line = self.separator.join(self.cell(plain(value)) for value in row) + "\n"
+            yield line.encode("utf-8", "surrogateescape")
 
-    def end(self, tags: int, bytes: int, calls: int) -> bytes:
+    def end(self, total: "Mapping[str, Value] | None", words: str) -> bytes:
         """Nothing: a total is no record."""
         return b""
+
+
+def plain(value: "Value") -> str:
+    """A value as JSON would have it, without quotes; nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,86 +1,65 @@
-"""One JSON object: source, filter, tags (or groups) and total.
+"""One JSON object: what was asked, the list, the total.
 
-Importing orjson takes more than twice as long as starting Python does, so the tags are written in
-C and the little around them here; tests hold both to what orjson and json read back.
+Importing orjson takes more than twice as long as starting Python does, so tags are written in C
+and the little around them here; tests hold both to what orjson and json read back.
 """
 
-from ..notes import format_time
 from ..table import quote_json
-from . import Shape
+from . import Column, Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ..model import Filter
-    from ..source import Info
-    from ..view import Group
-    from . import Rows
-
-_ASKED = {
-    "files": "file",
-    "functions": "function",
-    "modules": "module",
-    "lines": "line",
-    "regexps": "regexp",
-    "excludes": "exclude",
-}
+    from . import Rows, Value
 
 
 class Writer:
-    """A whole document; one tag a line."""
+    """A whole document; one row a line."""
 
     streams = False
 
-    def __init__(self, shape: Shape) -> None:
-        self._by = shape.group_by
+    def __init__(self, shape: Shape, columns: "Sequence[Column]") -> None:
+        self._keys = [quote_json(column.name) for column in columns]
+        self._lead = b"\n"
 
-    def begin(self, info: "Info", filter: "Filter") -> bytes:
-        """Everything in front of the tags."""
-        source = {
-            "path": info.path,
-            "interface": info.interface,
-            "kernel": info.kernel,
-            "content_id": info.content_id,
-            "consistent": info.consistent,
-            "time": None if info.time is None else format_time(info.time),
-        }
-        asked = {_ASKED.get(name, name): value for name, value in filter.items().items()}
-        what = "groups" if self._by else "tags"
-        return f'{{"source":{dump(source)},\n"filter":{dump(asked)},\n"{what}":['.encode()
+    def begin(self, head: "Mapping[str, object]", what: str) -> bytes:
+        """Everything in front of the list's items."""
+        members = "".join(f"{quote_json(key)}:{dump(value)},\n" for key, value in head.items())
+        return f"{{{members}{quote_json(what)}:[".encode()
 
     def tags(self, table: "Rows", order: "Sequence[int] | None") -> "Iterator[bytes]":
         """An object a tag."""
-        return table.render("json", order)
+        yield from table.render("json", order, self._lead == b"\n")
+        if len(table):
+            self._lead = b",\n"
 
-    def groups(self, groups: "list[Group]") -> "Iterator[bytes]":
-        """An object a group: bytes, calls, tags and the key."""
-        lead = b"\n"
-        for group in groups:
-            yield lead + group_object(group, self._by or "key")
-            lead = b",\n"
+    def rows(self, rows: "Iterable[Sequence[Value]]") -> "Iterator[bytes]":
+        """An object a row, the columns' names its keys."""
+        for row in rows:
+            yield self._lead + row_object(self._keys, row)
+            self._lead = b",\n"
 
-    def end(self, tags: int, bytes: int, calls: int) -> bytes:
+    def end(self, total: "Mapping[str, Value] | None", words: str) -> bytes:
         """The sums of what is listed."""
-        total = dump({"tags": tags, "bytes": bytes, "calls": calls})
-        return f'\n],\n"total":{total}}}\n'.encode()
+        tail = "" if total is None else f',\n"total":{dump(total)}'
+        return f"\n]{tail}}}\n".encode()
 
 
-def group_object(group: "Group", by: str) -> bytes:
-    """One group as a JSON object."""
-    return dump(
-        {"bytes": group.bytes, "calls": group.calls, "tags": group.tags, by: group.key}
-    ).encode()
+def row_object(keys: "Sequence[str]", row: "Sequence[Value]") -> bytes:
+    """One row as an object; `keys` are quoted already."""
+    members = ",".join(f"{key}:{dump(value)}" for key, value in zip(keys, row, strict=True))
+    return f"{{{members}}}".encode()
 
 
 def dump(value: object) -> str:
-    """Plain values as JSON without blanks."""
+    """Plain values as JSON without blanks; numbers must be finite."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, (int, float)):
+        return repr(value)
     if isinstance(value, str):
         return quote_json(value)
     if isinstance(value, dict):

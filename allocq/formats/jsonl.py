@@ -1,15 +1,13 @@
 """One JSON object a line."""
 
-from . import Shape
+from ..table import quote_json
+from . import Column, Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ..model import Filter
-    from ..source import Info
-    from ..view import Group
-    from . import Rows
+    from . import Rows, Value
 
 
 class Writer:
@@ -17,10 +15,10 @@ class Writer:
 
     streams = True
 
-    def __init__(self, shape: Shape) -> None:
-        self._by = shape.group_by
+    def __init__(self, shape: Shape, columns: "Sequence[Column]") -> None:
+        self._keys = [quote_json(column.name) for column in columns]
 
-    def begin(self, info: "Info", filter: "Filter") -> bytes:
+    def begin(self, head: "Mapping[str, object]", what: str) -> bytes:
         """Nothing."""
         return b""
 
@@ -28,13 +26,13 @@ class Writer:
         """A line a tag."""
         return table.render("jsonl", order)
 
-    def groups(self, groups: "list[Group]") -> "Iterator[bytes]":
-        """A line a group."""
-        from .json import group_object
+    def rows(self, rows: "Iterable[Sequence[Value]]") -> "Iterator[bytes]":
+        """A line a row."""
+        from .json import row_object
 
-        for group in groups:
-            yield group_object(group, self._by or "key") + b"\n"
+        for row in rows:
+            yield row_object(self._keys, row) + b"\n"
 
-    def end(self, tags: int, bytes: int, calls: int) -> bytes:
+    def end(self, total: "Mapping[str, Value] | None", words: str) -> bytes:
         """Nothing."""
         return b""

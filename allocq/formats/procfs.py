@@ -1,17 +1,15 @@
 """The kernel's own lines, to the byte: what old one-liners read."""
 
-from . import Shape
+from . import NUMBER, SIZE, Column, Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ..model import Filter
-    from ..source import Info
-    from ..view import Group
-    from . import Rows
+    from . import Rows, Value
 
-COLUMNS = b"#     <size>  <calls> <tag info>\n"
+HEADER = "allocinfo - version: {}\n#     <size>  <calls> <tag info>\n"
+_WIDTHS = {SIZE: 12, NUMBER: 8}
 
 
 class Writer:
@@ -19,26 +17,25 @@ class Writer:
 
     streams = True
 
-    def __init__(self, shape: Shape) -> None:
-        self._header = shape.header
+    def __init__(self, shape: Shape, columns: "Sequence[Column]") -> None:
+        self._shape = shape
+        self._columns = columns
 
-    def begin(self, info: "Info", filter: "Filter") -> bytes:
+    def begin(self, head: "Mapping[str, object]", what: str) -> bytes:
         """The file's two header lines, if asked for."""
-        if not self._header:
-            return b""
-        version = info.version or "2.0"
-        return f"allocinfo - version: {version}\n".encode() + COLUMNS
+        return HEADER.format(self._shape.version).encode() if self._shape.header else b""
 
     def tags(self, table: "Rows", order: "Sequence[int] | None") -> "Iterator[bytes]":
         """A line a tag."""
         return table.render("procfs", order)
 
-    def groups(self, groups: "list[Group]") -> "Iterator[bytes]":
-        """Size, calls and name in the same columns, no name for built-in code."""
-        for group in groups:
-            name = (group.key or "").encode("utf-8", "surrogateescape")
-            yield f"{group.bytes:12d} {group.calls:8d} ".encode() + name + b"\n"
+    def rows(self, rows: "Iterable[Sequence[Value]]") -> "Iterator[bytes]":
+        """Numbers in the kernel's columns, a text as it is; nothing for None."""
+        widths = [_WIDTHS.get(column.kind, 0) for column in self._columns]
+        for row in rows:
+            cells = (f"{'' if v is None else v:>{w}}" for v, w in zip(row, widths, strict=True))
+            yield (" ".join(cells) + "\n").encode("utf-8", "surrogateescape")
 
-    def end(self, tags: int, bytes: int, calls: int) -> bytes:
+    def end(self, total: "Mapping[str, Value] | None", words: str) -> bytes:
         """Nothing: a total line is no tag."""
         return b""

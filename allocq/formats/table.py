@@ -1,129 +1,136 @@
 """A table for people: numbers to the right, fitted to the terminal, a total at the end."""
 
 from ..units import format_size
-from . import Shape
+from . import FLAG, NUMBER, PERCENT, SIZE, TEXT, Column, Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ..model import Filter
-    from ..source import Info
-    from ..view import Group
-    from . import Rows
+    from . import Rows, Value
 
 MARK = "~"
 LEGEND = f"{MARK} the counter is known to miss something"
 _BOLD, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[33m", "\x1b[0m"
 _NARROWEST = 12
+_TAGS = (
+    Column("bytes", SIZE),
+    Column("calls", NUMBER),
+    Column("where", TEXT),
+    Column("function", TEXT),
+)
 
 
 class Writer:
-    """Everything is laid out together, so nothing is written before all is known."""
+    """Everything is laid out together, so nothing is written before the end.
+
+    A FLAG column is no column here: where `accurate` is False, the row's first cell is marked.
+    """
 
     streams = False
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, columns: "Sequence[Column]") -> None:
         self._shape = shape
-        self._sizes = 0
-        self._calls = 0
-        self._marked = False
+        self._columns = list(columns)
+        self._rows: list[list[Value]] = []
+        self._marked: list[bool] = []
 
-    def begin(self, info: "Info", filter: "Filter") -> bytes:
+    def begin(self, head: "Mapping[str, object]", what: str) -> bytes:
         """Nothing: the widths are not known yet."""
         return b""
 
     def tags(self, table: "Rows", order: "Sequence[int] | None") -> "Iterator[bytes]":
-        """BYTES CALLS WHERE FUNCTION; `~` behind a counter that is known to miss something."""
-        rows = range(len(table)) if order is None else order
+        """BYTES CALLS WHERE FUNCTION."""
+        self._columns = list(_TAGS)
         sizes, calls = table.column("bytes"), table.column("calls")
         files, lines = table.strings("file"), table.column("line")
         modules, functions = table.strings("module"), table.strings("function")
         inaccurate = table.column("inaccurate")
-        total_size, total_calls = sum(sizes[i] for i in rows), sum(calls[i] for i in rows)
-        cells = [
-            (
-                self._size(sizes[i]),
-                str(calls[i]),
-                f"{files[i]}:{lines[i]}" + (f" [{modules[i]}]" if modules[i] else ""),
-                functions[i],
-                inaccurate[i] != 0,
-            )
-            for i in rows
-        ]
-        places = [printable(cell[2]) for cell in cells]
-        names = [printable(cell[3]) for cell in cells]
-        place, name = self._measure(
-            [cell[0] for cell in cells] + [self._size(total_size)],
-            [cell[1] for cell in cells] + [str(total_calls)],
-            max(map(len, places), default=0),
-            max(map(len, names), default=0),
-        )
-        if self._shape.header:
-            yield self._head("WHERE".ljust(place) + "  FUNCTION")
-        for cell, where, function in zip(cells, places, names, strict=True):
-            text = f"{fit(where, place).ljust(place)}  {fit(function, name)}"
-            yield self._row(cell[0], cell[1], text.rstrip(), cell[4])
-            self._marked |= cell[4]
+        for i in range(len(table)) if order is None else order:
+            module = f" [{modules[i]}]" if modules[i] else ""
+            self._rows.append([sizes[i], calls[i], f"{files[i]}:{lines[i]}{module}", functions[i]])
+            self._marked.append(inaccurate[i] != 0)
+        yield from ()
 
-    def groups(self, groups: "list[Group]") -> "Iterator[bytes]":
-        """BYTES CALLS TAGS and the key."""
-        by = self._shape.group_by or "key"
-        keys = [printable("(built-in)" if g.key is None else g.key) for g in groups]
-        counts = [str(group.tags) for group in groups]
-        tags = max(map(len, [*counts, "TAGS"]))
-        sizes = [self._size(group.bytes) for group in groups]
-        sizes.append(self._size(sum(group.bytes for group in groups)))
-        calls = [str(group.calls) for group in groups]
-        calls.append(str(sum(group.calls for group in groups)))
-        self._measure(sizes, calls, 0, 0)
-        if self._shape.header:
-            yield self._head(f"{'TAGS':>{tags}}  {by.upper()}")
-        room = self._room()
-        for key, count, size, call in zip(keys, counts, sizes, calls, strict=False):
-            key = key if room is None else fit(key, max(_NARROWEST, room - tags - 2))
-            yield self._row(size, call, f"{count:>{tags}}  {key}", False)
+    def rows(self, rows: "Iterable[Sequence[Value]]") -> "Iterator[bytes]":
+        """One line a row; a text that is None is built-in code."""
+        flags = [i for i, column in enumerate(self._columns) if column.kind == FLAG]
+        for row in rows:
+            self._rows.append([value for i, value in enumerate(row) if i not in flags])
+            self._marked.append(any(row[i] is False for i in flags))
+        self._columns = [column for column in self._columns if column.kind != FLAG]
+        yield from ()
 
-    def end(self, tags: int, bytes: int, calls: int) -> bytes:
-        """The total of what is listed, and what the mark means if it is there."""
-        if not tags:
+    def end(self, total: "Mapping[str, Value] | None", words: str) -> bytes:
+        """The whole table: heading, rows, total, and what the mark means if it is there."""
+        if not self._rows:
             return b""
-        noun = "tag" if tags == 1 else "tags"
-        total = (
-            f"{self._size(bytes):>{self._sizes}}  {calls:>{self._calls}}  total of {tags} {noun}"
-        )
-        text = self._paint(_BOLD, total) + "\n"
-        if self._marked:
-            text += LEGEND + "\n"
-        return text.encode()
+        columns = self._columns
+        lines = [
+            [self._cell(c, v) for c, v in zip(columns, row, strict=True)] for row in self._rows
+        ]
+        sums = [self._cell(c, total[c.name]) if total and c.name in total else "" for c in columns]
+        heads = [column.name.upper() for column in columns]
+        shown = [*lines, sums, heads] if self._shape.header else [*lines, sums]
+        widths = [max(len(line[i]) for line in shown) for i in range(len(columns))]
+        self._fit(widths, heads)
+        out = []
+        if self._shape.header:
+            out.append(self._paint(_BOLD, self._line(heads, widths)))
+        for line, marked in zip(lines, self._marked, strict=True):
+            out.append(self._line(line, widths, marked))
+        if total is not None:
+            numbers = [i for i, column in enumerate(columns) if column.kind != TEXT]
+            start = self._line(sums, widths, only=numbers)
+            out.append(self._paint(_BOLD, f"{start}  {words}"))
+        if any(self._marked):
+            out.append(LEGEND)
+        return "".join(line + "\n" for line in out).encode()
 
-    def _size(self, size: int) -> str:
-        return str(size) if self._shape.bytes else format_size(size)
+    def _cell(self, column: Column, value: "Value") -> str:
+        if value is None:
+            return "(built-in)" if column.name == "module" else ""
+        if column.kind == TEXT:
+            return printable(str(value))
+        sign = "+" if column.signed and isinstance(value, (int, float)) and value > 0 else ""
+        if column.kind == SIZE and not self._shape.bytes:
+            return sign + format_size(
+                round(float(value)) if isinstance(value, float) else int(value)
+            )
+        if column.kind == PERCENT:
+            return f"{sign}{value:.1f}%"
+        return sign + (f"{value:.1f}" if isinstance(value, float) else str(value))
 
-    def _measure(
-        self, sizes: list[str], calls: list[str], place: int, name: int
-    ) -> tuple[int, int]:
-        """Set the widths of the numbers; returns those of place and name that fit the terminal."""
-        self._sizes = max(map(len, [*sizes, "BYTES"]))
-        self._calls = max(map(len, [*calls, "CALLS"]))
-        room = self._room()
-        place = max(place, len("WHERE"))
-        if room is None or place + 2 + name <= room:
-            return place, name
-        name = min(name, max(_NARROWEST, room * 2 // 5, room - 2 - place))
-        return max(_NARROWEST, room - 2 - name), name
+    def _fit(self, widths: list[int], heads: list[str]) -> None:
+        """Narrow the texts, the widest first, until a line fits the terminal."""
+        if self._shape.width is None:
+            return
+        texts = [i for i, column in enumerate(self._columns) if column.kind == TEXT]
+        over = sum(widths) + 2 * (len(widths) - 1) - self._shape.width
+        while over > 0:
+            widest = max(texts, key=lambda i: widths[i], default=None)
+            if widest is None or widths[widest] <= max(_NARROWEST, len(heads[widest])):
+                return
+            widths[widest] -= 1
+            over -= 1
 
-    def _room(self) -> int | None:
-        width = self._shape.width
-        return None if width is None else max(0, width - self._sizes - self._calls - 5)
-
-    def _head(self, rest: str) -> bytes:
-        text = f"{'BYTES':>{self._sizes}}  {'CALLS':>{self._calls}}  {rest}"
-        return (self._paint(_BOLD, text) + "\n").encode()
-
-    def _row(self, size: str, calls: str, rest: str, marked: bool) -> bytes:
-        mark = self._paint(_YELLOW, MARK) if marked else " "
-        return f"{size:>{self._sizes}}{mark} {calls:>{self._calls}}  {rest}\n".encode()
+    def _line(
+        self,
+        cells: list[str],
+        widths: list[int],
+        marked: bool = False,
+        only: "Sequence[int] | None" = None,
+    ) -> str:
+        parts = []
+        for i in range(len(cells)) if only is None else only:
+            if self._columns[i].kind == TEXT:
+                parts.append(fit(cells[i], widths[i]).ljust(widths[i]))
+            else:
+                parts.append(cells[i].rjust(widths[i]))
+        if marked:
+            mark = self._paint(_YELLOW, MARK)
+            return (parts[0] + mark + " " + "  ".join(parts[1:])).rstrip()
+        return "  ".join(parts).rstrip()
 
     def _paint(self, how: str, text: str) -> str:
         return how + text + _PLAIN if self._shape.color else text
