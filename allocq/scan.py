@@ -56,7 +56,8 @@ class Check:
         for field, plain, patterns in names:
             for pattern in patterns:
                 data = pattern.encode("utf-8", "surrogateescape")
-                kind = lib.AQ_GLOB if is_glob(pattern) else plain
+                whole = lib.AQ_EXACT if pattern.startswith("/") else plain
+                kind = lib.AQ_GLOB if is_glob(pattern) else whole
                 _raise(lib.aq_filter_name(self.native, field, kind, data, len(data)))
         for first, last in filter.lines:
             _raise(lib.aq_filter_line(self.native, first, last))

@@ -1,0 +1,231 @@
+"""What a text says, read by other means than allocq's: split, re and fnmatch, nothing of allocq."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+FIXTURES = Path(__file__).parent / "fixtures"
+SAMPLE = Path(__file__).parents[1] / "allocq" / "sample.txt"
+UML_7_3 = FIXTURES / "allocinfo-7.3.4-uml.txt"
+UML_6_12 = FIXTURES / "allocinfo-6.12-uml.txt"
+TEXTS = (SAMPLE, UML_7_3, UML_6_12)
+
+HEADER = b"allocinfo - version: 2.0\n#     <size>  <calls> <tag info>\n"
+NAMES = ("bytes", "calls", "file", "line", "module", "function", "accurate")
+
+_COUNTERS = re.compile(r" *(-?[0-9]+) +([0-9]+) ")
+_PLACE = re.compile(r"(.+):([0-9]+)(?: \[(.+)\])?", re.DOTALL)
+_U64, _S64 = 1 << 64, 1 << 63
+
+
+class Tag(NamedTuple):
+    """One line of a text; `text` is that line without what ends it."""
+
+    bytes: int
+    calls: int
+    file: str
+    line: int
+    module: str | None
+    function: str
+    accurate: bool
+    text: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        return dict(zip(NAMES, self[:-1], strict=True))
+
+    def subject(self) -> str:
+        module = "" if self.module is None else f" [{self.module}]"
+        return f"{self.file}:{self.line}{module} func:{self.function}"
+
+
+class Asked(NamedTuple):
+    """Filter options as they are given; lines and sizes are numbers already."""
+
+    files: Sequence[str] = ()
+    functions: Sequence[str] = ()
+    modules: Sequence[str] = ()
+    builtin: bool = False
+    lines: Sequence[tuple[int, int]] = ()
+    min_size: int | None = None
+    max_size: int | None = None
+    min_calls: int | None = None
+    max_calls: int | None = None
+    accurate: bool | None = None
+    regexps: Sequence[str] = ()
+    ignore_case: bool = False
+    invert: bool = False
+    excludes: Sequence[str] = ()
+
+    def argv(self) -> list[str]:
+        """The options of `allocq query` that ask for it."""
+        words = []
+        for flag, values in (
+            ("--file", self.files),
+            ("--function", self.functions),
+            ("--module", self.modules),
+            ("--exclude", self.excludes),
+            ("--regexp", self.regexps),
+            ("--line", [str(a) if a == b else f"{a}-{b}" for a, b in self.lines]),
+        ):
+            for value in values:
+                words += [flag, value]
+        for flag, number in (
+            ("--min-size", self.min_size),
+            ("--max-size", self.max_size),
+            ("--min-calls", self.min_calls),
+            ("--max-calls", self.max_calls),
+        ):
+            if number is not None:
+                words += [flag, str(number)]
+        for flag, on in (
+            ("--builtin", self.builtin),
+            ("--accurate", self.accurate is True),
+            ("--inaccurate", self.accurate is False),
+            ("--ignore-case", self.ignore_case),
+            ("--invert-match", self.invert),
+        ):
+            if on:
+                words.append(flag)
+        return words
+
+
+def decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def parse_line(line: str) -> Tag | None:
+    """The tag of a line without its newline, None if it is none.
+
+    A file's name may hold anything, so the first ` func:` with FILE:LINE in front of it counts.
+    """
+    counters = _COUNTERS.match(line)
+    if not counters or "\0" in line:
+        return None
+    size, calls = int(counters[1]), int(counters[2])
+    if not -_S64 <= size < _S64 or calls >= _U64:
+        return None
+    head, *parts = line[counters.end() :].split(" func:")
+    for i, part in enumerate(parts):
+        place = _PLACE.fullmatch(" func:".join([head, *parts[:i]]))
+        function = part.split(" ")[0]
+        words = " func:".join(parts[i:]).split(" ")[1:]
+        if place and function and int(place[2]) < _U64:
+            number, module = int(place[2]), place[3]
+            known = "accurate:no" not in words
+            return Tag(size, calls, place[1], number, module, function, known, line)
+    return None
+
+
+def parse(data: bytes) -> list[Tag]:
+    """The tags of a good text; what is behind the last newline is none."""
+    tags = []
+    for raw in decode(data).split("\n")[:-1]:
+        line = raw.removesuffix("\r")
+        if line.startswith(("#", "allocinfo - version: ")):
+            continue
+        tag = parse_line(line)
+        assert tag is not None, line
+        tags.append(tag)
+    return tags
+
+
+def is_glob(pattern: str) -> bool:
+    return any(c in pattern for c in "*?[")
+
+
+def name_matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) if is_glob(pattern) else name == pattern
+
+
+def file_matches(file: str, pattern: str) -> bool:
+    if is_glob(pattern):
+        return fnmatchcase(file, pattern)
+    return ("/" + file).endswith("/" + pattern) if pattern[:1] != "/" else file == pattern
+
+
+def matches(tag: Tag, asked: Asked) -> bool:
+    if asked.files and not any(file_matches(tag.file, p) for p in asked.files):
+        return False
+    if any(file_matches(tag.file, p) for p in asked.excludes):
+        return False
+    if asked.functions and not any(name_matches(tag.function, p) for p in asked.functions):
+        return False
+    if asked.builtin and tag.module is not None:
+        return False
+    if asked.modules and (
+        tag.module is None or not any(name_matches(tag.module, p) for p in asked.modules)
+    ):
+        return False
+    if asked.lines and not any(low <= tag.line <= high for low, high in asked.lines):
+        return False
+    for value, low, high in (
+        (tag.bytes, asked.min_size, asked.max_size),
+        (tag.calls, asked.min_calls, asked.max_calls),
+    ):
+        if (low is not None and value < low) or (high is not None and value > high):
+            return False
+    if asked.accurate is not None and tag.accurate != asked.accurate:
+        return False
+    flags = re.IGNORECASE if asked.ignore_case else 0
+    if asked.regexps:
+        found = any(re.search(regexp, tag.subject(), flags) for regexp in asked.regexps)
+        return found != asked.invert
+    return True
+
+
+def select(tags: Iterable[Tag], asked: Asked) -> list[Tag]:
+    return [tag for tag in tags if matches(tag, asked)]
+
+
+def average(size: int, calls: int) -> float:
+    return size / calls if calls else 0.0
+
+
+def ordered(tags: Sequence[Tag], sort: str, reverse: bool, limit: int | None) -> list[Tag]:
+    """The first `limit` in order; equals stay as they are, whichever way round."""
+    shown = list(tags)
+    if sort == "none":
+        shown = shown[::-1] if reverse else shown
+    elif sort in ("bytes", "calls", "average"):
+        value = {
+            "bytes": lambda tag: tag.bytes,
+            "calls": lambda tag: tag.calls,
+            "average": lambda tag: average(tag.bytes, tag.calls),
+        }[sort]
+        shown.sort(key=value, reverse=not reverse)
+    else:
+        name = {
+            "file": lambda tag: (tag.file, tag.line),
+            "function": lambda tag: tag.function,
+            "module": lambda tag: tag.module or "",
+        }[sort]
+        shown.sort(key=name, reverse=reverse)
+    return shown[:limit]
+
+
+def grouped(tags: Iterable[Tag], by: str) -> dict[str | None, tuple[int, int, int]]:
+    """(bytes, calls, tags) by key, in the order the keys first come."""
+    sums: dict[str | None, tuple[int, int, int]] = {}
+    for tag in tags:
+        key = {
+            "file": tag.file,
+            "directory": os.path.dirname(tag.file) or ".",
+            "function": tag.function,
+            "module": tag.module,
+        }[by]
+        size, calls, count = sums.get(key, (0, 0, 0))
+        sums[key] = size + tag.bytes, calls + tag.calls, count + 1
+    return sums
+
+
+def total(tags: Sequence[Tag]) -> dict[str, int]:
+    return {
+        "tags": len(tags),
+        "bytes": sum(tag.bytes for tag in tags),
+        "calls": sum(tag.calls for tag in tags),
+    }

@@ -1,0 +1,332 @@
+"""Every filter of `query` on generated and real texts against an independent reading of them."""
+
+from __future__ import annotations
+
+import functools
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import oracle
+import pytest
+from command import query, unhurried
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from oracle import TEXTS, Asked
+
+TAGS = {path: oracle.parse(path.read_bytes()) for path in TEXTS}
+
+
+def text_of(files: list[str], module: str = "") -> bytes:
+    """A text with one tag a file."""
+    lines = [
+        f"{4096 * i:12d} {i:8d} {file}:{i + 1}{module} func:f{i} " for i, file in enumerate(files)
+    ]
+    return oracle.HEADER + "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape")
+
+
+def found(data: bytes, *argv: str) -> list[oracle.Tag]:
+    result = query(data, "-o", "procfs", *argv)
+    assert result.err == "", result
+    tags = oracle.parse(result.out)
+    assert result.status == (0 if tags else 1)
+    return tags
+
+
+# Names
+
+# A small alphabet, so that patterns meet names; ü, € and 😀 take two to four bytes, \udcff is a
+# byte that is no UTF-8.
+CHARS = "ab/.-]!^\\ü€😀\udcff"
+names = st.text(CHARS, min_size=1, max_size=8)
+glob_parts = st.one_of(
+    st.text(CHARS, min_size=1, max_size=2),
+    st.sampled_from(["*", "?", "**", "*?", "[[]", "[]]", "[!]]", "[a-b]", "[!a]", "[^a]", "[a-]"]),
+    st.sampled_from(
+        ["[--/]", "[]-a]", "[!]-a]", "[ü-😀]", "[!ü€]", "[a-ab]", "[\\a]", "[*]", "[?]"]
+    ),
+    st.text("ab-]!", min_size=1, max_size=4).map(lambda members: f"[{members}]"),
+)
+globs = st.lists(glob_parts, min_size=1, max_size=5).map("".join)
+
+
+@settings(unhurried, max_examples=600)
+@given(pattern=globs, files=st.lists(names, min_size=1, max_size=12))
+@example(pattern="*a*b*a*b", files=["ab" * 4, "ab" * 4 + "a"])
+@example(pattern="a*", files=["a", "b"])
+@example(pattern="[!]", files=["!"])
+@example(pattern="[]", files=["]"])
+@example(pattern="[a-b-]", files=["-", "a", "b", "c"])
+@example(pattern="[b-a]", files=["a", "b", "-"])
+def test_a_file_glob_is_that_of_fnmatch_on_the_whole_path(pattern: str, files: list[str]) -> None:
+    result = query(text_of(files), "-f", pattern, "-o", "procfs")
+    if result.status == 2:
+        assert "bad glob" in result.err
+        # Refused is only what fnmatch takes for something that can hardly be meant.
+        assert "is not closed" in result.err or "is empty" in result.err
+        return
+    if oracle.is_glob(pattern):
+        expected = [file for file in files if fnmatchcase(file, pattern)]
+    else:
+        expected = [file for file in files if oracle.file_matches(file, pattern)]
+    assert [tag.file for tag in oracle.parse(result.out)] == expected
+    assert [tag.file for tag in found(text_of(files), "-x", pattern)] == [
+        file for file in files if file not in expected
+    ]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[", "a[", "[!", "[!]", "[]", "*[a", "[a-b", "[]a", "[b-a]", "[9-0]x"]
+)
+def test_a_glob_that_cannot_be_meant_is_refused(pattern: str) -> None:
+    for flag in ("-f", "-F", "-m", "-x"):
+        result = query(text_of(["a"]), flag, pattern)
+        assert (result.status, result.out) == (2, b"")
+        assert result.err.startswith(f"allocq: bad glob '{pattern}'")
+
+
+@unhurried
+@given(
+    pattern=st.text("ab/.", min_size=1, max_size=6),
+    files=st.lists(st.text("ab/.", min_size=1, max_size=9)),
+)
+@example(pattern="a.c", files=["a.c", "x/a.c", "xa.c", "a.c/x", "x/a.cx", "a/.c"])
+@example(pattern="b/a.c", files=["b/a.c", "a/b/a.c", "ab/a.c", "a.c"])
+@example(pattern="/a.c", files=["/a.c", "x/a.c", "x//a.c"])
+def test_a_plain_file_is_the_whole_path_or_its_last_components(
+    pattern: str, files: list[str]
+) -> None:
+    expected = [file for file in files if oracle.file_matches(file, pattern)]
+    assert [tag.file for tag in found(text_of(files), "-f", pattern)] == expected
+
+
+@unhurried
+@given(pattern=globs | names, functions=st.lists(names.filter(lambda s: " " not in s), max_size=8))
+def test_functions_and_modules_are_whole_names_or_globs(pattern: str, functions: list[str]) -> None:
+    lines = [
+        f"           1        1 a.c:{i + 1} [{name}] func:{name} \n"
+        for i, name in enumerate(functions)
+    ] + ["           1        1 a.c:99 func:main \n"]
+    data = oracle.HEADER + "".join(lines).encode("utf-8", "surrogateescape")
+    tags = oracle.parse(data)
+    for flag in ("-F", "-m"):
+        result = query(data, flag, pattern, "-o", "procfs")
+        if result.status == 2:
+            assume(False)
+        asked = Asked(functions=[pattern]) if flag == "-F" else Asked(modules=[pattern])
+        assert oracle.parse(result.out) == oracle.select(tags, asked)
+
+
+def test_a_case_matters_in_names() -> None:
+    assert found(text_of(["fs/a.c"]), "-f", "A.c") == []
+    assert found(text_of(["fs/a.c"]), "-f", "*A.c") == []
+
+
+# Counters
+
+counts = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 2**63, 2**64 - 1])
+sizes = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 1, -(2**63), 2**63 - 1])
+bounds = st.integers(0, 2**63 - 1) | st.sampled_from([0, 1, 4096, 2**63 - 1])
+
+
+def counters_text(counters: list[tuple[int, int]]) -> bytes:
+    return oracle.HEADER + b"".join(
+        b"%12d %8d a.c:%d func:f \n" % (size, calls, i + 1)
+        for i, (size, calls) in enumerate(counters)
+    )
+
+
+@unhurried
+@given(counters=st.lists(st.tuples(sizes, counts), max_size=20), data=st.data())
+def test_sizes_and_calls_are_inclusive_and_signed(
+    counters: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    seen = sorted({size for size, _ in counters if size >= 0} | {0})
+    size_bounds = st.none() | bounds | st.sampled_from(seen)
+    call_bounds = st.none() | counts | st.sampled_from([0, *(calls for _, calls in counters)])
+    asked = Asked(
+        min_size=data.draw(size_bounds),
+        max_size=data.draw(size_bounds),
+        min_calls=data.draw(call_bounds),
+        max_calls=data.draw(call_bounds),
+    )
+    text = counters_text(counters)
+    impossible = any(
+        low is not None and high is not None and low > high
+        for low, high in ((asked.min_size, asked.max_size), (asked.min_calls, asked.max_calls))
+    )
+    if impossible:
+        assert query(text, *asked.argv()).status == 2
+    else:
+        assert found(text, *asked.argv()) == oracle.select(oracle.parse(text), asked)
+
+
+def test_a_counter_below_zero_passes_no_minimum() -> None:
+    text = counters_text([(-4096, 1), (0, 1), (-(2**63), 1)])
+    assert [tag.bytes for tag in found(text, "--min-size", "0")] == [0]
+    assert [tag.bytes for tag in found(text, "--max-size", "0")] == [-4096, 0, -(2**63)]
+    assert b"-4096" in query(text, "-o", "json").out
+
+
+def test_an_option_given_several_times_widens() -> None:
+    text = counters_text([(size, size) for size in (0, 10, 20, 30, 40)])
+    assert [tag.bytes for tag in found(text, "--min-size", "30", "--min-size", "10")] == [
+        10,
+        20,
+        30,
+        40,
+    ]
+    assert [tag.bytes for tag in found(text, "--max-size", "10", "--max-size", "30")] == [
+        0,
+        10,
+        20,
+        30,
+    ]
+    assert [tag.calls for tag in found(text, "--min-calls", "30", "--min-calls", "40")] == [30, 40]
+    assert [tag.calls for tag in found(text, "--max-calls", "0", "--max-calls", "10")] == [0, 10]
+    assert [tag.line for tag in found(text, "-l", "1", "-l", "4-5")] == [1, 4, 5]
+
+
+def test_lines_are_numbers_or_inclusive_ranges() -> None:
+    text = oracle.HEADER + b"".join(
+        b"           0        0 a.c:%d func:f \n" % line for line in (0, 9, 10, 11, 2**64 - 1)
+    )
+    assert [tag.line for tag in found(text, "-l", "0")] == [0]
+    assert [tag.line for tag in found(text, "-l", "9-10")] == [9, 10]
+    assert [tag.line for tag in found(text, "-l", f"11-{2**64 - 1}")] == [11, 2**64 - 1]
+    assert found(text, "-l", "12") == []
+
+
+# Everything together, on real texts
+
+
+@functools.cache
+def words_of(path: Path) -> st.SearchStrategy[Asked]:
+    """Filters that have something to find in the tags of this text."""
+    tags = TAGS[path]
+    files = sorted({tag.file for tag in tags})
+    file = st.sampled_from(files)
+    functions = st.sampled_from(sorted({tag.function for tag in tags}))
+    modules = sorted({tag.module for tag in tags if tag.module}) or ["xfs"]
+    lines = st.sampled_from(sorted({tag.line for tag in tags}))
+    some = st.sampled_from(sorted({tag.bytes for tag in tags})) | st.integers(0, 1 << 26)
+    calls = st.sampled_from(sorted({tag.calls for tag in tags})) | st.integers(0, 1 << 16)
+    patterns = st.one_of(
+        file,
+        file.map(lambda name: name.rpartition("/")[2]),
+        file.map(lambda name: "/".join(name.split("/")[-2:])),
+        file.map(lambda name: name.split("/")[0] + "/*"),
+        file.map(lambda name: "*/" + name.rpartition("/")[2]),
+        file.map(lambda name: name[:-1] + "?"),
+        st.sampled_from(
+            ["*.h", "*.c", "mm/*", "fs/*", "*", "[a-k]*", "*[!c]", "nothing.c", "c", ".c"]
+        ),
+    )
+    regexps = st.one_of(
+        st.sampled_from(
+            [
+                "slab",
+                "^mm/",
+                r"func:\w+_init\b",
+                "ALLOC",
+                r"\[xfs\]",
+                ":1[0-9]{2} ",
+                "k.?alloc|page",
+                "$",
+            ]
+        ),
+        functions,
+    )
+    ranges = st.tuples(lines, st.integers(0, 500)).map(lambda pair: (pair[0], sum(pair)))
+
+    def few(strategy: st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:
+        return st.just([]) | st.lists(strategy, min_size=1, max_size=3)
+
+    def make(**asked: object) -> Asked:
+        made = Asked(**asked)  # type: ignore[arg-type]
+        for low, high in (("min_size", "max_size"), ("min_calls", "max_calls")):
+            least, most = getattr(made, low), getattr(made, high)
+            if least is not None and most is not None and least > most:
+                made = made._replace(**{low: most, high: least})
+        if made.builtin:
+            made = made._replace(modules=())
+        if not made.regexps:
+            made = made._replace(invert=False)
+        return made
+
+    maybe = st.sampled_from([False, False, False, True])
+    return st.builds(
+        make,
+        files=few(patterns),
+        functions=few(functions | st.sampled_from(["*alloc*", "__*", "kmem_*", "?", "nothing"])),
+        modules=few(st.sampled_from([*modules, "*", "x*", "nothing"])),
+        builtin=maybe,
+        lines=st.just([]) | st.lists(ranges | lines.map(lambda n: (n, n)), max_size=3),
+        min_size=st.none() | some,
+        max_size=st.none() | some,
+        min_calls=st.none() | calls,
+        max_calls=st.none() | calls,
+        accurate=st.sampled_from([None, None, None, True, False]),
+        regexps=few(regexps),
+        ignore_case=maybe,
+        invert=maybe,
+        excludes=few(patterns),
+    )
+
+
+def some_of(asked: Asked, names: set[str]) -> Asked:
+    """`asked` with only these fields, so that something is left to be found."""
+    kept = asked._replace(**{n: d for n, d in Asked._field_defaults.items() if n not in names})
+    return kept if kept.regexps else kept._replace(invert=False)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+@settings(unhurried, max_examples=150)
+@given(data=st.data())
+def test_filters_together_on_real_texts(path: Path, data: st.DataObject) -> None:
+    asked = data.draw(words_of(path))
+    fields = data.draw(st.sets(st.sampled_from(Asked._fields), min_size=1, max_size=4))
+    asked = some_of(asked, fields)
+    assert found(path.read_bytes(), *asked.argv()) == oracle.select(TAGS[path], asked)
+    counted = query(path.read_bytes(), "-c", *asked.argv())
+    assert counted.out == b"%d\n" % len(oracle.select(TAGS[path], asked))
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_each_way_to_name_each_file_finds_it(path: Path) -> None:
+    """Whole, by its last component, and under its directory."""
+    data, tags = path.read_bytes(), TAGS[path]
+    for file in sorted({tag.file for tag in tags})[::29]:
+        directory, _, name = file.rpartition("/")
+        for pattern in (file, name, f"{directory}/*", f"*/{name}"):
+            asked = Asked(files=[pattern])
+            assert found(data, "-f", pattern) == oracle.select(tags, asked) != []
+
+
+def test_everything_is_the_file_itself() -> None:
+    for path in TEXTS:
+        assert query(path.read_bytes(), "--header", "-o", "procfs").out == path.read_bytes()
+
+
+def test_a_regexp_is_searched_in_place_module_and_function() -> None:
+    data = (
+        oracle.HEADER + b"           0        0 fs/a.c:7 [m] func:f accurate:no more:words \n"
+        b"           0        0 fs/b.c:8 func:g \n"
+    )
+    whole = {1: r"^fs/a\.c:7 \[m\] func:f$", 2: r"^fs/b\.c:8 func:g$"}
+    for i, regexp in whole.items():
+        assert [tag.file for tag in found(data, "-e", regexp)] == [f"fs/{'ab'[i - 1]}.c"]
+        assert len(found(data, "-e", regexp, "-v")) == 1
+    assert len(found(data, "-e", "f$", "-e", "g$")) == 2
+    assert len(found(data, "-e", "f$", "-e", "g$", "-v")) == 0
+    assert len(found(data, "-e", "FUNC:G", "-i")) == 1
+    assert len(found(data, "-e", "FUNC:G")) == 0
+    assert len(found(data, "-e", "accurate")) == 0
+
+
+def test_a_name_longer_than_the_kernels_ioctl_can_say_is_matched_whole() -> None:
+    long = "abc/" * 30 + "x.c"
+    data = text_of([long, "abd/" * 30 + "x.c"], f" [{'m' * 80}]")
+    assert [tag.file for tag in found(data, "-f", long)] == [long]
+    assert len(found(data, "-m", "m" * 80)) == 2
+    assert found(data, "-m", "m" * 63) == []
+    assert found(data, "-f", long[-62:]) == []
