@@ -27,12 +27,24 @@ def quick(argv: list[str]) -> "Query | None":
         return None
 
 
+def find_packages() -> None:
+    """Let imports find what is installed, if Python was started without (see launcher/allocq)."""
+    if sys.flags.no_site:
+        ours = sys.path.pop(0)
+        import site
+
+        site.main()
+        if ours not in sys.path:
+            sys.path.append(ours)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         query = quick(argv)
         if query is None:
+            find_packages()
             from .cli import run_app
 
             return run_app(argv)

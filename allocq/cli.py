@@ -59,16 +59,28 @@ def make_app() -> typer.Typer:
     @app.callback()
     def main(
         version: Annotated[
-            bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True)
+            bool,
+            typer.Option(
+                "--version",
+                "-V",
+                help="Print the version.",
+                metavar="",
+                is_eager=True,
+                callback=_version,
+            ),
         ] = False,
     ) -> None:
-        if version:
-            sys.stdout.write(f"{NAME} {__version__}\n")
-            raise typer.Exit(0)
+        """No option of its own but --version."""
 
     for command in COMMANDS:
         app.command(command.name, help=command.help)(_function(command))
     return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"{NAME} {__version__}\n")
+        raise typer.Exit(0)
 
 
 def _function(command: Command) -> Callable[..., int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("allocq/native")
-SOURCES = ("table.c", "filter.c", "line.c", "text.c", "ioctl.c", "render.c", "host.c")
+SOURCES = ("table.c", "filter.c", "line.c", "skim.c", "text.c", "ioctl.c", "render.c", "host.c")
 HEADERS = ("abi.h", "api.h", "native.h")
 
 ffi = FFI()
@@ -16,6 +16,6 @@ ffi.set_source(
     sources=[str(HERE / name) for name in SOURCES],
     depends=[str(HERE / name) for name in HEADERS],
     include_dirs=[str(HERE)],
-    extra_compile_args=["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-fvisibility=hidden"],
+    extra_compile_args=["-std=gnu11", "-D_GNU_SOURCE", "-O3", "-g0", "-fvisibility=hidden"],
     py_limited_api=True,
 )

@@ -260,3 +260,36 @@ bool aq_match_names(const aq_filter *filter, const struct aq_tag *tag)
 		return false;
 	return !(names[AQ_EXCLUDE].len && any(&names[AQ_EXCLUDE], tag->file));
 }
+
+struct aq_skim aq_skim_of(const aq_filter *filter)
+{
+	return (struct aq_skim){
+		.filter = filter,
+		.counters = filter->min_size != INT64_MIN || filter->max_size != INT64_MAX ||
+			    filter->min_calls != 0 || filter->max_calls != UINT64_MAX,
+		.names = filter->names_asked,
+		.min_size = filter->min_size,
+		.max_size = filter->max_size,
+		.min_calls = filter->min_calls,
+		.max_calls = filter->max_calls,
+	};
+}
+
+bool aq_may_match(const aq_filter *filter, struct aq_str file, struct aq_str function)
+{
+	const struct patterns *names = filter->names;
+
+	if (names[AQ_MODULE].len || (names[AQ_FILE].len && !any(&names[AQ_FILE], file)))
+		return false;
+	if (names[AQ_FUNCTION].len) {
+		const char *blank = memchr(function.s, ' ', function.len);
+
+		if (blank)
+			function.len = (size_t)(blank - function.s);
+		else if (function.s[function.len - 1] == '\r')
+			function.len--;
+		if (!any(&names[AQ_FUNCTION], function))
+			return false;
+	}
+	return !(names[AQ_EXCLUDE].len && any(&names[AQ_EXCLUDE], file));
+}

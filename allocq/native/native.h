@@ -64,6 +64,23 @@ bool aq_match_counter(const aq_filter *filter, int64_t bytes, uint64_t calls, bo
 bool aq_match_names(const aq_filter *filter, const struct aq_tag *tag);
 bool aq_glob(const char *pattern, size_t pattern_len, const char *s, size_t len);
 
+/* What skimming needs of a filter. */
+struct aq_skim {
+	const aq_filter *filter;
+	bool counters, names;
+	int64_t min_size, max_size;
+	uint64_t min_calls, max_calls;
+};
+
+/* Readable bytes that must lie behind the text. */
+#define AQ_SLACK 128
+
+struct aq_skim aq_skim_of(const aq_filter *filter);
+/* Could built-in code with this file match? `function` is the line from the function's name on. */
+bool aq_may_match(const aq_filter *filter, struct aq_str file, struct aq_str function);
+/* Returns the bytes of the lines at `start` that are tags and do not match; adds to *lines. */
+size_t aq_skim(const struct aq_skim *skim, const char *start, const char *end, uint64_t *lines);
+
 enum aq_line_kind { AQ_LINE_TAG, AQ_LINE_HEADER, AQ_LINE_NOTE, AQ_LINE_BAD };
 /* Read one line without its newline. Only a tag fills *tag. */
 enum aq_line_kind aq_parse_line(const char *line, size_t len, struct aq_tag *tag);

@@ -7,7 +7,7 @@
 #include "native.h"
 
 enum {
-	CHUNK = 128 << 10,
+	CHUNK = 256 << 10,
 	LONGEST_LINE = 1 << 20,
 	MOST_NOTES = 64 << 10,
 	BREATH = 64 << 20, /* bytes after which Python may look for a Ctrl-C */
@@ -15,6 +15,7 @@ enum {
 
 struct aq_text {
 	const aq_filter *filter;
+	struct aq_skim skim;
 	aq_table *table;
 	char *buffer;
 	size_t cap, start, end; /* buffer[start..end) is not read yet */
@@ -34,7 +35,8 @@ aq_text *aq_text_new(const aq_filter *filter, aq_table *table)
 	text->filter = filter;
 	text->table = table;
 	text->cap = CHUNK;
-	text->buffer = malloc(text->cap);
+	text->skim = aq_skim_of(filter);
+	text->buffer = malloc(text->cap + AQ_SLACK);
 	text->notes = calloc(1, 1);
 	if (!text->buffer || !text->notes) {
 		aq_text_free(text);
@@ -115,6 +117,12 @@ static void see_header(aq_text *text, const char *line, size_t len)
 	text->version[n] = '\0';
 }
 
+/* Notes are `# key: value`; the kernel's own second line is none. */
+static bool is_note(const char *line, size_t len)
+{
+	return len > 2 && line[1] == ' ' && line[2] != ' ' && memchr(line, ':', len);
+}
+
 static int take_line(aq_text *text, const char *line, size_t len)
 {
 	struct aq_tag tag;
@@ -133,20 +141,33 @@ static int take_line(aq_text *text, const char *line, size_t len)
 		see_header(text, line, len);
 		return 0;
 	case AQ_LINE_NOTE:
-		return add_note(text, line, len);
+		return is_note(line, len) ? add_note(text, line, len) : 0;
 	default:
 		return AQ_BAD_LINE;
 	}
+}
+
+static void skim_lines(aq_text *text)
+{
+	uint64_t lines = 0;
+
+	if (!text->skim.counters && !text->skim.names)
+		return;
+	text->start += aq_skim(&text->skim, text->buffer + text->start, text->buffer + text->end, &lines);
+	text->line += lines;
+	text->tags += lines;
 }
 
 /* Read the whole lines at hand. AQ_DONE: more bytes are needed. */
 static int take_lines(aq_text *text, size_t max_rows)
 {
 	while (text->start < text->end) {
-		const char *line = text->buffer + text->start;
-		const char *newline = memchr(line, '\n', text->end - text->start);
+		const char *line, *newline;
 		int result;
 
+		skim_lines(text);
+		line = text->buffer + text->start;
+		newline = memchr(line, '\n', text->end - text->start);
 		if (!newline)
 			break;
 		if (text->table->len >= max_rows)
@@ -176,7 +197,7 @@ static int make_room(aq_text *text, size_t want)
 	}
 	if (left + want <= text->cap)
 		return 0;
-	bigger = realloc(text->buffer, left + want);
+	bigger = realloc(text->buffer, left + want + AQ_SLACK);
 	if (!bigger)
 		return -ENOMEM;
 	text->buffer = bigger;
@@ -194,7 +215,7 @@ int aq_text_read(aq_text *text, int fd, size_t max_rows)
 			return result;
 		if (text->bytes - begin >= BREATH)
 			return AQ_MORE;
-		result = make_room(text, text->end - text->start + CHUNK / 2 > text->cap ? CHUNK : CHUNK / 2);
+		result = make_room(text, CHUNK / 2);
 		if (result)
 			return result;
 		got = read(fd, text->buffer + text->end, text->cap - text->end);
