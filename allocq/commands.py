@@ -3,6 +3,7 @@
 Only the app, the man pages and the completions read this; the quick way knows `query` alone.
 """
 
+from .bench_options import BENCH_OPTIONS
 from .options import QUERY_OPTIONS, Option
 
 
@@ -42,4 +43,9 @@ class Command:
         self.operands = operands
 
 
-COMMANDS = (Command("query", "Find tags and print them.", "run:query_command", QUERY_OPTIONS),)
+COMMANDS = (
+    Command("query", "Find tags and print them.", "run:query_command", QUERY_OPTIONS),
+    Command(
+        "bench", "Time cat, grep and awk against the ioctl.", "bench:bench_command", BENCH_OPTIONS
+    ),
+)
