@@ -1,5 +1,7 @@
 """What a snapshot says of itself: `# key: value` lines behind the kernel's two header lines."""
 
+from .errors import UsageError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .source import Info
@@ -30,13 +32,21 @@ def describe(info: "Info", text: str, headers: int, tags: int) -> None:
         return
     notes = info.notes = found[0]
     info.kernel = notes.get("kernel")
-    if (content := notes.get("content-id", "")).isdecimal():
-        info.content_id = int(content)
+    info.content_id = _count(notes.get("content-id", ""))
     info.consistent = {"yes": True, "no": False}.get(notes.get("consistent", ""))
     info.time = parse_time(notes.get("time", ""))
-    if (said := notes.get("tags", "")).isdecimal() and int(said) != tags:
+    if (said := _count(notes.get("tags", ""))) is not None and said != tags:
         info.consistent = False
         info.warnings.append(f"{info.path}: says it has {said} tags, has {tags}; it may be cut off")
+
+
+def _count(text: str) -> int | None:
+    from .units import parse_count
+
+    try:
+        return parse_count(text)
+    except UsageError:
+        return None
 
 
 def parse_time(text: str) -> float | None:
@@ -45,7 +55,7 @@ def parse_time(text: str) -> float | None:
 
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

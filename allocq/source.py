@@ -133,10 +133,11 @@ class Saved(Source):
         super().__init__(path, fd)
         self.info = Info(path, "text")
         self.repeatable = posix.fstat(fd).st_mode & 0o170000 == 0o100000
+        self._start = posix.lseek(fd, 0, 1) if self.repeatable else 0
 
     def rewind(self) -> None:
-        """Start from the first byte again; only if `repeatable`."""
-        posix.lseek(self._fd, 0, 0)
+        """Go back to where the text began; only if `repeatable`."""
+        posix.lseek(self._fd, self._start, 0)
 
     def read(self, filter: Filter | None = None, top: int | None = None) -> Snapshot:
         table = scan.collect(self.batches(filter or Filter()))
@@ -146,11 +147,11 @@ class Saved(Source):
         text = scan.TextScan(scan.Check(filter))
         self.info = Info(self.path, "text")
         try:
-            first = posix.read(self._fd, _CHUNK)
+            first = self._first()
             if first[:2] == b"\x1f\x8b" or first[:4] == b"\x28\xb5\x2f\xfd":
                 from .unpack import unpack
 
-                pieces = unpack(first, self._fd)
+                pieces = unpack(first, self._fd, self.path)
                 yield from self._named(text, text.from_pieces(pieces))
             else:
                 yield from self._named(text, text.feed(first) if first else ())
@@ -160,6 +161,13 @@ class Saved(Source):
         except scan.BadLine as error:
             raise bad_line(self.path, error, text) from None
         self._finish(text)
+
+    def _first(self) -> bytes:
+        """The first bytes: enough to see what they begin, however slowly they come."""
+        first = posix.read(self._fd, _CHUNK)
+        while 0 < len(first) < 4 and (more := posix.read(self._fd, _CHUNK)):
+            first += more
+        return first
 
     def _named(self, text: scan.TextScan, batches: "Iterable[Table]") -> "Iterator[Table]":
         for batch in batches:
@@ -261,7 +269,7 @@ def open_source(path: str | None = None, interface: str = "auto") -> Live | Save
     InterfaceError.
     """
     if path == "-":
-        return Saved("standard input", 0)
+        return _standard_input(interface)
     where = ALLOCINFO if path is None else path
     try:
         fd = posix.open(where, posix.O_RDONLY | posix.O_CLOEXEC)
@@ -274,14 +282,23 @@ def open_source(path: str | None = None, interface: str = "auto") -> Live | Save
             raise SourceError(f"{where} is a directory", "name the file in it")
         if scan.is_proc(fd):
             return Live(where, fd, interface)
-        if interface == "ioctl":
-            raise InterfaceError(
-                f"{where} is a saved text: it has no ioctl", "leave --interface out"
-            )
-        return Saved(where, fd)
+        return _saved(where, fd, interface)
     except BaseException:
         posix.close(fd)
         raise
+
+
+def _standard_input(interface: str) -> Saved:
+    try:
+        return _saved("standard input", 0, interface)
+    except OSError as error:
+        raise unreadable("standard input", error) from None
+
+
+def _saved(path: str, fd: int, interface: str) -> Saved:
+    if interface == "ioctl":
+        raise InterfaceError(f"{path} is a saved text: it has no ioctl", "leave --interface out")
+    return Saved(path, fd)
 
 
 def sample_path() -> str:

@@ -4,6 +4,7 @@ from .errors import UsageError
 
 LARGEST = (1 << 63) - 1
 _LETTERS = "KMGTPE"
+_MOST_DIGITS = 4000
 
 
 def parse_size(text: str) -> int:
@@ -22,7 +23,7 @@ def parse_size(text: str) -> int:
         number = number[:-1]
     whole, point, fraction = number.partition(".")
     digits = whole + fraction
-    if not digits.isdecimal() or not digits.isascii() or (point and not fraction):
+    if not _is_number(digits) or (point and not fraction):
         raise UsageError(
             f"bad size '{text}'", "a size is a number with K, M, G, T, P or E: 4096, 64K, 1.5G, 1MB"
         )
@@ -34,11 +35,16 @@ def parse_size(text: str) -> int:
 
 def parse_count(text: str, most: int = (1 << 64) - 1) -> int:
     """A whole number from 0 to `most`; UsageError otherwise."""
-    if not (text.isdecimal() and text.isascii()):
+    if not _is_number(text):
         raise UsageError(f"bad number '{text}'", "a whole number is wanted, 0 or more")
     if (value := int(text)) > most:
         raise UsageError(f"number '{text}' is too large", f"the largest is {most}")
     return value
+
+
+def _is_number(text: str) -> bool:
+    """Are these digits, and no more of them than int() takes?"""
+    return text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
 
 
 def parse_lines(text: str) -> tuple[int, int]:

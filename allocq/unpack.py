@@ -12,19 +12,26 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 
 
-def unpack(first: bytes, fd: int) -> "Iterator[bytes]":
+def unpack(first: bytes, fd: int, path: str) -> "Iterator[bytes]":
     """The bytes behind `first`, which begins a gzip or zstd file, and the rest of `fd`.
 
-    SourceError where Python cannot, FormatError where the data are damaged or cut off.
+    path: what to call it. SourceError where Python cannot, FormatError where the data are damaged
+    or cut off.
     """
     new = _gzip if first[:2] == b"\x1f\x8b" else _zstd
-    decompressor, damaged = new()
+    try:
+        decompressor, damaged = new()
+    except ImportError:
+        raise SourceError(
+            f"{path} is zstd, which this Python cannot read",
+            "Python 3.14 can; else pip install 'allocq[zstd]'",
+        ) from None
     packed = first
     while packed:
         try:
             piece = decompressor.decompress(packed)
-        except damaged as error:
-            raise FormatError(f"damaged compressed data: {error}") from None
+        except damaged:
+            raise FormatError(f"{path}: the compressed data are damaged") from None
         if piece:
             yield piece
         packed = b""
@@ -37,7 +44,7 @@ def unpack(first: bytes, fd: int) -> "Iterator[bytes]":
                 return
         else:
             packed = posix.read(fd, _CHUNK)
-    raise FormatError("compressed data are cut off")
+    raise FormatError(f"{path}: the compressed data are cut off")
 
 
 def _gzip() -> "tuple[Any, type[Exception]]":
@@ -53,11 +60,6 @@ def _zstd() -> "tuple[Any, type[Exception]]":
         return zstd.ZstdDecompressor(), zstd.ZstdError
     except ImportError:
         pass
-    try:
-        import zstandard  # type: ignore[import-not-found,unused-ignore]
+    import zstandard  # type: ignore[import-not-found,unused-ignore]
 
-        return zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
-    except ImportError:
-        raise SourceError(
-            "this Python cannot read zstd", "Python 3.14 can; else pip install 'allocq[zstd]'"
-        ) from None
+    return zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError

@@ -280,7 +280,7 @@ def some_of(asked: Asked, names: set[str]) -> Asked:
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
-@settings(unhurried, max_examples=150)
+@settings(unhurried, max_examples=70)
 @given(data=st.data())
 def test_filters_together_on_real_texts(path: Path, data: st.DataObject) -> None:
     asked = data.draw(words_of(path))
