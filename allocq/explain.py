@@ -1,5 +1,7 @@
 """The plan of a query in words and numbers, instead of its answer."""
 
+import posix
+
 from .plan import FILTER, SEEK, TEXT, Plan
 from .query import Query
 from .scan import KernelFilter
@@ -33,11 +35,10 @@ def _plan(query: Query, source: Live | Saved) -> Plan:
     if isinstance(source, Saved):
         return Plan(TEXT, "it is a saved text")
     from .live import plan_for
+    from .run import format_of, sort_of, wanted_of
 
-    view = query.view
-    by_size = view.sort == "bytes" or (view.sort is None and view.format == "table")
-    top = view.limit if by_size and not view.reverse and not view.group_by else None
-    return plan_for(source, query.filter, top)
+    sort = sort_of(query.view, format_of(query.view, posix.isatty(1)))
+    return plan_for(source, query.filter, wanted_of(query.view, sort))
 
 
 def as_json(plan: Plan, query: Query) -> dict[str, object]:
@@ -70,6 +71,8 @@ def in_words(plan: Plan, query: Query) -> list[str]:
         expected = "not known" if plan.expected is None else f"{plan.expected}"
         made = "not known" if plan.ioctls is None else f"{plan.ioctls}, and 2 for the content id"
         lines += [f"tags expected: {expected}", f"ioctls: {made}"]
+    if plan.way == SEEK:
+        lines.append("names: those kept for this boot and content id were matched here")
     checked = left_here(plan, query)
     lines.append(f"checked here: {', '.join(checked) or 'nothing'}")
     if plan.cost is not None:

@@ -5,16 +5,19 @@ import time
 
 from . import names, scan
 from .model import Filter
-from .plan import FILTER, SEEK, TEXT, Costs, Known, Plan, make_plan
-from .source import ATTEMPTS, Info, Live, Snapshot
+from .plan import FILTER, SEEK, TEXT, Costs, Known, Option, Plan, kernel_fields, make_plan
+from .source import ATTEMPTS, Info, Live, Snapshot, Wanted
 from .table import Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PROBES = 3
+    from .plan import Fields
+
 _PAGE = 1 << 16
+_LEAST_TOP = 4096
+_FEW = 16
 
 
 class Names:
@@ -27,85 +30,155 @@ class Names:
         self.table = parse(text, scan.Check(Filter()))
 
 
-def parse(text: bytes, check: scan.Check) -> Table:
-    """The matching tags of a whole text."""
-    return scan.collect(scan.TextScan(check).from_pieces((text,)))
+class Question:
+    """What `answer` works on: a source, what is asked of it, and the filter made ready for C."""
+
+    __slots__ = ("check", "filter", "source", "wanted")
+
+    def __init__(self, source: Live, filter: Filter, wanted: Wanted) -> None:
+        self.source = source
+        self.filter = filter
+        self.wanted = wanted
+        self.check = scan.Check(filter)
 
 
-def answer(source: Live, filter: Filter, top: int | None) -> Snapshot:
+def answer(source: Live, filter: Filter, wanted: Wanted) -> Snapshot:
     """Read until no module has come or gone during a scan, at most ATTEMPTS times."""
-    check = scan.Check(filter)
+    question = Question(source, filter, wanted)
     info = Info(source.path, "text")
     info.warnings = list(source.info.warnings)
     info.kernel = posix.uname().release
-    forget = False
+    trusted = True
     for attempt in range(ATTEMPTS):
         before = source.content_id()
         info.time = time.time()
         last = attempt == ATTEMPTS - 1
+        known = known_names(source, before) if trusted and not last else None
         try:
-            table = _scan(source, filter, check, before, top, info, forget or last)
+            table = _anyhow(question, info) if last else _scan(question, before, known, info)
         except scan.Stale:
-            forget = source.content_id() == before
+            trusted = source.content_id() != before
             continue
         info.content_id = before
         info.consistent = None if before is None else source.content_id() == before
         if info.consistent is not False:
             break
     else:
+        info.consistent = False
         info.warnings.append("modules came or went during every scan; the answer may be torn")
     source.info = info
     return Snapshot(info, table)
 
 
-def known_names(source: Live, content: int | None, forget: bool = False) -> Names | None:
-    """The names for this content id, if they are kept."""
-    if content is None or forget:
+def plan_for(source: Live, filter: Filter, wanted: Wanted) -> Plan:
+    """The plan that `answer` would follow now."""
+    question = Question(source, filter, wanted)
+    return _plan(question, known_names(source, source.content_id()), wanted)
+
+
+def known_names(source: Live, content: int | None) -> Names | None:
+    """The names for this content id, if they are kept and may be used."""
+    if content is None or source.interface == "text":
         return None
     kept = names.load(names.boot_id(), content)
     return Names(kept.text, kept.costs) if kept else None
 
 
-def plan_for(source: Live, filter: Filter, top: int | None) -> Plan:
-    """The plan that `answer` would follow now."""
-    content = source.content_id()
-    known = known_names(source, content)
-    return _plan(source, filter, scan.Check(filter), known, top)
+def parse(text: bytes, check: scan.Check) -> Table:
+    """The matching tags of a whole text."""
+    return scan.collect(scan.TextScan(check).from_pieces((text,)))
 
 
-def _plan(
-    source: Live, filter: Filter, check: scan.Check, known: Names | None, top: int | None
-) -> Plan:
+def _anyhow(question: Question, info: Info) -> Table:
+    """Everything once, however the tags move: what is left when nothing else came to an end."""
+    source, check = question.source, question.check
+    if source.interface != "ioctl":
+        info.interface = "text"
+        return _stream_text(source, check)
+    table = Table()
+    info.interface = "ioctl"
+    info.ioctls += scan.ask(source.fd, scan.KernelFilter({}), check, table)
+    check.apply(table)
+    return table
+
+
+def _scan(question: Question, content: int | None, known: Names | None, info: Info) -> Table:
+    source, wanted = question.source, question.wanted
+    if source.interface == "ioctl" and known is None:
+        known = Names(*read_names(source, content))
+    plan = _plan(question, known, wanted)
+    table = _follow(plan, question, known, info)
+    if table is None and plan.least:
+        plan = _plan(question, known, Wanted())
+        table = _follow(plan, question, known, info)
+    if table is None:
+        plan = Plan(TEXT, "only the text tells the names apart")
+        table = _follow(plan, question, known, info)
+    assert table is not None
+    source.plan = plan
+    return table
+
+
+def _plan(question: Question, known: Names | None, wanted: Wanted) -> Plan:
+    source = question.source
     if not source.has_ioctl:
-        reason = "asked for" if source.interface == "text" else "this kernel has no ioctl"
-        return Plan(TEXT, reason)
-    if source.interface == "text":
-        return make_plan(filter, None, "text")
-    told = describe(known, filter, check, top) if known else None
-    return make_plan(filter, told, source.interface)
+        asked = source.interface == "text"
+        return Plan(TEXT, "asked for" if asked else "this kernel has no ioctl")
+    told = describe(known, question, wanted) if known else None
+    return make_plan(question.filter, told, source.interface)
 
 
-def describe(known: Names, filter: Filter, check: scan.Check, top: int | None) -> Known:
-    """What the names say of this filter."""
-    table = known.table
+def describe(known: Names, question: Question, wanted: Wanted) -> Known:
+    """What the names say of this question."""
+    table, filter, check = known.table, question.filter, question.check
     flags = check.match_names(table)
-    positions = runs_of(flags)
-    whole, passing = _shared_fields(table, filter, positions)
+    runs = runs_of(flags)
+    if wanted.first is not None and not filter.asks_counters:
+        runs = first_of(runs, wanted.first)
+    fields = {**kernel_fields(filter), **_shared_fields(table, filter, flags)}
+    options = []
+    if fields:
+        summed = scan.count(table, _names_only(fields))
+        options.append(Option(fields, summed, scan.count(table, fields)))
+    if wanted.top and filter.max_size is None and runs:
+        largest = _top_option(table, fields, runs, wanted.top)
+        if largest:
+            options.append(largest)
+    return Known(len(table), runs, options, known.costs)
+
+
+def _top_option(
+    table: Table, fields: "Fields", runs: list[tuple[int, int]], top: int
+) -> Option | None:
+    """A minimum size that the `top` largest should still pass, with room for what moved."""
     sizes = table.column("bytes")
-    matching = [i for first, count in positions for i in range(first, first + count)]
-    low = sizes_low = filter.min_size
-    high = filter.max_size
-    likely = passing
-    if sizes_low is not None:
-        likely = sum(1 for size in sizes if size >= sizes_low and (high is None or size <= high))
-        likely = min(likely, passing)
-    best = None
-    if top and len(matching) > top and high is None:
-        largest = sorted((sizes[i] for i in matching), reverse=True)
-        threshold = largest[top - 1] - largest[top - 1] // 4
-        if threshold > max(low or 0, 4096):
-            best = threshold, sum(1 for size in sizes if size >= threshold)
-    return Known(len(table), positions, whole, passing, likely, best, known.costs)
+    matching = [size for first, count in runs for size in sizes[first : first + count]]
+    if len(matching) <= top:
+        return None
+    matching.sort(reverse=True)
+    size = matching[top - 1] - matching[top - 1] // 4
+    if size <= max(_LEAST_TOP, int(fields.get("min_size", 0))):
+        return None
+    narrowed: Fields = {**fields, "min_size": size}
+    summed = scan.count(table, _names_only(fields))
+    return Option(narrowed, summed, scan.count(table, narrowed), least=top)
+
+
+def _names_only(fields: "Fields") -> "Fields":
+    return {name: value for name, value in fields.items() if not name.endswith("_size")}
+
+
+def _shared_fields(table: Table, filter: Filter, flags: bytes) -> "Fields":
+    """Names that all matching tags share and the kernel can compare."""
+    fields: Fields = {}
+    for field, patterns in (
+        ("file", filter.files),
+        ("function", filter.functions),
+        ("module", filter.modules),
+    ):
+        if patterns and (shared := table.shared(field, flags)) is not None:
+            fields[field] = shared
+    return fields
 
 
 def runs_of(flags: bytes) -> list[tuple[int, int]]:
@@ -120,69 +193,28 @@ def runs_of(flags: bytes) -> list[tuple[int, int]]:
     return runs
 
 
-def _shared_fields(
-    table: Table, filter: Filter, runs: list[tuple[int, int]]
-) -> tuple[dict[str, str | int], int]:
-    """Exact field values that stand for the filter's names, and how many tags they let through."""
-    fields: dict[str, str | int] = {}
-    passing = len(table)
-    for field, patterns in (
-        ("file", filter.files),
-        ("function", filter.functions),
-        ("module", filter.modules),
-    ):
-        if not patterns:
-            continue
-        column = table.strings(field)
-        values = {column[i] for first, count in runs for i in range(first, first + count)}
-        if len(values) == 1:
-            fields[field] = values.pop()
-            passing = min(passing, column.count(str(fields[field])))
-    return fields, passing
+def first_of(runs: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """The first `most` positions of the runs."""
+    kept = []
+    for position, count in runs:
+        if most <= 0:
+            break
+        kept.append((position, min(count, most)))
+        most -= count
+    return kept
 
 
-def _scan(
-    source: Live,
-    filter: Filter,
-    check: scan.Check,
-    content: int | None,
-    top: int | None,
-    info: Info,
-    forget: bool,
-) -> Table:
-    known = known_names(source, content, forget) if source.interface != "text" else None
-    if source.interface == "ioctl" and known is None:
-        text, costs = read_names(source, content)
-        known = Names(text, costs)
-    plan = _plan(source, filter, check, known, top)
-    table = _follow(plan, source, check, known, top, info)
-    if table is None:
-        plan = _plan(source, filter, check, known, None)
-        table = _follow(plan, source, check, known, None, info)
-    if table is None:
-        plan = Plan(TEXT, "only the text tells the names apart")
-        table = _follow(plan, source, check, known, None, info)
-    assert table is not None
-    source.plan = plan
-    return table
-
-
-def _follow(
-    plan: Plan,
-    source: Live,
-    check: scan.Check,
-    known: Names | None,
-    top: int | None,
-    info: Info,
-) -> Table | None:
+def _follow(plan: Plan, question: Question, known: Names | None, info: Info) -> Table | None:
     """The matching tags, or None where the plan turns out too narrow."""
+    source, check = question.source, question.check
     info.interface = "text" if plan.way == TEXT else "ioctl"
     if plan.way == TEXT:
         return _read_text(source, check, known)
     table = Table()
     if plan.way == SEEK:
         assert known is not None
-        info.ioctls += scan.seek(source.fd, known.table, plan.runs, check, table)
+        first = question.wanted.first
+        info.ioctls += scan.seek(source.fd, known.table, plan.runs, check, table, first)
         return table
     assert plan.way == FILTER
     info.ioctls += scan.ask(source.fd, scan.KernelFilter(plan.kernel), check, table)
@@ -193,9 +225,7 @@ def _follow(
         except scan.Ambiguous:
             return None
     check.apply(table)
-    if plan.least and len(table) < (top or 0):
-        return None
-    return table
+    return table if len(table) >= plan.least else None
 
 
 def _read_text(source: Live, check: scan.Check, known: Names | None) -> Table:
@@ -203,6 +233,10 @@ def _read_text(source: Live, check: scan.Check, known: Names | None) -> Table:
     if content is not None and known is None and source.interface == "auto":
         text, _ = read_names(source, content)
         return parse(text, check)
+    return _stream_text(source, check)
+
+
+def _stream_text(source: Live, check: scan.Check) -> Table:
     posix.lseek(source.fd, 0, 0)
     return scan.collect(scan.TextScan(check).from_fd(source.fd))
 
@@ -214,8 +248,8 @@ def read_names(source: Live, content: int | None) -> tuple[bytes, Costs]:
     pieces = []
     while piece := posix.read(source.fd, _PAGE):
         pieces.append(piece)
-    text = b"".join(pieces)
     whole = time.perf_counter_ns() - begin
+    text = b"".join(pieces)
     costs = measure(source, parse(text, scan.Check(Filter())), whole)
     if content is not None and source.content_id() == content:
         names.save(names.boot_id(), content, text, costs)
@@ -223,50 +257,45 @@ def read_names(source: Live, content: int | None) -> tuple[bytes, Costs]:
 
 
 def measure(source: Live, table: Table, text: int) -> Costs:
-    """Time the kernel's steps with a few scans that cost next to nothing."""
-    check = scan.Check(Filter())
-    tags = max(1, len(table))
-    files = table.strings("file")
-    runs = _largest_file(files)
-    file = files[runs[0]] if files else ""
-    call = _timed(lambda: source.content_id())
-    step = _timed(lambda: _ask(source, table, check, [(tags - 1, 1)])) - call
-    some = _timed(lambda: _ask(source, table, check, [(0, min(64, tags))])) // min(64, tags)
-    nothing: dict[str, str | int] = {"file": "no such file"}
-    compare = _timed(lambda: scan.ask(source.fd, scan.KernelFilter(nothing), check, Table())) - call
-    impossible: dict[str, str | int] = {"file": file, "min_size": 1 << 62, "max_size": 1 << 62}
-    summed = _timed(lambda: scan.ask(source.fd, scan.KernelFilter(impossible), check, Table()))
-    step = max(0, step // tags)
+    """Time the kernel's steps with a few scans that together cost a small part of the text.
+
+    Raises Stale if a module came or went since `table` was read.
+    """
+    check, tags = scan.Check(Filter()), max(2, len(table))
+    few = min(_FEW, tags - 1)
+    file, summed = _probe_file(table.strings("file"))
+    nothing: Fields = {"file": "no such file"}
+    impossible: Fields = {"file": file, "min_size": 1 << 62, "max_size": 1 << 62}
+    one = _timed(lambda: scan.seek(source.fd, table, [(0, 1)], check, Table()))
+    last = _timed(lambda: scan.seek(source.fd, table, [(tags - 1, 1)], check, Table()))
+    some = _timed(lambda: scan.seek(source.fd, table, [(0, few + 1)], check, Table()))
+    walk = _timed(lambda: scan.ask(source.fd, scan.KernelFilter(nothing), check, Table()))
+    sums = _timed(lambda: scan.ask(source.fd, scan.KernelFilter(impossible), check, Table()))
+    step = max(0, last - one) // tags
     return Costs(
-        call=call,
-        tag=max(1, some),
+        call=one,
+        tag=max(1, (some - one) // few),
         step=step,
-        compare=max(0, compare // tags - step),
-        sum=max(0, (summed - compare - call) // runs[1]),
+        compare=max(0, (walk - one) // tags - step),
+        sum=max(0, sums - walk) // summed,
         text=text,
     )
 
 
-def _ask(source: Live, table: Table, check: scan.Check, runs: list[tuple[int, int]]) -> None:
-    scan.seek(source.fd, table, runs, check, Table())
-
-
-def _largest_file(files: list[str]) -> tuple[int, int]:
-    """(position, count) of the longest run of tags of one file."""
-    best = start = 0
-    most = 1
-    for i, file in enumerate(files):
-        if file != files[start]:
-            start = i
-        if i - start + 1 > most:
-            best, most = start, i - start + 1
-    return best, most
+def _probe_file(files: list[str]) -> tuple[str, int]:
+    """A file with several tags, but few, and how many."""
+    counts: dict[str, int] = {}
+    for file in files:
+        counts[file] = counts.get(file, 0) + 1
+    few = [(count, file) for file, count in counts.items() if count <= _FEW]
+    count, file = max(few, default=(1, "no such file either"))
+    return file, count
 
 
 def _timed(call: "Callable[[], object]") -> int:
-    """The least nanoseconds of a few tries."""
+    """The lesser nanoseconds of two tries: the first warms, an interrupt spoils at most one."""
     least = 1 << 62
-    for _ in range(_PROBES):
+    for _ in range(2):
         begin = time.perf_counter_ns()
         call()
         least = min(least, time.perf_counter_ns() - begin)

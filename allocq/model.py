@@ -159,6 +159,12 @@ class Filter:
                 ) from None
         return compiled
 
+    @property
+    def asks_counters(self) -> bool:
+        """Does the answer depend on anything that moves: sizes, calls, accuracy?"""
+        bounds = (self.min_size, self.max_size, self.min_calls, self.max_calls, self.accurate)
+        return any(bound is not None for bound in bounds)
+
     def items(self) -> dict[str, object]:
         """What was asked, by name; what was not asked is left out."""
         values = {name: getattr(self, name) for name in self.__slots__}

@@ -1,8 +1,9 @@
 """How to ask a running kernel: which scans to make, and what is left to check here.
 
-Costs come from KERNEL.md's facts in numbers measured on this host: a filter on names costs a walk
-over all tags, a size costs a sum over the possible CPUs for each of them, a tag handed out costs a
-system call and a sum (mm/alloc_tag.c, matches_filter()).
+A filter on names costs a walk over all tags, a size a sum over the possible CPUs for each tag that
+passed the names, a tag handed out a system call and a sum (mm/alloc_tag.c, matches_filter()). A
+position costs the steps up to it: GET_AT counts them (allocinfo_ioctl_get_at()). What these cost is
+measured on the host.
 """
 
 from .model import Filter, is_glob
@@ -11,14 +12,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    Fields = dict[str, str | int]
+
 SEEK, FILTER, TEXT = "seek", "filter", "text"
+NAME_FIELDS = frozenset(("module", "function", "file", "line", "inaccurate"))
+_SMALL = 65536
 
 
 class Costs:
     """What things cost on this host, in nanoseconds.
 
-    call: a system call; tag: one handed out by GET_NEXT, its sum included; step: passing one by;
-    compare: its names; sum: its counters; text: reading all of it.
+    call: a scan that hands out nothing; tag: one handed out by GET_NEXT, its sum included; step:
+    passing one by; compare: its names; sum: its counters; text: reading all of it.
     """
 
     __slots__ = ("call", "compare", "step", "sum", "tag", "text")
@@ -36,33 +41,34 @@ class Costs:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+class Option:
+    """A filter that the kernel could check: its fields, how many tags it sums and hands out."""
+
+    __slots__ = ("fields", "handed", "least", "summed")
+
+    def __init__(self, fields: "Fields", summed: int, handed: int, least: int = 0) -> None:
+        self.fields = fields
+        self.summed = summed
+        self.handed = handed
+        self.least = least
+
+
 class Known:
-    """What the names say of a filter.
+    """What the names say of a query: how many tags the kernel has, the (position, count) of those
+    whose names match, the filters that the kernel could check, and what things cost."""
 
-    tags: how many the kernel has; runs: (position, count) of those whose names match;
-    whole: the field values that all matching tags share and the kernel can compare, so that a
-    filter on them lets `passing` tags through; likely: how many of these the counters, as they last
-    were, would pass; top: for the largest `limit` tags, (a safe minimum size, how many pass it).
-    """
-
-    __slots__ = ("costs", "likely", "passing", "runs", "tags", "top", "whole")
+    __slots__ = ("costs", "options", "runs", "tags")
 
     def __init__(
         self,
         tags: int,
         runs: "Sequence[tuple[int, int]]",
-        whole: dict[str, str | int],
-        passing: int,
-        likely: int,
-        top: tuple[int, int] | None,
+        options: "Sequence[Option]",
         costs: Costs,
     ) -> None:
         self.tags = tags
         self.runs = list(runs)
-        self.whole = whole
-        self.passing = passing
-        self.likely = likely
-        self.top = top
+        self.options = list(options)
         self.costs = costs
 
     @property
@@ -84,7 +90,7 @@ class Plan:
         self,
         way: str,
         reason: str,
-        kernel: dict[str, str | int] | None = None,
+        kernel: "Fields | None" = None,
         runs: "Sequence[tuple[int, int]]" = (),
         expected: int | None = None,
         cost: float | None = None,
@@ -102,18 +108,20 @@ class Plan:
     @property
     def ioctls(self) -> int | None:
         """How many GET_AT and GET_NEXT are expected; None if not known."""
-        if self.way == TEXT or self.expected is None:
-            return 0 if self.way == TEXT else None
+        if self.way == TEXT:
+            return 0
+        if self.expected is None:
+            return None
         return self.expected if self.way == SEEK else self.expected + 1
 
 
-def kernel_fields(filter: Filter) -> dict[str, str | int]:
+def kernel_fields(filter: Filter) -> "Fields":
     """What of a filter the kernel checks exactly, without knowing which tags there are.
 
     A file's name is only its end unless it is absolute; a maximum size alone would drop counters
     below zero, which the kernel compares unsigned.
     """
-    fields: dict[str, str | int] = {}
+    fields: Fields = {}
     if filter.builtin:
         fields["module"] = ""
     for name, patterns in (
@@ -135,7 +143,7 @@ def kernel_fields(filter: Filter) -> dict[str, str | int]:
     return fields
 
 
-def is_narrow(fields: dict[str, str | int]) -> bool:
+def is_narrow(fields: "Fields") -> bool:
     """Do these fields alone keep most tags from being handed out?"""
     return (
         "function" in fields
@@ -143,77 +151,58 @@ def is_narrow(fields: dict[str, str | int]) -> bool:
         or bool(fields.get("module"))
         or "line" in fields
         or fields.get("inaccurate") == 1
-        or int(fields.get("min_size", 0)) >= 65536
+        or int(fields.get("min_size", 0)) >= _SMALL
     )
-
-
-def _filter_cost(known: Known, fields: dict[str, str | int], expected: int) -> float:
-    costs = known.costs
-    cost = costs.call + known.tags * costs.step + expected * costs.tag
-    if fields.keys() - {"min_size", "max_size"}:
-        cost += known.tags * costs.compare
-    if "min_size" in fields:
-        cost += max(0, known.passing - expected) * costs.sum
-    return cost
-
-
-def _seek_cost(known: Known) -> float:
-    costs = known.costs
-    cost = 0.0
-    for position, count in known.runs:
-        cost += position * costs.step + count * costs.tag
-    return cost
 
 
 def make_plan(filter: Filter, known: Known | None, interface: str) -> Plan:
     """The cheapest way that the interface allows; `known` None while the names are not."""
-    fields = kernel_fields(filter)
     if interface == "text":
         return Plan(TEXT, "asked for")
     if known is None:
+        fields = kernel_fields(filter)
         if is_narrow(fields):
             return Plan(FILTER, "the kernel can check it and hand out little", fields)
         return Plan(TEXT, "which tags there are is not known yet; the text tells it")
     if not known.runs:
         return Plan(SEEK, "no tag has such names: nothing to ask", expected=0, cost=0)
-    plans = []
-    matching = known.matching
-    plans.append(
-        Plan(
-            SEEK,
-            f"the positions of the {matching} tags that match by name are known",
-            runs=known.runs,
-            expected=matching,
-            cost=_seek_cost(known),
-        )
-    )
-    whole = {**fields, **known.whole}
-    if whole:
-        plans.append(
-            Plan(
-                FILTER,
-                "the kernel can check it",
-                whole,
-                expected=known.likely,
-                cost=_filter_cost(known, whole, known.likely),
-            )
-        )
-    if known.top is not None:
-        size, expected = known.top
-        narrowed = {**whole, "min_size": max(size, int(whole.get("min_size", 0)))}
-        plans.append(
-            Plan(
-                FILTER,
-                "the largest were at least this large when last seen",
-                narrowed,
-                expected=expected,
-                cost=_filter_cost(known, narrowed, expected),
-                least=1,
-            )
-        )
+    plans = [_seek(known), *(_ask(known, option) for option in known.options)]
     if interface == "auto":
         plans.append(Plan(TEXT, "reading everything is cheaper here", cost=known.costs.text))
     plans.sort(key=lambda plan: plan.cost or 0)
     best = plans[0]
     best.others = plans[1:]
     return best
+
+
+def _seek(known: Known) -> Plan:
+    costs, matching = known.costs, known.matching
+    steps = sum(position for position, _ in known.runs)
+    noun = "tag that matches" if matching == 1 else "tags that match"
+    return Plan(
+        SEEK,
+        f"the positions of the {matching} {noun} by name are known",
+        runs=known.runs,
+        expected=matching,
+        cost=costs.call + steps * costs.step + matching * costs.tag,
+    )
+
+
+def _ask(known: Known, option: Option) -> Plan:
+    costs, fields = known.costs, option.fields
+    cost = costs.call + known.tags * costs.step + option.handed * costs.tag
+    if NAME_FIELDS & fields.keys():
+        cost += known.tags * costs.compare
+    if "min_size" in fields:
+        cost += max(0, option.summed - option.handed) * costs.sum
+    reason = "the kernel can check it and hand out little"
+    if option.least:
+        reason = "the largest had at least this when last seen"
+    return Plan(
+        FILTER,
+        reason,
+        fields,
+        expected=option.handed,
+        cost=cost,
+        least=option.least,
+    )

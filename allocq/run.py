@@ -5,7 +5,7 @@ import posix
 
 from .errors import AllocqError, OutputError
 from .formats import NUMBER, SIZE, TEXT, Column, Shape, writer
-from .source import open_source, sample_path
+from .source import Wanted, open_source, sample_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ def _answer(query: "Query", source: "Live | Saved", out: Output, terminal: bool)
     view = query.view
     if view.quiet or view.count:
         return _count(query, source, out)
-    format = view.format or ("table" if terminal else "procfs")
+    format = format_of(view, terminal)
     shape = shape_of(view, format, terminal)
-    sort = view.sort or ("bytes" if format == "table" else "none")
+    sort = sort_of(view, format)
     if view.group_by:
         return _groups(
             query, source, out, writer(format, shape, group_columns(view.group_by)), sort
@@ -141,8 +141,7 @@ def _answer(query: "Query", source: "Live | Saved", out: Output, terminal: bool)
     write = writer(format, shape)
     if write.streams and sort == "none" and not view.reverse and not source.live:
         return _stream(query, source, out, write, shape)
-    top = view.limit if sort == "bytes" and not view.reverse else None
-    snapshot = source.read(query.filter, top)
+    snapshot = source.read(query.filter, wanted_of(view, sort))
     from .view import order_of
 
     order = order_of(snapshot.table, sort, view.reverse, view.limit)
@@ -169,8 +168,12 @@ def head_of(filter: "Filter", info: "Info") -> "dict[str, object]":
         "consistent": info.consistent,
         "time": None if info.time is None else format_time(info.time),
     }
-    asked = {_ASKED.get(name, name): value for name, value in filter.items().items()}
-    return {"source": source, "filter": asked}
+    return {"source": source, "filter": asked(filter)}
+
+
+def asked(filter: "Filter") -> "dict[str, object]":
+    """What was asked for, under the names of its options."""
+    return {_ASKED.get(name, name): value for name, value in filter.items().items()}
 
 
 def total_words(tags: int) -> str:
@@ -188,6 +191,27 @@ def group_columns(by: str) -> "tuple[Column, ...]":
     )
 
 
+def format_of(view: "View", terminal: bool) -> str:
+    """The format, the default resolved."""
+    return view.format or ("table" if terminal else "procfs")
+
+
+def sort_of(view: "View", format: str) -> str:
+    """The order, the default resolved."""
+    return view.sort or ("bytes" if format == "table" else "none")
+
+
+def wanted_of(view: "View", sort: str) -> Wanted:
+    """Which of the matching tags will be shown."""
+    if view.quiet:
+        return Wanted(first=1)
+    if view.count or view.group_by or view.reverse or view.limit is None:
+        return Wanted()
+    if sort == "bytes":
+        return Wanted(top=view.limit)
+    return Wanted(first=view.limit) if sort == "none" else Wanted()
+
+
 def _sum(table: "Table", order: "Iterable[int] | None") -> tuple[int, int, int]:
     """(tags, bytes, calls) of the rows that are shown."""
     if order is None:
@@ -198,6 +222,8 @@ def _sum(table: "Table", order: "Iterable[int] | None") -> tuple[int, int, int]:
 
 
 def _count(query: "Query", source: "Live | Saved", out: Output) -> int:
+    if query.view.quiet and source.live:
+        return len(source.read(query.filter, wanted_of(query.view, "none")))
     found = 0
     for batch in source.batches(query.filter):
         found += len(batch)

@@ -23,6 +23,9 @@ _KERNEL_FIELDS = {
 }
 
 
+_NAMES = {"file": lib.AQ_FILE, "function": lib.AQ_FUNCTION, "module": lib.AQ_MODULE}
+
+
 class Stale(Exception):
     """The kernel's tags are not those that the names say."""
 
@@ -109,6 +112,25 @@ class Check:
         if not self.regexps or not found:
             return matched
         return bytes(a & b for a, b in zip(matched, self.search(table), strict=True))
+
+
+def count(table: Table, fields: "Mapping[str, str | int]") -> int:
+    """How many rows a kernel filter with these fields would let through."""
+    native = ffi.gc(lib.aq_filter_new(), lib.aq_filter_free)
+    for name, field in _NAMES.items():
+        if name == "module" and fields.get(name) == "":
+            lib.aq_filter_builtin(native)
+        elif name in fields:
+            data = str(fields[name]).encode("utf-8", "surrogateescape")
+            _raise(lib.aq_filter_name(native, field, lib.AQ_EXACT, data, len(data)))
+    if "line" in fields:
+        _raise(lib.aq_filter_line(native, int(fields["line"]), int(fields["line"])))
+    if "inaccurate" in fields:
+        lib.aq_filter_accuracy(native, not fields["inaccurate"])
+    if "min_size" in fields or "max_size" in fields:
+        low, high = int(fields.get("min_size", NO_MINIMUM)), int(fields.get("max_size", NO_MAXIMUM))
+        lib.aq_filter_sizes(native, low, high)
+    return int(lib.aq_table_count(table.native, native))
 
 
 class TextScan:

@@ -62,6 +62,17 @@ class Info:
         self.warnings: list[str] = []
 
 
+class Wanted:
+    """Which of the matching tags are enough: the `top` largest, or the `first` in the kernel's
+    order; None for all of them."""
+
+    __slots__ = ("first", "top")
+
+    def __init__(self, top: int | None = None, first: int | None = None) -> None:
+        self.top = top
+        self.first = first
+
+
 class Snapshot:
     """The tags that matched, in the kernel's order, and where they are from."""
 
@@ -111,10 +122,10 @@ class Source:
             posix.close(self._fd)
         self._fd = -1
 
-    def read(self, filter: Filter | None = None, top: int | None = None) -> Snapshot:
+    def read(self, filter: Filter | None = None, wanted: "Wanted | None" = None) -> Snapshot:
         """All matching tags.
 
-        top: only the `top` largest are wanted; more may come. Raises SourceError, FormatError.
+        Where only some of them are `wanted`, more may come. Raises SourceError, FormatError.
         """
         raise NotImplementedError
 
@@ -139,7 +150,7 @@ class Saved(Source):
         """Go back to where the text began; only if `repeatable`."""
         posix.lseek(self._fd, self._start, 0)
 
-    def read(self, filter: Filter | None = None, top: int | None = None) -> Snapshot:
+    def read(self, filter: Filter | None = None, wanted: "Wanted | None" = None) -> Snapshot:
         table = scan.collect(self.batches(filter or Filter()))
         return Snapshot(self.info, table)
 
@@ -216,11 +227,11 @@ class Live(Source):
     def batches(self, filter: Filter) -> "Iterator[Table]":
         yield self.read(filter).table
 
-    def read(self, filter: Filter | None = None, top: int | None = None) -> Snapshot:
+    def read(self, filter: Filter | None = None, wanted: "Wanted | None" = None) -> Snapshot:
         from .live import answer
 
         try:
-            return answer(self, filter or Filter(), top)
+            return answer(self, filter or Filter(), wanted or Wanted())
         except OSError as error:
             raise self.vanished(error) from None
         except scan.BadLine as error:

@@ -74,6 +74,19 @@ class Table:
         joined = str(ffi.buffer(buffer, need)[:], "utf-8", "surrogateescape")
         return joined.split("\0")[:-1]
 
+    def string(self, name: str, row: int) -> str:
+        """One string of one row, as `strings` gives it."""
+        length = ffi.new("size_t *")
+        data = lib.aq_table_string(self.native, row, _STRINGS[name], length)
+        return str(ffi.buffer(data, length[0])[:], "utf-8", "surrogateescape")
+
+    def shared(self, name: str, flags: bytes) -> str | None:
+        """The string that all rows whose byte in `flags` is not 0 have, if it is one."""
+        row = ffi.new("size_t *")
+        if not lib.aq_table_shared(self.native, flags, _STRINGS[name], row):
+            return None
+        return self.string(name, row[0])
+
     def keep(self, flags: bytes) -> None:
         """Keep the rows whose byte in `flags` is not 0; one byte a row."""
         assert len(flags) == len(self)

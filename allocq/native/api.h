@@ -42,6 +42,12 @@ void aq_table_keep(aq_table *table, const uint8_t *keep);
 void aq_table_filter(aq_table *table, const aq_filter *filter);
 /* keep[i] = 1 where the names and the line of row i match, whatever its counters; returns how many. */
 size_t aq_table_match_names(const aq_table *table, const aq_filter *filter, uint8_t *keep);
+/* How many rows match, by names and counters. */
+size_t aq_table_count(const aq_table *table, const aq_filter *filter);
+/* Do all rows whose byte in `keep` is not 0 have the same string? *row is the first of them. */
+int aq_table_shared(const aq_table *table, const uint8_t *keep, enum aq_strings which, size_t *row);
+/* One string of a row; not ended by a NUL. */
+const char *aq_table_string(const aq_table *table, size_t row, enum aq_strings which, size_t *len);
 /* Give rows from the ioctl the whole names that `names` has for them. */
 int aq_table_resolve(aq_table *table, const aq_table *names);
 void aq_table_column(const aq_table *table, enum aq_column column, int64_t *out);

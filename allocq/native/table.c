@@ -260,6 +260,19 @@ size_t aq_table_match_names(const aq_table *table, const aq_filter *filter, uint
 	return found;
 }
 
+size_t aq_table_count(const aq_table *table, const aq_filter *filter)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < table->len; i++) {
+		struct aq_tag tag = row_tag(table, &table->rows[i]);
+
+		found += aq_match_counter(filter, tag.bytes, tag.calls, tag.accurate) &&
+			 aq_match_names(filter, &tag);
+	}
+	return found;
+}
+
 static bool same_end(struct aq_str whole, struct aq_str trimmed)
 {
 	size_t over = whole.len > AQ_KERNEL_NAME ? whole.len - AQ_KERNEL_NAME : 0;
@@ -386,4 +399,29 @@ size_t aq_table_strings(const aq_table *table, enum aq_strings which, char *out,
 		out += s.len + 1;
 	}
 	return need;
+}
+
+const char *aq_table_string(const aq_table *table, size_t row, enum aq_strings which, size_t *len)
+{
+	struct aq_str s = string_of(table, &table->rows[row], which);
+
+	*len = s.len;
+	return s.s;
+}
+
+int aq_table_shared(const aq_table *table, const uint8_t *keep, enum aq_strings which, size_t *row)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < table->len; i++) {
+		if (!keep[i])
+			continue;
+		if (!any)
+			*row = i;
+		else if (!same_str(string_of(table, &table->rows[i], which),
+				   string_of(table, &table->rows[*row], which)))
+			return 0;
+		any = true;
+	}
+	return any;
 }
