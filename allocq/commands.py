@@ -4,6 +4,7 @@ Only the app, the man pages and the completions read this; the quick way knows `
 """
 
 from .bench_options import BENCH_OPTIONS
+from .more_options import DOCTOR_OPTIONS
 from .options import QUERY_OPTIONS, Option
 
 
@@ -47,5 +48,11 @@ COMMANDS = (
     Command("query", "Find tags and print them.", "run:query_command", QUERY_OPTIONS),
     Command(
         "bench", "Time cat, grep and awk against the ioctl.", "bench:bench_command", BENCH_OPTIONS
+    ),
+    Command(
+        "doctor",
+        "Say what this kernel offers, what is switched on, and what to do about what is not.",
+        "doctor:doctor_command",
+        DOCTOR_OPTIONS,
     ),
 )

@@ -1,0 +1,132 @@
+"""What this host says of itself: small files of /proc, /sys, /etc and /boot. No judgement here.
+
+Nothing raises: None is "not there or not readable". Paths begin at `root`, "" for this host's own.
+"""
+
+import os
+import platform
+import shutil
+import zlib
+
+_LARGEST, _PIECE = 8 << 20, 1 << 15
+BOOT_PARAMETER = "sysctl.vm.mem_profiling"
+
+
+def read_small(path: str) -> bytes | None:
+    """A file's content, at most 8 MiB of it, in reads that suit a sysctl's file as well."""
+    pieces: list[bytes] = []
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while len(pieces) * _PIECE < _LARGEST and (piece := file.read(_PIECE)):
+                pieces.append(piece)
+    except OSError:
+        return None
+    return b"".join(pieces)
+
+
+def read_line(path: str) -> str | None:
+    """A file's content as text, without what is blank around it."""
+    data = read_small(path)
+    return None if data is None else data.decode("utf-8", "replace").strip()
+
+
+def possible_cpus(root: str = "") -> str | None:
+    """The CPUs that counters are summed over, as the kernel writes them: `0-3,8`."""
+    return read_line(f"{root}/sys/devices/system/cpu/possible")
+
+
+def count_cpus(ranges: str | None) -> int | None:
+    """How many CPUs `0-3,8` names; None if it is not such a list."""
+    if not ranges:
+        return None
+    count = 0
+    for part in ranges.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            return None
+        count += int(last) - int(first) + 1 if dash else 1
+    return count
+
+
+def boot_parameter(root: str = "", name: str = BOOT_PARAMETER) -> str | None:
+    """The value the kernel was booted with; "" without the parameter, None if that is not known."""
+    line = read_line(f"{root}/proc/cmdline")
+    return None if line is None else find_parameter(line, name)
+
+
+def find_parameter(cmdline: str, name: str) -> str:
+    """The last value of a parameter, which is the one that counts; "" where there is none.
+
+    As the kernel reads it (kernel/params.c): - and _ are the same, what is behind `--` is for init.
+    """
+    found = ""
+    for word in cmdline.split():
+        if word == "--":
+            break
+        key, equals, value = word.strip('"').partition("=")
+        if equals and key.replace("-", "_") == name.replace("-", "_"):
+            found = value.strip('"')
+    return found
+
+
+def config_paths(release: str, root: str = "") -> list[str]:
+    """Where kernels and distributions keep the configuration of a release."""
+    return [
+        f"{root}/proc/config.gz",
+        f"{root}/boot/config-{release}",
+        f"{root}/lib/modules/{release}/config",
+        f"{root}/usr/lib/modules/{release}/config",
+    ]
+
+
+def kernel_config(release: str, root: str = "") -> tuple[str, dict[str, str]] | None:
+    """(where it was found, the options of memory allocation profiling that it names).
+
+    An option that is not set is `n`; one that this kernel does not know is not there.
+    """
+    for path in config_paths(release, root):
+        data = read_small(path)
+        if data is None:
+            continue
+        if data[:2] == b"\x1f\x8b":
+            try:
+                data = zlib.decompressobj(31).decompress(data, _LARGEST)
+            except zlib.error:
+                continue
+        return path, parse_config(data.decode("utf-8", "replace"))
+    return None
+
+
+def parse_config(text: str, prefix: str = "CONFIG_MEM_ALLOC_PROFILING") -> dict[str, str]:
+    """The options whose names begin with `prefix`, by name."""
+    options = {}
+    for line in text.splitlines():
+        if line.startswith("# ") and line.endswith(" is not set"):
+            name, value = line[2 : -len(" is not set")], "n"
+        else:
+            name, _, value = line.partition("=")
+        if name.startswith(prefix):
+            options[name] = value
+    return options
+
+
+def switch(name: str, root: str = "") -> str | None:
+    """A value of /proc/sys/vm."""
+    return read_line(f"{root}/proc/sys/vm/{name}")
+
+
+def distribution() -> str | None:
+    """The name people know it by: `Debian GNU/Linux 12 (bookworm)`."""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return None
+    return release.get("PRETTY_NAME") or release.get("NAME")
+
+
+def boot_editor() -> str | None:
+    """What changes kernel parameters here for good: grubby or update-grub, None if neither."""
+    places = os.pathsep.join(("/usr/sbin", "/usr/bin", "/sbin", "/bin"))
+    return next(
+        (tool for tool in ("grubby", "update-grub") if shutil.which(tool, path=places)), None
+    )
