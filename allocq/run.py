@@ -142,11 +142,14 @@ def _answer(query: "Query", source: "Live | Saved", out: Output, terminal: bool)
     if write.streams and sort == "none" and not view.reverse and not source.live:
         return _stream(query, source, out, write, shape)
     snapshot = source.read(query.filter, wanted_of(view, sort))
-    from .view import order_of
+    order = None
+    if sort != "none" or view.reverse or view.limit is not None:
+        from .view import order_of
 
-    order = order_of(snapshot.table, sort, view.reverse, view.limit)
+        order = order_of(snapshot.table, sort, view.reverse, view.limit)
     shape.version = snapshot.info.version or shape.version
-    out.write(write.begin(head_of(query.filter, snapshot.info), "tags"))
+    head = head_of(query.filter, snapshot.info) if format == "json" else {}
+    out.write(write.begin(head, "tags"))
     for piece in write.tags(snapshot.table, order):
         out.write(piece)
     tags, bytes_, calls = _sum(snapshot.table, order)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ALLOCINFO = "/proc/allocinfo"
 ATTEMPTS = 11
-_CHUNK = 1 << 16
+_HEAD = 512
 
 
 class Info:
@@ -175,8 +175,8 @@ class Saved(Source):
 
     def _first(self) -> bytes:
         """The first bytes: enough to see what they begin, however slowly they come."""
-        first = posix.read(self._fd, _CHUNK)
-        while 0 < len(first) < 4 and (more := posix.read(self._fd, _CHUNK)):
+        first = posix.read(self._fd, _HEAD)
+        while 0 < len(first) < 4 and (more := posix.read(self._fd, _HEAD)):
             first += more
         return first
 

@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_CHUNK = 1 << 16
+_CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 18
 _FORMATS = {
     "procfs": lib.AQ_F_PROCFS,
     "json": lib.AQ_F_JSON,
@@ -131,6 +131,9 @@ class Table:
                 continue
             yield ffi.buffer(buffer, used)[:]
             at = after[0]
+            if size < _LARGEST_CHUNK and at < end:
+                size = _LARGEST_CHUNK
+                buffer = ffi.new("char[]", size)
 
 
 def quote_json(text: str) -> str:

@@ -7,7 +7,7 @@
 #include "native.h"
 
 enum {
-	CHUNK = 256 << 10,
+	CHUNK = 64 << 10,
 	LONGEST_LINE = 1 << 20,
 	MOST_NOTES = 64 << 10,
 	BREATH = 64 << 20, /* bytes after which Python may look for a Ctrl-C */
