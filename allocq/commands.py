@@ -4,6 +4,7 @@ Only the app, the man pages and the completions read this; the quick way knows `
 """
 
 from .bench_options import BENCH_OPTIONS
+from .growth_options import SNAPSHOT_OPTIONS
 from .more_options import DOCTOR_OPTIONS
 from .options import QUERY_OPTIONS, Option
 
@@ -48,6 +49,13 @@ COMMANDS = (
     Command("query", "Find tags and print them.", "run:query_command", QUERY_OPTIONS),
     Command(
         "bench", "Time cat, grep and awk against the ioctl.", "bench:bench_command", BENCH_OPTIONS
+    ),
+    Command(
+        "snapshot",
+        "Save the tags to a file, with what is needed to judge them later: a text that cat, grep"
+        " and every command here can read. Exit status 1: no tag matches (saved all the same).",
+        "snapshot:snapshot_command",
+        SNAPSHOT_OPTIONS,
     ),
     Command(
         "doctor",
