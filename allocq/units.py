@@ -63,7 +63,7 @@ def parse_lines(text: str) -> tuple[int, int]:
 
 
 def format_size(size: int) -> str:
-    """At most seven characters: `0`, `1023`, `1.5K`, `-20.0M` (1024s)."""
+    """At most seven characters and a sign: `0`, `1023`, `1.5K`, `-20.0M` (1024s)."""
     value = abs(size)
     if value < 1024:
         return str(size)

@@ -1,0 +1,286 @@
+"""Order, the first few and sums against Python's own sort, and the table that people see."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+import oracle
+import pytest
+from command import ALLOCQ, allocq, query, unhurried
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import SAMPLE, TEXTS
+
+from allocq.units import format_size
+
+SORTS = ("bytes", "calls", "average", "file", "function", "module", "none")
+GROUPS = ("file", "directory", "function", "module")
+
+names = st.sampled_from(["a", "b", "ab", "B", "é", "a/b", "_"])
+numbers = st.integers(-3, 3) | st.integers(-(2**62), 2**62)
+tag_lines = st.builds(
+    lambda size, calls, file, line, module, function: (
+        f"{size:12d} {calls:8d} {file}:{line}{module} func:{function} "
+    ),
+    numbers,
+    st.integers(0, 3) | st.integers(0, 2**62),
+    names,
+    st.integers(0, 12),
+    st.sampled_from(["", " [xfs]", " [ext4]", " [a b]"]),
+    names,
+)
+texts = st.lists(tag_lines, max_size=12).map(
+    lambda lines: oracle.HEADER + "".join(f"{line}\n" for line in lines).encode()
+)
+limits = st.none() | st.integers(0, 14) | st.just(2**64 - 1)
+
+
+def view_argv(sort: str | None, reverse: bool, limit: int | None) -> list[str]:
+    argv = [] if sort is None else ["-s", sort]
+    argv += ["-r"] if reverse else []
+    return argv + ([] if limit is None else ["-n", str(limit)])
+
+
+@settings(unhurried, max_examples=100)
+@given(texts, st.sampled_from(SORTS), st.booleans(), limits)
+def test_order_and_limit(data: bytes, sort: str, reverse: bool, limit: int | None) -> None:
+    result = query(data, "-o", "procfs", *view_argv(sort, reverse, limit))
+    assert oracle.parse(result.out) == oracle.ordered(oracle.parse(data), sort, reverse, limit)
+    assert result.status == (0 if oracle.parse(data) else 1)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_order_of_real_texts(path: Path, sort: str) -> None:
+    data = path.read_bytes()
+    tags = oracle.parse(data)
+    for reverse in (False, True):
+        for limit in (None, 7):
+            shown = query(data, "-o", "procfs", *view_argv(sort, reverse, limit)).out
+            assert oracle.parse(shown) == oracle.ordered(tags, sort, reverse, limit)
+
+
+def test_the_default_order_is_the_kernels_but_in_a_table_by_size() -> None:
+    data = SAMPLE.read_bytes()
+    tags = [tag.as_json() for tag in oracle.parse(data)]
+    assert json.loads(query(data, "-o", "json").out)["tags"] == tags
+    assert json.loads(query(data, "-o", "json", "-s", "none").out)["tags"] == tags
+    assert query(data, "-o", "table").out == query(data, "-o", "table", "-s", "bytes").out
+
+
+def test_an_order_with_a_filter_and_a_limit_is_of_what_matches() -> None:
+    data = SAMPLE.read_bytes()
+    asked = oracle.Asked(files=["*.h"])
+    expected = oracle.ordered(oracle.select(oracle.parse(data), asked), "calls", False, 5)
+    result = query(data, "-f", "*.h", "-s", "calls", "-n", "5", "-o", "procfs")
+    assert oracle.parse(result.out) == expected
+
+
+# Groups
+
+Group = tuple[str | None, int, int, int]
+
+
+def expected_groups(
+    data: bytes, by: str, sort: str, reverse: bool, limit: int | None
+) -> list[Group]:
+    groups = [(key, *sums) for key, sums in oracle.grouped(oracle.parse(data), by).items()]
+    if sort == "none":
+        groups = groups[::-1] if reverse else groups
+    elif sort in ("bytes", "calls", "average"):
+        groups.sort(
+            key=lambda g: {"bytes": g[1], "calls": g[2]}.get(sort, oracle.average(g[1], g[2])),
+            reverse=not reverse,
+        )
+    else:
+        groups.sort(key=lambda g: g[0] or "", reverse=reverse)
+    return groups[:limit]
+
+
+@settings(unhurried, max_examples=100)
+@given(texts, st.sampled_from(GROUPS), st.sampled_from(SORTS), st.booleans(), limits)
+def test_groups_and_their_order(
+    data: bytes, by: str, sort: str, reverse: bool, limit: int | None
+) -> None:
+    result = query(data, "-g", by, "-o", "json", *view_argv(sort, reverse, limit))
+    document = json.loads(result.out)
+    groups = [(g[by], g["bytes"], g["calls"], g["tags"]) for g in document["groups"]]
+    expected = expected_groups(data, by, sort, reverse, limit)
+    assert groups == expected
+    assert document["total"] == {
+        "tags": sum(g[3] for g in expected),
+        "bytes": sum(g[1] for g in expected),
+        "calls": sum(g[2] for g in expected),
+    }
+    assert result.status == (0 if oracle.parse(data) else 1)
+
+
+def test_a_group_of_built_in_code_has_no_name_and_no_files_directory_is_a_dot() -> None:
+    data = oracle.HEADER + b"1 1 a.c:1 func:f \n1 1 /b.c:1 [m] func:f \n"
+    by_module = json.loads(query(data, "-g", "module", "-o", "json").out)["groups"]
+    assert [group["module"] for group in by_module] == [None, "m"]
+    assert b"(built-in)" in query(data, "-g", "module", "-o", "table").out
+    assert b"\n1,1,1,m\n" in query(data, "-g", "module", "-o", "csv").out
+    assert b"\n1,1,1,\n" in query(data, "-g", "module", "-o", "csv").out
+
+
+# The table
+
+
+def table(data: bytes, *argv: str, **env: str) -> str:
+    before = {name: os.environ.get(name) for name in env}
+    try:
+        os.environ.update(env)
+        return query(data, "-o", "table", *argv).out.decode()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@settings(unhurried, max_examples=70)
+@given(texts, st.booleans())
+def test_a_table_says_what_json_says(data: bytes, plain: bool) -> None:
+    tags = oracle.ordered(oracle.parse(data), "bytes", False, None)
+    shown = table(data, *(["--bytes"] if plain else []))
+    if not tags:
+        assert shown == ""
+        return
+    head, *rows, total = shown.splitlines()
+    assert head.split() == ["BYTES", "CALLS", "WHERE", "FUNCTION"]
+    size = str if plain else format_size
+    for row, tag in zip(rows, tags, strict=True):
+        module = "" if tag.module is None else f" [{tag.module}]"
+        expected = [size(tag.bytes), tag.calls, f"{tag.file}:{tag.line}{module}", tag.function]
+        assert row.split() == " ".join(map(str, expected)).split()
+        assert len(row) - len(row.split(None, 2)[2]) == head.index("WHERE")
+        assert row.rindex(tag.function) == head.index("FUNCTION")
+    sums = oracle.total(tags)
+    words = f"total of {len(tags)} {'tag' if len(tags) == 1 else 'tags'}"
+    assert total.split(None, 2) == [size(sums["bytes"]), str(sums["calls"]), words]
+
+
+def test_a_table_marks_counters_that_miss_something_and_says_so() -> None:
+    data = oracle.HEADER + b"2 1 a.c:1 func:f accurate:no \n1 1 a.c:2 func:g \n"
+    lines = table(data).splitlines()
+    assert [("~" in line) for line in lines] == [False, True, False, False, True]
+    assert lines[1].index("a.c") == lines[2].index("a.c")
+    assert lines[-1] == "~ the counter is known to miss something"
+    assert "~" not in table(data, "--accurate")
+
+
+def test_a_table_has_a_header_unless_it_is_not_wanted() -> None:
+    data = oracle.HEADER + b"2 1 a.c:1 func:f \n"
+    assert table(data).splitlines()[0].startswith("BYTES")
+    assert table(data, "--header") == table(data)
+    lines = table(data, "--no-header").splitlines()
+    assert len(lines) == 2 and "a.c:1" in lines[0] and "total" in lines[1]
+
+
+def test_what_a_terminal_could_act_on_is_shown_escaped() -> None:
+    evil = "\x1b[2J\x07\x9b\u202e\u2028\x7f\r"
+    data = (
+        oracle.HEADER
+        + f"2 1 {evil}.c:1 [{evil}] func:{evil} \n".encode()
+        + b"1 1 \xff\xfe.c:1 func:f \n"
+    )
+    for argv in ([], ["--color", "always"], ["-g", "file"], ["-g", "module"], ["-g", "function"]):
+        shown = table(data, *argv)
+        bare = re.sub(r"\x1b\[(1|33|0)m", "", shown) if "always" in argv else shown
+        assert not [c for c in bare if c != "\n" and unicodedata.category(c)[0] == "C"], shown
+        assert "\u2028" not in bare
+        assert "\\x1b[2J\\x07\\x9b\\u202e\\u2028\\x7f" in shown
+    assert "\\xff\\xfe.c" in table(data)
+
+
+# On a terminal
+
+
+def on_terminal(*argv: str, columns: int = 0, env: dict[str, str] | None = None) -> str:
+    """What `allocq query` writes to a terminal this wide."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    plain = {name: v for name, v in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
+    pid, fd = pty.fork()
+    if pid == 0:
+        if columns:
+            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        os.execve(ALLOCQ[0], [*ALLOCQ, "query", *argv], {**plain, **(env or {})})
+    out = b""
+    try:
+        while piece := os.read(fd, 1 << 16):
+            out += piece
+    except OSError:
+        pass
+    os.close(fd)
+    os.waitpid(pid, 0)
+    return out.decode().replace("\r\n", "\n")
+
+
+def bare(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_a_terminal_gets_a_table_in_color() -> None:
+    shown = on_terminal("--sample", "-n", "5", columns=80)
+    assert bare(shown).startswith("BYTES")
+    assert "\x1b[" in shown
+    assert bare(shown) == allocq("query", "--sample", "-n", "5", "-o", "table").out.decode()
+
+
+@pytest.mark.parametrize("columns", [200, 80, 60, 44, 10])
+@pytest.mark.parametrize("way", ["terminal", "COLUMNS"])
+def test_a_table_fits_the_terminal(columns: int, way: str) -> None:
+    argv = ["--sample", "-F", "*alloc*", "-n", "60"]
+    if way == "terminal":
+        shown = on_terminal(*argv, columns=columns)
+    else:
+        shown = on_terminal(*argv, columns=500, env={"COLUMNS": str(columns)})
+    *rows, total, legend = bare(shown).splitlines()
+    assert len(rows) == 61 and "total" in total and legend.startswith("~")
+    assert max(len(total), len(legend)) <= max(columns, 44)
+    # Nothing is narrowed to nothing: below some 44 columns the terminal has to wrap.
+    assert max(map(len, rows)) <= max(columns, 44)
+    functions = [line.split()[-1] for line in rows]
+    assert all(functions)
+    if columns == 200:
+        assert not any(".." in line for line in rows)
+
+
+def test_a_table_in_a_file_is_whole() -> None:
+    shown = allocq("query", "--sample", "-o", "table", env={"COLUMNS": "40"}).out.decode()
+    assert max(map(len, shown.splitlines())) > 80
+    for tag in oracle.parse(SAMPLE.read_bytes())[::50]:
+        assert f"{tag.file}:{tag.line}" in shown
+
+
+@pytest.mark.parametrize(
+    ("argv", "env", "colored"),
+    [
+        ([], {}, True),
+        ([], {"NO_COLOR": "1"}, False),
+        ([], {"NO_COLOR": ""}, True),
+        (["--color", "never"], {}, False),
+        (["--color", "always"], {}, True),
+        (["--color", "always"], {"NO_COLOR": "1"}, True),
+        (["--color", "auto"], {"NO_COLOR": "1"}, False),
+        (["-o", "procfs"], {}, False),
+        (["-o", "json"], {}, False),
+    ],
+)
+def test_color_is_for_terminals_that_want_it(
+    argv: list[str], env: dict[str, str], colored: bool
+) -> None:
+    shown = on_terminal("--sample", "-n", "3", *argv, columns=80, env=env)
+    assert ("\x1b[" in shown) == colored
+
+
+def test_no_color_in_a_pipe_unless_always() -> None:
+    assert b"\x1b" not in allocq("query", "--sample", "-o", "table", "--inaccurate").out
+    assert b"\x1b" in allocq("query", "--sample", "-o", "table", "--color", "always").out
