@@ -17,7 +17,7 @@ from .bench_options import FORMATS, PUBLISHED_FILE, RUNS, SCENARIOS
 from .errors import SourceError, UsageError
 from .model import Filter, Tag
 from .query import choice, number, strings
-from .source import ALLOCINFO, Live, open_source
+from .source import ALLOCINFO, Live, Wanted, open_source
 from .table import Table
 from .units import parse_size
 
@@ -157,7 +157,7 @@ def _go(bench: Bench, source: Live) -> None:
 
     _round(bench, source, 0, count=False)
     for scenario in bench.scenarios:
-        scenario.plan = plan_for(source, scenario.filter, None).way
+        scenario.plan = plan_for(source, scenario.filter, Wanted()).way
     with progress(bench.settings.runs * len(bench.scenarios)) as advance:
         for run in range(bench.settings.runs):
             _round(bench, source, run, advance=advance)

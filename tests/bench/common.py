@@ -1,0 +1,211 @@
+"""What the benchmarks share: runs taken in turn, medians, ratios of pairs, and a table.
+
+Two things measured one after the other on a busy machine differ for reasons of their own, so
+everything is run in turn, and what is compared is compared within its round.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+NATIVE = ROOT / "allocq" / "native"
+COARSE_NS = 100_000
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One process: seconds of wall clock, user and system CPU time, and its exit status."""
+
+    wall: float
+    user: float
+    system: float
+    status: int
+
+    @property
+    def cpu(self) -> float:
+        return self.user + self.system
+
+
+def spend(
+    command: Sequence[str],
+    stdout: str = os.devnull,
+    stdin: str = os.devnull,
+    env: Mapping[str, str] | None = None,
+) -> Cost:
+    """Run a process to its end; its first word is a path. What it prints goes to a file."""
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+    ]
+    begin = time.perf_counter()
+    pid = os.posix_spawn(
+        command[0],
+        list(command),
+        os.environ if env is None else env,
+        file_actions=actions,
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+    )
+    _, status, used = os.wait4(pid, 0)
+    wall = time.perf_counter() - begin
+    return Cost(wall, used.ru_utime, used.ru_stime, os.waitstatus_to_exitcode(status))
+
+
+def peak_kib(command: Sequence[str], tries: int = 3) -> int | None:
+    """The peak memory of a process in KiB, the least of a few runs; None without a C compiler.
+
+    wait4 would count the memory of whoever spawned it: until the exec they share it, and the
+    kernel keeps the peak (fs/exec.c, exec_mmap). So a program of a few pages spawns it.
+    """
+    spawn = compile_c("peak")
+    if spawn is None:
+        return None
+    peaks = []
+    for _ in range(tries):
+        done = subprocess.run(
+            [spawn, *command], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True
+        )
+        peaks.append(int(done.stdout.split()[-1]))
+    return min(peaks)
+
+
+def in_turn(
+    ways: Mapping[str, Callable[[], float]], rounds: int, warm: int = 1
+) -> dict[str, list[float]]:
+    """Each way once a round, another one first each time; `warm` rounds before do not count."""
+    names = list(ways)
+    results: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(-warm, rounds):
+        for i in range(len(names)):
+            name = names[(i + turn) % len(names)]
+            value = ways[name]()
+            if turn >= 0:
+                results[name].append(value)
+    return results
+
+
+def ratio(values: Sequence[float], base: Sequence[float]) -> float:
+    """The median of the ratios of pairs."""
+    return median(a / b for a, b in zip(values, base, strict=True) if b)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two commands run in turn; seconds, medians, and the median of the ratios of pairs."""
+
+    wall: float
+    base_wall: float
+    cpu: float
+    base_cpu: float
+    wall_ratio: float
+    cpu_ratio: float
+
+
+def pair(command: Sequence[str], base: Sequence[str], rounds: int = 31) -> Pair:
+    """Run two commands in turn. The first words are paths."""
+    ours: list[Cost] = []
+    theirs: list[Cost] = []
+    for turn in range(-1, rounds):
+        both = [(command, ours), (base, theirs)]
+        for words, costs in both if turn % 2 else both[::-1]:
+            cost = spend(words)
+            if turn >= 0:
+                costs.append(cost)
+    return Pair(
+        wall=median(cost.wall for cost in ours),
+        base_wall=median(cost.wall for cost in theirs),
+        cpu=median(cost.cpu for cost in ours),
+        base_cpu=median(cost.cpu for cost in theirs),
+        wall_ratio=ratio([cost.wall for cost in ours], [cost.wall for cost in theirs]),
+        cpu_ratio=ratio([cost.cpu for cost in ours], [cost.cpu for cost in theirs]),
+    )
+
+
+def cpu_clock() -> tuple[str, Callable[[], float]]:
+    """(name, clock in seconds) for work inside this thread.
+
+    Its CPU time where the kernel counts it finely, else (User-Mode Linux: ticks of 10 ms) the
+    clock on the wall.
+    """
+    begin = time.thread_time_ns()
+    while (now := time.thread_time_ns()) == begin:
+        pass
+    if now - begin > COARSE_NS:
+        return "wall clock (this kernel counts CPU time in ticks)", time.perf_counter
+    return "CPU time of the thread", time.thread_time
+
+
+def compile_c(name: str) -> str | None:
+    """The path of NAME.c compiled, or None without a compiler.
+
+    run.py compiles once, for the guests too, and says where in ALLOCQ_BENCH_BUILT.
+    """
+    built = Path(os.environ.get("ALLOCQ_BENCH_BUILT") or _scratch()) / name
+    if not built.exists():
+        compiler = shutil.which(os.environ.get("CC", "cc"))
+        if compiler is None:
+            return None
+        options = ["-O2", "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}"]
+        subprocess.run([compiler, *options, "-o", built, HERE / f"{name}.c"], check=True)
+    return str(built)
+
+
+_scratches: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def _scratch() -> str:
+    if not _scratches:
+        _scratches.append(tempfile.TemporaryDirectory(prefix="allocq-bench-"))
+    return _scratches[0].name
+
+
+def allocq_command() -> list[str]:
+    """The installed command beside this Python, else its module."""
+    beside = Path(sys.executable).with_name("allocq")
+    if os.access(beside, os.X_OK):
+        return [str(beside)]
+    return [sys.executable, "-I", "-m", "allocq"]
+
+
+def machine() -> str:
+    """One line about where the figures are from."""
+    system = os.uname()
+    parts = [f"Linux {system.release}", f"Python {sys.version.split()[0]}"]
+    try:
+        cpus = Path("/sys/devices/system/cpu/possible").read_text().strip()
+        parts.append(f"possible CPUs {cpus}")
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                parts.insert(1, line.partition(":")[2].strip())
+                break
+    except OSError:
+        pass
+    return ", ".join(parts)
+
+
+def show(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table: the first column to the left, the others to the right."""
+    lines = [[str(cell) for cell in row] for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    print(f"\n{title}\n  {machine()}")
+    for line in lines:
+        cells = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  " + "  ".join([line[0].ljust(widths[0]), *cells[1:]]).rstrip())
+    sys.stdout.flush()
+
+
+def ms(seconds: float) -> str:
+    """Milliseconds with three digits that tell something."""
+    value = seconds * 1000
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}" if value >= 1 else f"{value:.3f}"

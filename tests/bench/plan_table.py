@@ -1,0 +1,313 @@
+"""Is the way that allocq chooses the cheapest? Each query by every way there is, and by the plan's.
+
+What is compared is what the scans cost in this thread, with the names of the tags known. `cat` is
+reading the whole text and looking at nothing. A query's ways are run in turn; the one that allocq
+chose is measured as one of them, so that the same scan has the same figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from common import cpu_clock, ms, show
+
+WHERE = "kernel"
+IN_GUEST = ("--load", "xfs")
+
+from allocq import live, scan  # noqa: E402
+from allocq.model import Filter  # noqa: E402
+from allocq.plan import SEEK, TEXT, Plan, kernel_fields  # noqa: E402
+from allocq.source import Live, Wanted, open_source  # noqa: E402
+from allocq.table import Table  # noqa: E402
+
+Fields = dict[str, str | int]
+MOST_FILTERS = 16
+HOPELESS = 4.0  # a way that takes so many times the best after the first rounds is left alone
+FIRST_ROUNDS = 3
+NOISE = 1.05
+
+
+@dataclass
+class Query:
+    """A kind of query, as people would type it, and as allocq has it."""
+
+    words: str
+    filter: Filter
+    wanted: Wanted = field(default_factory=Wanted)
+
+
+@dataclass
+class Way:
+    """One way to the answer; `key` says which scan it is."""
+
+    words: str
+    key: tuple[Any, ...]
+    run: Callable[[], Table]
+    by_wall: bool = False
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def cost(self) -> float:
+        """The median of CPU times; of wall clock, which others lengthen, the lower quartile."""
+        times = sorted(self.seconds)
+        return times[len(times) // 4] if self.by_wall else median(times)
+
+
+def queries(line: int) -> list[Query]:
+    """More than a dozen kinds."""
+    slub, fs = ["mm/slub.c"], ["fs/*"]
+    several = ["slub.c", "mm/page_alloc.c", "fork.c", "fs/dcache.c"]
+    return [
+        Query("--file slub.c", Filter(files=["slub.c"])),
+        Query("--file mm/slub.c", Filter(files=slub)),
+        Query("--file arch/x86/events/rapl.c", Filter(files=["arch/x86/events/rapl.c"])),
+        Query("--file 'fs/xfs/*'", Filter(files=["fs/xfs/*"])),
+        Query("--file 'fs/*'", Filter(files=fs)),
+        Query("--file, four of them", Filter(files=several)),
+        Query("--file nosuch.c", Filter(files=["nosuch.c"])),
+        Query("--function alloc_slab_page", Filter(functions=["alloc_slab_page"])),
+        Query("--function '*alloc*'", Filter(functions=["*alloc*"])),
+        Query("--module xfs", Filter(modules=["xfs"])),
+        Query("--builtin", Filter(builtin=True)),
+        Query(f"--file slub.c --line {line}", Filter(files=["slub.c"], lines=[(line, line)])),
+        Query(f"--line {line}", Filter(lines=[(line, line)])),
+        Query("--min-size 1M", Filter(min_size=1 << 20)),
+        Query("--min-size 64K", Filter(min_size=64 << 10)),
+        Query("--min-size 4K", Filter(min_size=4 << 10)),
+        Query("--max-size 4K", Filter(max_size=4 << 10)),
+        Query("--min-calls 1000", Filter(min_calls=1000)),
+        Query("--file slub.c --min-size 64K", Filter(files=["slub.c"], min_size=64 << 10)),
+        Query("--file 'fs/*' --min-size 64K", Filter(files=fs, min_size=64 << 10)),
+        Query("--regexp 'func:.*_init'", Filter(regexps=["func:.*_init"])),
+        Query("--inaccurate", Filter(accurate=False)),
+        Query("--exclude 'drivers/*'", Filter(excludes=["drivers/*"])),
+        Query("everything", Filter()),
+        Query("-n 5 -s bytes", Filter(), Wanted(top=5)),
+        Query("-n 5 -s bytes --file 'fs/*'", Filter(files=fs), Wanted(top=5)),
+        Query("-n 10 --file 'fs/*'", Filter(files=fs), Wanted(first=10)),
+    ]
+
+
+class Bench:
+    """An open kernel, the names of its tags, and a clock."""
+
+    def __init__(self, source: Live) -> None:
+        self.source = source
+        content = source.content_id()
+        text, self.costs = live.read_names(source, content)
+        known = live.known_names(source, content)
+        self.known = known or live.Names(text, self.costs)
+        self.clock_name, self.clock = cpu_clock()
+
+    def ask(self, filters: list[Fields], check: scan.Check) -> Table:
+        """Every kernel filter in turn, what they let through checked here."""
+        table = Table()
+        for fields in filters:
+            scan.ask(self.source.fd, scan.KernelFilter(fields), check, table)
+        if scan.has_trimmed(table):
+            scan.resolve(table, self.known.table)
+        check.apply(table)
+        return table
+
+    def seek(self, runs: list[tuple[int, int]], check: scan.Check) -> Table:
+        """The tags at known positions."""
+        table = Table()
+        scan.seek(self.source.fd, self.known.table, runs, check, table)
+        check.apply(table)
+        return table
+
+    def text(self, check: scan.Check) -> Table:
+        """The whole text, read and filtered."""
+        os.lseek(self.source.fd, 0, 0)
+        return scan.collect(scan.TextScan(check).from_fd(self.source.fd))
+
+    def cat(self) -> Table:
+        """The whole text, read."""
+        os.lseek(self.source.fd, 0, 0)
+        while os.read(self.source.fd, 1 << 17):
+            pass
+        return Table()
+
+    def ways(self, query: Query) -> list[Way]:
+        """By hand."""
+        check = scan.Check(query.filter)
+        flags = check.match_names(self.known.table)
+        runs = live.runs_of(flags)
+        if query.wanted.first is not None:
+            runs = live.first_of(runs, query.wanted.first)
+        ways: dict[tuple[Any, ...], Way] = {}
+
+        def add(words: str, key: tuple[Any, ...], run: Callable[[], Table]) -> None:
+            ways.setdefault(key, Way(words, key, run))
+
+        def add_runs(words: str, runs: list[tuple[int, int]]) -> None:
+            add(words, (SEEK, *runs), lambda: self.seek(runs, check))
+
+        def add_filters(words: str, filters: list[Fields]) -> None:
+            add(words, filters_key(filters), lambda: self.ask(filters, check))
+
+        add("text", (TEXT,), lambda: self.text(check))
+        add_filters("all by ioctl", [{}])
+        fields = kernel_fields(query.filter)
+        if fields:
+            add_filters("filter " + "+".join(fields), [fields])
+        counters = {name: fields[name] for name in fields if name in _COUNTERS}
+        if counters:
+            add_filters("filter " + "+".join(counters), [counters])
+        if not runs:
+            return list(ways.values())
+        add_runs("seek", runs)
+        for gap in (4, 16, 64):
+            add_runs(f"seek over {gap}", join(runs, gap))
+        add_runs("seek over all", [(runs[0][0], runs[-1][0] + runs[-1][1] - runs[0][0])])
+        for name in ("file", "function", "module", "line"):
+            values = self._values(name, flags)
+            if 0 < len(values) <= MOST_FILTERS:
+                exact: list[Fields] = [{name: value} for value in values]
+                add_filters(f"{len(exact)} x {name}", exact)
+                if counters:
+                    both = [{**one, **counters} for one in exact]
+                    add_filters(f"{len(exact)} x {name}+{'+'.join(counters)}", both)
+        if query.wanted.top:
+            self._add_top(query, add_filters, flags)
+        return list(ways.values())
+
+    def _values(self, name: str, flags: bytes) -> list[str | int]:
+        table = self.known.table
+        column: Any = table.column(name) if name == "line" else table.strings(name)
+        return list(dict.fromkeys(v for v, flag in zip(column, flags, strict=True) if flag))
+
+    def _add_top(
+        self, query: Query, add_filters: Callable[[str, list[Fields]], None], flags: bytes
+    ) -> None:
+        sizes = self.known.table.column("bytes")
+        largest = sorted((s for s, flag in zip(sizes, flags, strict=True) if flag), reverse=True)
+        for part in (0.5, 0.75, 0.9):
+            size = int(largest[min(query.wanted.top or 1, len(largest)) - 1] * part)
+            if size > 0:
+                add_filters(f"min_size {part:g} of the last", [{"min_size": size}])
+
+    def chosen(self, query: Query, ways: list[Way]) -> tuple[Way, Plan]:
+        """The plan's way, one of `ways` if it is the same scan."""
+        plan = live.plan_for(self.source, query.filter, query.wanted)
+        check = scan.Check(query.filter)
+        runs = list(plan.runs)
+        filters = filters_of(plan)
+        if plan.way == TEXT:
+            key: tuple[Any, ...] = (TEXT,)
+            made = Way("text", key, lambda: self.text(check))
+        elif plan.way == SEEK:
+            key = (SEEK, *runs)
+            made = Way(f"seek {len(runs)} runs", key, lambda: self.seek(runs, check))
+        else:
+            key = filters_key(filters)
+            words = ", ".join("+".join(fields) for fields in filters)
+            made = Way(f"filter {words}", key, lambda: self.ask(filters, check))
+        same = next((way for way in ways if way.key == key), None)
+        if same is None:
+            ways.append(made)
+        return same or made, plan
+
+    def measure(self, ways: list[Way], rounds: int, keep: list[Way]) -> None:
+        """Run the ways in turn; those without a chance only in the first rounds."""
+        for way in ways:
+            way.by_wall = self.clock is time.perf_counter
+            way.run()
+        trying = list(ways)
+        for turn in range(rounds):
+            if turn == FIRST_ROUNDS:
+                best = min(way.cost for way in ways)
+                trying = [w for w in ways if w.cost < HOPELESS * best or w in keep]
+            for i in range(len(trying)):
+                way = trying[(i + turn) % len(trying)]
+                begin = self.clock()
+                way.run()
+                way.seconds.append(self.clock() - begin)
+
+
+_COUNTERS = ("min_size", "max_size", "inaccurate")
+
+
+def filters_of(plan: Plan) -> list[Fields]:
+    """The kernel filters that a plan names: one, or several."""
+    several = getattr(plan, "filters", None)
+    return [dict(fields) for fields in several] if several else [dict(plan.kernel)]
+
+
+def filters_key(filters: list[Fields]) -> tuple[Any, ...]:
+    return ("filter", *sorted(tuple(sorted(fields.items())) for fields in filters))
+
+
+def join(runs: list[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    """Runs with at most `gap` other tags between them made one."""
+    joined = [runs[0]]
+    for first, count in runs[1:]:
+        start, length = joined[-1]
+        if first - (start + length) <= gap:
+            joined[-1] = start, first + count - start
+        else:
+            joined.append((first, count))
+    return joined
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--load", action="append", default=[], help="kernel module to load before")
+    parser.add_argument("--only", help="only queries with this in their words")
+    parser.add_argument("-v", "--verbose", action="store_true", help="every way's figure too")
+    args = parser.parse_args()
+    for module in args.load:
+        subprocess.run(["modprobe", module], check=False)
+    with open_source() as source:
+        assert isinstance(source, Live)
+        if not source.has_ioctl:
+            print("plan_table: this kernel has no ioctl: there is nothing to choose")
+            return 0
+        report(Bench(source), args.rounds, args.only, args.verbose)
+    return 0
+
+
+def report(bench: Bench, rounds: int, only: str | None, verbose: bool) -> None:
+    files, lines = bench.known.table.strings("file"), bench.known.table.column("line")
+    line = next((n for f, n in zip(files, lines, strict=True) if f == "mm/slub.c"), lines[0])
+    rows: list[tuple[object, ...]] = []
+    details = []
+    late = 0
+    for query in queries(line):
+        if only and only not in query.words:
+            continue
+        ways = bench.ways(query)
+        chosen, plan = bench.chosen(query, ways)
+        cat = Way("cat", ("cat",), bench.cat)
+        bench.measure([*ways, cat], rounds, [chosen, cat])
+        ways.sort(key=lambda way: way.cost)
+        best = ways[0]
+        times = chosen.cost / best.cost if best.cost else 1.0
+        # What is checked of the text is no cost of the kernel's.
+        dear = plan.way != TEXT and chosen.cost > NOISE * cat.cost
+        late += times > 1.1 or dear
+        mark = ("> best " if times > 1.1 else "") + ("> cat" if dear else "")
+        planned = "" if plan.cost is None else ms(plan.cost / 1e9)
+        rows.append((query.words, len(chosen.run()), best.words, ms(best.cost), chosen.words,
+                     ms(chosen.cost), planned, f"{times:.2f}", ms(cat.cost), mark))  # fmt: skip
+        ways.append(cat)
+        details.append(f"  {query.words}: " + ", ".join(f"{w.words} {ms(w.cost)}" for w in ways))
+    heads = ("query", "tags", "best way", "ms", "chosen", "ms", "planned", "ratio", "cat ms", "")
+    show(f"the plan, {bench.clock_name}, {rounds} rounds", heads, rows)
+    print(f"  {late} of {len(rows)} more than 10 % above the best way, or above cat")
+    print("  costs, ns: " + ", ".join(f"{k} {v}" for k, v in bench.costs.items().items()))
+    if verbose:
+        print("  every way, ms:", *details, sep="\n  ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
