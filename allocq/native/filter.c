@@ -109,8 +109,8 @@ void aq_filter_calls(aq_filter *filter, uint64_t min, uint64_t max)
 }
 
 /*
- * The next character. Bytes that are no UTF-8 are characters of their own, outside Unicode's
- * range, so that `?` takes one of them and nothing else equals them.
+ * The next character. A byte that is no UTF-8 is a character of its own, the surrogate that
+ * Python's surrogateescape makes of it, so that classes mean the same here and there.
  */
 static uint32_t next_char(const char *s, size_t len, size_t *at)
 {
@@ -136,7 +136,7 @@ static uint32_t next_char(const char *s, size_t len, size_t *at)
 		}
 	}
 	(*at)++;
-	return 0x110000 + c;
+	return 0xdc00 + c;
 }
 
 /* Is `c` in the class whose '[' is at *at - 1? Moves *at behind its ']'. */
