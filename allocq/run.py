@@ -152,9 +152,10 @@ def _answer(query: "Query", source: "Live | Saved", out: Output, terminal: bool)
     out.write(write.begin(head, "tags"))
     for piece in write.tags(snapshot.table, order):
         out.write(piece)
-    tags, bytes_, calls = _sum(snapshot.table, order)
-    total = {"tags": tags, "bytes": bytes_, "calls": calls}
-    out.write(write.end(total, total_words(tags)))
+    if not write.streams:
+        tags, bytes_, calls = _sum(snapshot.table, order)
+        total = {"tags": tags, "bytes": bytes_, "calls": calls}
+        out.write(write.end(total, total_words(tags)))
     out.release()
     return len(snapshot)
 

@@ -48,10 +48,8 @@ class Table:
         lib.aq_table_clear(self.native)
 
     def total(self) -> tuple[int, int]:
-        """(bytes, calls), each summed over all rows; calls is the kernel's u64 and may wrap."""
-        bytes_, calls = ffi.new("int64_t *"), ffi.new("uint64_t *")
-        lib.aq_table_total(self.native, bytes_, calls)
-        return bytes_[0], calls[0]
+        """(bytes, calls), each summed over all rows, however large."""
+        return sum(self.column("bytes")), sum(self.column("calls"))
 
     def column(self, name: str) -> list[int]:
         """The numbers of one column: bytes, calls, line, inaccurate or builtin (0 or 1)."""

@@ -35,7 +35,6 @@ void aq_table_clear(aq_table *table);
 int aq_table_append(aq_table *table, const aq_table *more);
 size_t aq_table_rows(const aq_table *table);
 size_t aq_table_trimmed(const aq_table *table); /* rows with a name of 63 bytes from the ioctl */
-void aq_table_total(const aq_table *table, int64_t *bytes, uint64_t *calls);
 /* Keep the rows whose byte in `keep` is not 0. */
 void aq_table_keep(aq_table *table, const uint8_t *keep);
 /* Keep the rows that match. */

@@ -34,18 +34,6 @@ size_t aq_table_trimmed(const aq_table *table)
 	return table->trimmed;
 }
 
-void aq_table_total(const aq_table *table, int64_t *bytes, uint64_t *calls)
-{
-	uint64_t sum = 0;
-
-	*calls = 0;
-	for (size_t i = 0; i < table->len; i++) {
-		sum += (uint64_t)table->rows[i].bytes;
-		*calls += table->rows[i].calls;
-	}
-	*bytes = (int64_t)sum;
-}
-
 static bool grow(void **block, size_t *cap, size_t need, size_t item, size_t least)
 {
 	size_t bigger = *cap ? *cap + *cap / 2 : least;
