@@ -4,7 +4,7 @@ Only the app, the man pages and the completions read this; the quick way knows `
 """
 
 from .bench_options import BENCH_OPTIONS
-from .growth_options import SNAPSHOT_OPTIONS
+from .growth_options import DIFF_OPTIONS, SNAPSHOT_OPTIONS
 from .more_options import DOCTOR_OPTIONS
 from .options import QUERY_OPTIONS, Option
 
@@ -56,6 +56,20 @@ COMMANDS = (
         " and every command here can read. Exit status 1: no tag matches (saved all the same).",
         "snapshot:snapshot_command",
         SNAPSHOT_OPTIONS,
+    ),
+    Command(
+        "diff",
+        "What grew between two listings, or a listing and now. Tags are matched by file, line,"
+        " module and function; those filtered by their counters are shown if they pass before or"
+        " after. Exit status 0: something differs; 1: nothing does.",
+        "compare:diff_command",
+        DIFF_OPTIONS,
+        (
+            Operand("before", "BEFORE", "A snapshot or a saved /proc/allocinfo; - reads standard"
+                    " input."),
+            Operand("after", "[AFTER]", "The same, later; without it, the running kernel now.",
+                    required=False),
+        ),
     ),
     Command(
         "doctor",

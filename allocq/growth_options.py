@@ -1,6 +1,7 @@
 """The options of `snapshot`, `diff` and `check`, apart from their bodies: the app reads them for
 every command line. Those of `query` are in options.py."""
 
+from .diff import SORTS as DIFF_SORTS
 from .options import (
     COLORS,
     FILTER_OPTIONS,
@@ -17,7 +18,6 @@ from .options import (
 
 SAVE_PANEL = "Where it is kept"
 DIFF_FORMATS = ("table", "json", "jsonl", "csv", "tsv")
-DIFF_SORTS = ("bytes", "calls", "percent", "after", "file", "function", "module", "none")
 
 _V, _S = VIEW_PANEL, SOURCE_PANEL
 

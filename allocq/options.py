@@ -4,6 +4,10 @@ The Typer app, the man pages, the completions and the README's table are made fr
 declaration.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .commands import Operand
+
 FLAG, TEXT, LIST, SWITCH = "flag", "text", "list", "switch"
 
 FORMATS = ("table", "procfs", "json", "jsonl", "csv", "tsv")
@@ -115,17 +119,26 @@ def by_flag(options: tuple[Option, ...]) -> dict[str, tuple[Option, bool]]:
 
 
 def read_plain(
-    argv: list[str], options: tuple[Option, ...] = QUERY_OPTIONS
+    argv: list[str],
+    options: tuple[Option, ...] = QUERY_OPTIONS,
+    operands: "tuple[Operand, ...]" = (),
 ) -> dict[str, object] | None:
-    """The values of a plain command line without operands, or None: let the app see to it.
+    """The values of a plain command line, or None: let the app see to it.
 
     What it reads, it reads as the app does; what is misspelt or unfinished it leaves alone.
     """
     table = by_flag(options)
     values: dict[str, object] = {}
+    words: list[str] = []
     rest = iter(argv)
     for word in rest:
-        if word[:1] != "-" or word in ("-", "--"):
+        if word == "--" and operands:
+            words += rest
+            break
+        if word[:1] != "-" or (word == "-" and operands):
+            words.append(word)
+            continue
+        if word in ("-", "--"):
             return None
         flag, equals, value = word.partition("=")
         if word[:2] != "--":
@@ -154,4 +167,18 @@ def read_plain(
             asked = values.setdefault(option.name, [])
             assert isinstance(asked, list)
             asked.append(value)
-    return values
+    return values if _take_operands(values, words, operands) else None
+
+
+def _take_operands(
+    values: dict[str, object], words: list[str], operands: "tuple[Operand, ...]"
+) -> bool:
+    """Add the operands by name; False where there are too few or too many."""
+    for operand in operands:
+        if operand.many and words:
+            values[operand.name], words = words, []
+        elif words:
+            values[operand.name] = words.pop(0)
+        elif operand.required:
+            return False
+    return not words
