@@ -33,16 +33,15 @@ def run_app(argv: list[str]) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        return _misused(error)
+        return _misused(error, argv)
     return result if isinstance(result, int) else 0
 
 
-def _misused(error: Any) -> int:
+def _misused(error: Any, argv: list[str]) -> int:
     """A mistake that Typer's parser found, in our form."""
     say(f"{NAME}: {str(error.format_message()).rstrip('.')}")
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else NAME
-    say(f"hint: {path} --help")
+    known = argv[0] in [command.name for command in COMMANDS]
+    say(f"hint: {NAME} {argv[0]} --help" if known else f"hint: {NAME} --help")
     return FAILED
 
 

@@ -1,0 +1,208 @@
+"""The two ways of reading `query`'s flags: what the quick one reads, it reads as the app does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from command import here, refused, unhurried
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import allocq.run
+from allocq import AllocqError, UsageError
+from allocq.__main__ import quick
+from allocq.cli import make_app, run_app
+from allocq.options import FLAG, LIST, QUERY_OPTIONS, SWITCH, TEXT, Option, read_plain
+from allocq.query import Query
+
+Values = dict[str, object]
+
+
+def slow(argv: list[str]) -> Values | None:
+    """The values that the app hands to the body, None where it refuses or does not get there."""
+    got: list[Values] = []
+
+    def body(values: Values) -> int:
+        got.append(values)
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(allocq.run, "query_command", body)
+        try:
+            make_app()(args=argv, prog_name="allocq", standalone_mode=False)
+        except Exception as error:
+            assert hasattr(error, "format_message"), error
+    return got[0] if got else None
+
+
+def query_of(values: Values | None) -> dict[str, object] | str | None:
+    """All of a Query, by name; the words of what it refuses."""
+    if values is None:
+        return None
+    try:
+        query = Query(values)
+    except UsageError as error:
+        return str(error)
+    return everything(query)
+
+
+def everything(query: Query) -> dict[str, object]:
+    parts = (query.filter, query.view, query.origin)
+    return {name: getattr(part, name) for part in parts for name in part.__slots__}
+
+
+flags = [flag for option in QUERY_OPTIONS for part in option.flags for flag in part.split("/")]
+takes: dict[str, Option] = {
+    flag: option for option in QUERY_OPTIONS for part in option.flags for flag in part.split("/")
+}
+good = {
+    "line": st.sampled_from(["7", "0", "10-20"]),
+    "min_size": st.sampled_from(["4096", "64K", "1.5G", "1MB"]),
+    "max_size": st.sampled_from(["8E", "7E", "2T"]),
+    "min_calls": st.sampled_from(["0", "12"]),
+    "max_calls": st.sampled_from(["99", "1000"]),
+    "limit": st.sampled_from(["0", "5", "99"]),
+    "regexp": st.sampled_from(["slab", "^mm/", "a|b", "-x", "=", ""]),
+    "source": st.sampled_from(["-", "saved.txt", "/proc/allocinfo", "--", "-q"]),
+}
+names = st.sampled_from(
+    ["rapl.c", "mm/*", "[a-b]", "-", "--", "-c", "=x", "a=b", "a b", "é", "\udcff", "--file"]
+)
+bad = st.sampled_from(["", "x", "-1", "K", "[", "5-1", "nope", "9" * 5000, "\0", "\u0661"])
+
+
+@st.composite
+def option_words(draw: st.DrawFn) -> list[str]:
+    flag = draw(st.sampled_from(flags))
+    option = takes[flag]
+    if option.kind in (FLAG, SWITCH):
+        return [flag]
+    plain = good.get(option.name, names)
+    values = st.sampled_from(option.choices) if option.choices else plain
+    value = draw(st.one_of(values, values, values, bad))
+    forms = [[flag, value], [flag, value]]
+    forms.append([f"{flag}={value}"] if flag.startswith("--") else [flag + value])
+    return draw(st.sampled_from(forms))
+
+
+shorts = "".join(flag[1] for flag in flags if len(flag) == 2)
+bundles = st.text(st.sampled_from(shorts), min_size=2, max_size=4).map(lambda s: [f"-{s}"])
+broken = st.sampled_from(
+    [
+        *(["--"], ["-"], [""], ["--nope"], ["-Z"], ["--fil", "x"], ["--count=1"], ["--header=no"]),
+        *(["-c="], ["operand"], ["--no-count"], ["-h"], ["--help"], ["--version"], ["-V"], ["-f"]),
+        *(["--min-size"], ["---file", "x"], ["-cZ"], ["-file", "x"], ["-n5"], ["-n=5"], ["-rn5"]),
+        *(["-f-"], ["-c-q"], ["--=x"], ["--file"], ["-\udcff"], ["--\u00e9=1"]),
+    ]
+)
+command_lines = st.lists(st.one_of(*[option_words()] * 4, bundles, broken), max_size=6).map(
+    lambda parts: [word for part in parts for word in part]
+)
+
+
+@settings(unhurried, max_examples=250)
+@given(command_lines)
+@example(["-cqr"])
+@example(["-cfmm/*"])
+@example(["-cf", "mm/*"])
+@example(["-cf=mm/*"])
+@example(["-f", "-c"])
+@example(["--file", "--file", "--file", "x"])
+@example(["--header", "--no-header"])
+@example(["--no-header", "--header"])
+@example(["-n", "1", "-n", "2"])
+@example(["-o", "json", "-o", "csv"])
+@example(["--source="])
+@example(["-c-"])
+@example(["-f", ""])
+def test_both_ways_read_the_same(argv: list[str]) -> None:
+    quickly = quick(["query", *argv])
+    asked = query_of(slow(["query", *argv]))
+    if quickly is not None:
+        assert everything(quickly) == asked
+    # What is valid and plain goes the quick way: only help, mistakes and words are left.
+    elif isinstance(asked, dict):
+        assert "--" in argv, argv
+
+
+@settings(unhurried, max_examples=250)
+@given(command_lines)
+def test_the_quick_reader_never_raises_and_gives_only_known_values(argv: list[str]) -> None:
+    values = read_plain(argv)
+    if values is not None:
+        kinds = {option.name: option.kind for option in QUERY_OPTIONS}
+        types = {FLAG: bool, SWITCH: bool, TEXT: str, LIST: list}
+        assert all(isinstance(value, types[kinds[name]]) for name, value in values.items())
+    quick(["query", *argv])
+
+
+@pytest.mark.parametrize("argv", [[], ["quer"], ["-f", "query"], ["query", "-h"], ["--version"]])
+def test_only_query_goes_the_quick_way(argv: list[str]) -> None:
+    assert quick(argv) is None
+
+
+def test_every_option_of_the_contract_is_there() -> None:
+    contract = """
+        -f --file -F --function -m --module --builtin -l --line --min-size --max-size
+        --min-calls --max-calls --inaccurate --accurate -e --regexp -i -v -x --exclude
+        -o --format -s --sort -r --reverse -n --limit -g --group-by -c --count -q --quiet
+        --header --no-header --bytes --color --source --sample --interface --explain
+    """
+    assert set(contract.split()) <= set(flags)
+    assert len(flags) == len(set(flags)), "no flag stands for two options"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        *(
+            ["--nope"],
+            ["-Z"],
+            ["operand"],
+            ["--"],
+            ["-f"],
+            ["--file"],
+            ["--min-size"],
+            ["--count=1"],
+        ),
+        *(["--fil", "x"], ["-cZ"], ["--header=yes"], ["--sample", "x"]),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_in_the_flags_is_one_line_and_a_hint(argv: list[str]) -> None:
+    if argv == ["--"]:
+        argv = ["--", "-f"]
+    result = here("query", *argv)
+    refused(result)
+    assert "hint: allocq query --help" in result.err
+
+
+@pytest.mark.parametrize("argv", [["nope"], ["--nope"], ["-f", "x"], ["querry"]], ids=" ".join)
+def test_a_mistake_in_the_command_is_one_line_and_a_hint(argv: list[str]) -> None:
+    refused(here(*argv))
+
+
+def test_a_mistake_that_the_app_meets_is_told_as_the_quick_way_would() -> None:
+    with pytest.raises(AllocqError) as quickly:
+        Query({"min_size": ["2M"], "max_size": ["1M"]})
+    result = here("query", "--min-size", "2M", "--max-size", "1M")
+    assert str(quickly.value) in result.err
+
+
+def run(argv: list[str], capfd: Any) -> tuple[int, str, str]:
+    status = run_app(argv)
+    out, err = capfd.readouterr()
+    return status, out, err
+
+
+def test_help_and_version_are_on_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    for argv in ([], ["--help"], ["-h"], ["query", "--help"], ["query", "-h"]):
+        status, out, err = run(argv, capfd)
+        assert (status, err) == (0, "")
+        assert "Usage" in out
+    status, out, err = run(["--version"], capfd)
+    assert (status, out, err) == (0, f"allocq {allocq.__version__}\n", "")
+    status, out, _ = run(["query", "--help"], capfd)
+    for flag in flags:
+        assert flag in out
