@@ -211,7 +211,7 @@ class TestSettings:
 
 def sampled(name: str, *times: tuple[float, float, float]) -> Way:
     way = Way(name, f"{name} words", lambda: Sample(0, 0, 0, {}))
-    way.samples = [Sample(*(value * 1e6 for value in three), {}) for three in times]
+    way.samples = [Sample(w * 1e6, u * 1e6, s * 1e6, {}) for w, u, s in times]
     return way
 
 
