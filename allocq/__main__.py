@@ -70,6 +70,8 @@ def entry() -> "NoReturn":
         try:
             if stream is not None:
                 stream.flush()
+        except BrokenPipeError:
+            status = status or 141
         except OSError:
             status = status or 2
     posix._exit(status)

@@ -138,8 +138,10 @@ class Filter:
             raise UsageError(
                 "built-in code is in no module", "give --builtin or --module, not both"
             )
-        _check_range("size", self.min_size, self.max_size)
-        _check_range("calls", self.min_calls, self.max_calls)
+        for first, last in self.lines:
+            _check_range("line", first, last, 0, NO_CALLS_MAXIMUM)
+        _check_range("size", self.min_size, self.max_size, NO_MINIMUM, NO_MAXIMUM)
+        _check_range("calls", self.min_calls, self.max_calls, 0, NO_CALLS_MAXIMUM)
         if self.invert and not self.regexps:
             raise UsageError("nothing to invert", "-v goes with -e REGEX")
         if self.regexps:
@@ -221,6 +223,9 @@ def _check_class(pattern: str, members: str) -> None:
             at += 1
 
 
-def _check_range(what: str, low: int | None, high: int | None) -> None:
+def _check_range(what: str, low: int | None, high: int | None, least: int, most: int) -> None:
+    for bound in (low, high):
+        if bound is not None and not least <= bound <= most:
+            raise UsageError(f"no {what} can be {bound}", f"from {least} to {most}")
     if low is not None and high is not None and low > high:
         raise UsageError(f"no {what} is at least {low} and at most {high}", "swap the two")

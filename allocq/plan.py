@@ -136,7 +136,7 @@ def kernel_fields(filter: Filter) -> "Fields":
         fields["line"] = filter.lines[0][0]
     if filter.accurate is not None:
         fields["inaccurate"] = 0 if filter.accurate else 1
-    if filter.min_size is not None:
+    if filter.min_size is not None and filter.min_size >= 0:
         fields["min_size"] = filter.min_size
         if filter.max_size is not None:
             fields["max_size"] = filter.max_size
