@@ -1,0 +1,99 @@
+# allocq's completion for bash. Made by tests/generate.py from allocq/commands.py.
+
+_allocq_words() {
+	mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")
+}
+
+_allocq_files() {
+	compopt -o default 2>/dev/null # readline's own, which quotes
+}
+
+_allocq_modules() {
+	local name names=()
+	while read -r name _; do
+		names+=("$name")
+	done 2>/dev/null </proc/modules
+	_allocq_words "${names[*]}" "$1"
+}
+
+_allocq() {
+	local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} IFS=$' \t\n'
+	COMPREPLY=()
+	# --flag=value comes as three words.
+	if [[ $current == = ]]; then
+		current=
+	elif [[ $before == = ]] && ((COMP_CWORD > 1)); then
+		before=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+	if ((COMP_CWORD == 1)); then
+		_allocq_words "query bench snapshot diff doctor -h --help -V --version" "$current"
+		return
+	fi
+	case ${COMP_WORDS[1]} in
+	query)
+		case $before in
+		-f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude | -n | --limit) : ;;
+		-m | --module) _allocq_modules "$current" ;;
+		-o | --format) _allocq_words "table procfs json jsonl csv tsv" "$current" ;;
+		-s | --sort) _allocq_words "bytes calls average file function module none" "$current" ;;
+		-g | --group-by) _allocq_words "file directory function module" "$current" ;;
+		--color) _allocq_words "auto always never" "$current" ;;
+		--source) _allocq_files ;;
+		--interface) _allocq_words "auto ioctl text" "$current" ;;
+		*)
+			_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by -c --count -q --quiet --header --no-header --bytes --color --source --sample --interface --explain -h --help" "$current"
+			;;
+		esac
+		;;
+	bench)
+		case $before in
+		-n | --runs | -f | --file | --min-size) : ;;
+		-S | --scenario) _allocq_words "file file-size size" "$current" ;;
+		-o | --format) _allocq_words "table json" "$current" ;;
+		*)
+			_allocq_words "-n --runs --warm -S --scenario -f --file --min-size -o --format -h --help" "$current"
+			;;
+		esac
+		;;
+	snapshot)
+		case $before in
+		-o | --output | --source) _allocq_files ;;
+		-f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude) : ;;
+		-m | --module) _allocq_modules "$current" ;;
+		--interface) _allocq_words "auto ioctl text" "$current" ;;
+		*)
+			_allocq_words "-o --output --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --sample --interface -h --help" "$current"
+			;;
+		esac
+		;;
+	diff)
+		case $before in
+		-f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude | --min-growth | -n | --limit | --top) : ;;
+		-m | --module) _allocq_modules "$current" ;;
+		-g | --group-by) _allocq_words "file directory function module" "$current" ;;
+		-s | --sort) _allocq_words "bytes calls percent after file function module none" "$current" ;;
+		-o | --format) _allocq_words "table json jsonl csv tsv" "$current" ;;
+		--color) _allocq_words "auto always never" "$current" ;;
+		--interface) _allocq_words "auto ioctl text" "$current" ;;
+		*)
+			if [[ $current == -* ]]; then
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --min-growth -g --group-by -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --interface -h --help" "$current"
+			else
+				_allocq_files
+			fi
+			;;
+		esac
+		;;
+	doctor)
+		case $before in
+		-o | --format) _allocq_words "table json" "$current" ;;
+		--color) _allocq_words "auto always never" "$current" ;;
+		*)
+			_allocq_words "-o --format --color -h --help" "$current"
+			;;
+		esac
+		;;
+	esac
+}
+
+complete -F _allocq allocq

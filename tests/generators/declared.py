@@ -1,0 +1,94 @@
+"""The declarations, as pages and completions want them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from allocq.commands import COMMANDS, Command, Operand
+from allocq.options import FLAG, LIST, SWITCH, TEXT, Option
+
+OWN_PANEL = "Options"
+HELP = Option("help", ("-h", "--help"), FLAG, OWN_PANEL, "Say what there is and end.")
+VERSION = Option("version", ("-V", "--version"), FLAG, OWN_PANEL, "Print the version and end.")
+MAIN_OPTIONS = (HELP, VERSION)
+
+__all__ = ["COMMANDS", "HELP", "MAIN_OPTIONS", "Command", "Option"]
+
+
+class Spelling(NamedTuple):
+    """An option as one of its flags, whole: `-f` or `--file`."""
+
+    flag: str
+    option: Option
+
+    @property
+    def is_long(self) -> bool:
+        return self.flag.startswith("--")
+
+
+def options(command: Command) -> tuple[Option, ...]:
+    """Those of a subcommand, and --help."""
+    return (*command.options, HELP)
+
+
+def flags(option: Option) -> list[str]:
+    """Every flag; `--header/--no-header` are two."""
+    return [flag for flag_pair in option.flags for flag in flag_pair.split("/")]
+
+
+def spellings(options: tuple[Option, ...]) -> Iterator[Spelling]:
+    """Every flag of every option."""
+    for option in options:
+        for flag in flags(option):
+            yield Spelling(flag, option)
+
+
+def takes_value(option: Option) -> bool:
+    """Is there a word behind it?"""
+    return option.kind in (TEXT, LIST)
+
+
+def takes_file(option: Option) -> bool:
+    """Is that word the name of a file of this machine? (--file's is the kernel's.)"""
+    return takes_value(option) and (option.name == "source" or option.metavar == "FILE")
+
+
+def takes_module(option: Option) -> bool:
+    """Is that word the name of a kernel module?"""
+    return takes_value(option) and (option.name == "module" or option.metavar == "MODULE")
+
+
+def repeats(option: Option) -> bool:
+    """Does giving it again add to it?"""
+    return option.kind == LIST
+
+
+def panels(options: tuple[Option, ...]) -> dict[str, list[Option]]:
+    """The options below their headings, in the order of the declaration."""
+    found: dict[str, list[Option]] = {}
+    for option in options:
+        found.setdefault(option.panel, []).append(option)
+    return found
+
+
+def sentence(text: str) -> str:
+    """The first sentence, without its end."""
+    return text.partition(". ")[0].rstrip(".")
+
+
+def brief(help: str) -> str:
+    """A few words for a list of completions."""
+    words = re.sub(r" \([^)]*\)", "", sentence(help))
+    return words.partition("; ")[0].partition(": ")[0]
+
+
+def metavar(operand: Operand) -> str:
+    """The operand's name, without the brackets of one that may be left out."""
+    return operand.metavar.strip("[].")
+
+
+def is_switch(option: Option) -> bool:
+    """Has it an opposite?"""
+    return option.kind == SWITCH

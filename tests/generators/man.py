@@ -1,0 +1,159 @@
+"""Man pages, in mdoc(7): the head, the options and the list of commands from the declarations,
+the rest from man/prose.
+
+Prose is mdoc without a head: what stands before its first .Sh are further names and lines of the
+SYNOPSIS; `@OPTIONS@`, `@COMMANDS@` and `@OPERANDS@` stand for what is declared; in a literal
+display characters stand for themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .declared import (
+    COMMANDS,
+    MAIN_OPTIONS,
+    OWN_PANEL,
+    Command,
+    Option,
+    flags,
+    metavar,
+    options,
+    panels,
+    sentence,
+    takes_value,
+)
+
+SUMMARY = "which line of kernel source holds the memory"
+# The day of the last change to what the pages say; a page must not depend on when it was made.
+DATE = "November 23, 2026"
+_LITERAL = str.maketrans(
+    {
+        "\\": r"\e",
+        "-": r"\-",
+        "'": r"\(aq",
+        "`": r"\(ga",
+        "^": r"\(ha",
+        "~": r"\(ti",
+    }
+)
+
+
+def pages(prose: Path, version: str) -> dict[str, str]:
+    """The text of every page by its file name."""
+    made = {"allocq.1": _page("allocq", 1, SUMMARY, prose, version, None)}
+    for command in COMMANDS:
+        name = f"allocq-{command.name}"
+        summary = sentence(command.help)
+        summary = summary[0].lower() + summary[1:]
+        made[f"{name}.1"] = _page(name, 1, summary, prose, version, command)
+    made["allocq-snapshot.5"] = _page(
+        "allocq-snapshot", 5, "the file that allocq saves the tags to", prose, version, None
+    )
+    return made
+
+
+def _page(
+    name: str, section: int, summary: str, prose: Path, version: str, command: Command | None
+) -> str:
+    file = f"{name}.{section}"
+    where = prose / f"{file}.mdoc"
+    head, body = "", _plain_body(command)
+    if where.exists():
+        head, sh, body = where.read_text().partition(".Sh ")
+        body = sh + body
+    body = _literal_displays(body)
+    lines = [
+        f'.\\" Made by tests/generate.py from allocq/commands.py and man/prose/{file}.mdoc.',
+        f".Dd {DATE}",
+        f".Dt {name.upper()} {section}",
+        f".Os allocq {version}",
+        ".Sh NAME",
+        f".Nm {name}",
+        f".Nd {_text(summary)}",
+        *head.splitlines(),
+    ]
+    if command is not None:
+        lines += [".Sh SYNOPSIS", ".Nm allocq", f".Cm {command.name}", ".Op Ar option ..."]
+        for operand in command.operands:
+            word = f"Ar {metavar(operand)}" + (" ..." if operand.many else "")
+            lines.append(f".{word}" if operand.required else f".Op {word}")
+    text = "\n".join(lines) + "\n" + body
+    chosen = MAIN_OPTIONS if command is None else options(command)
+    text = text.replace("@OPTIONS@\n", _options(chosen))
+    text = text.replace("@COMMANDS@\n", _commands())
+    return text.replace("@OPERANDS@\n", _operands(command))
+
+
+def _plain_body(command: Command | None) -> str:
+    """The sections of a page that has no prose."""
+    about = _text(command.help) + "\n@OPERANDS@\n" if command else ""
+    return f".Sh DESCRIPTION\n{about}.Sh OPTIONS\n@OPTIONS@\n.Sh SEE ALSO\n.Xr allocq 1\n"
+
+
+def _commands() -> str:
+    lines = [".Bl -tag -width snapshotx"]
+    for command in COMMANDS:
+        lines += [f".It Xr allocq-{command.name} 1", _text(sentence(command.help) + ".")]
+    return "\n".join([*lines, ".El"]) + "\n"
+
+
+def _operands(command: Command | None) -> str:
+    if command is None or not command.operands:
+        return ""
+    lines = [".Bl -tag -width Ds"]
+    for operand in command.operands:
+        lines += [f".It Ar {metavar(operand)}", _text(operand.help)]
+    return "\n".join([*lines, ".El"]) + "\n"
+
+
+def _options(options: tuple[Option, ...]) -> str:
+    lines = []
+    for panel, found in panels(options).items():
+        if panel != OWN_PANEL:
+            lines.append(f".Ss {panel}")
+        lines.append(".Bl -tag -width Ds")
+        for option in found:
+            lines += _option(option)
+        lines.append(".El")
+    return "\n".join(lines) + "\n"
+
+
+def _option(option: Option) -> list[str]:
+    spelled = []
+    for flag in flags(option):
+        word = f"Fl {_flag(flag)}"
+        if takes_value(option):
+            value = option.metavar.replace("-", r"\-")
+            word += f" Ns = Ns Ar {value}" if flag.startswith("--") else f" Ar {value}"
+        spelled.append(word)
+    lines = [f".It {' , '.join(spelled)}", _text(option.help)]
+    if option.choices:
+        lines += ["One of", f".Cm {' , '.join(option.choices)} ."]
+    return lines
+
+
+def _flag(flag: str) -> str:
+    return flag[1:].replace("-", r"\-")
+
+
+def _text(text: str) -> str:
+    """Words of a declaration: each sentence on a line of its own, flags with real dashes."""
+    text = text.replace("\\", r"\e")
+    text = re.sub(
+        r"(?<![\w-])--?[A-Za-z][\w-]*", lambda flag: flag.group().replace("-", r"\-"), text
+    )
+    text = text.replace("~", r"\(ti").replace("^", r"\(ha").replace("`", r"\(ga")
+    lines = re.sub(r"(?<=[.)]) (?=[A-Z])", "\n", text).split("\n")
+    return "\n".join(rf"\&{line}" if line[:1] in (".", "'") else line for line in lines)
+
+
+def _literal_displays(text: str) -> str:
+    """The prose with every character in its literal displays meaning itself."""
+    return re.sub(
+        r"(?<=^)(\.Bd -literal.*?\n)(.*?)(^\.Ed)",
+        lambda display: display[1] + display[2].translate(_LITERAL) + display[3],
+        text,
+        flags=re.MULTILINE | re.DOTALL,
+    )

@@ -1,0 +1,122 @@
+"""The completion for zsh."""
+
+from __future__ import annotations
+
+from .declared import (
+    COMMANDS,
+    MAIN_OPTIONS,
+    Command,
+    Option,
+    brief,
+    flags,
+    metavar,
+    options,
+    repeats,
+    takes_file,
+    takes_module,
+    takes_value,
+)
+
+_BEGIN = r"""#compdef allocq
+# allocq's completion for zsh. Made by tests/generate.py from allocq/commands.py.
+
+(( $+functions[_allocq_modules] )) ||
+_allocq_modules() {
+	local -a names
+	[[ -r /proc/modules ]] && names=(${${(f)"$(</proc/modules)"}%% *})
+	compadd -- $names
+}
+
+(( $+functions[_allocq_commands] )) ||
+_allocq_commands() {
+	local -a commands=(
+@COMMANDS@	)
+	_describe -t commands command commands
+}
+
+_allocq() {
+	local curcontext=$curcontext state state_descr line ret=1
+	local -A opt_args
+
+	_arguments -C -s -S : \
+@OPTIONS@		'1: :_allocq_commands' \
+		'*:: :->rest' && ret=0
+	[[ $state == rest ]] || return ret
+
+	case $words[1] in
+"""
+_END = r"""	esac
+	return ret
+}
+
+if [[ $funcstack[1] == _allocq ]]; then
+	_allocq "$@"
+else
+	compdef _allocq allocq
+fi
+"""
+
+
+def completion() -> str:
+    """The file's text."""
+    commands = "".join(
+        f"\t\t{_quoted(_plain(command.name) + ':' + _about(command))}\n" for command in COMMANDS
+    )
+    own = "".join(f"\t\t{_spec(option, '(- : *)')} \\\n" for option in MAIN_OPTIONS)
+    begin = _BEGIN.replace("@COMMANDS@", commands).replace("@OPTIONS@", own)
+    return begin + "".join(map(_command, COMMANDS)) + _END
+
+
+def _about(command: Command) -> str:
+    return brief(command.help).replace("\\", "\\\\")
+
+
+def _command(command: Command) -> str:
+    specs = [
+        _spec(option, "(- : *)" if option.name == "help" else "") for option in options(command)
+    ]
+    for place, operand in enumerate(command.operands, 1):
+        where = "*" if operand.many else str(place)
+        colons = ":" if operand.required or operand.many else "::"
+        specs.append(_quoted(f"{where}{colons}{_message(metavar(operand))}:_files"))
+    body = " \\\n\t\t\t".join(specs)
+    return f"\t{command.name})\n\t\t_arguments -s -S : \\\n\t\t\t{body} && ret=0\n\t\t;;\n"
+
+
+def _spec(option: Option, excluded: str) -> str:
+    """An _arguments spec. What is given again is offered again only where that adds to it."""
+    spelled = flags(option)
+    if not excluded and len(spelled) > 1 and not repeats(option):
+        excluded = f"({' '.join(spelled)})"
+    front = "*" if repeats(option) else excluded
+    about = f"[{_explained(brief(option.help))}]"
+    if takes_value(option):
+        about += f":{_message(option.metavar)}:{_action(option)}"
+        spelled = [f"{flag}=" if flag.startswith("--") else f"{flag}+" for flag in spelled]
+    if len(spelled) == 1:
+        return _quoted(front + spelled[0] + about)
+    return f"{_quoted(front)}{{{','.join(spelled)}}}{_quoted(about)}"
+
+
+def _action(option: Option) -> str:
+    if option.choices:
+        return f"({' '.join(option.choices)})"
+    if takes_file(option):
+        return "_files"
+    return "_allocq_modules" if takes_module(option) else " "
+
+
+def _explained(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("[", r"\[").replace("]", r"\]")
+
+
+def _message(text: str) -> str:
+    return text.replace("\\", "\\\\").replace(":", r"\:")
+
+
+def _plain(text: str) -> str:
+    return text.replace(":", r"\:")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", r"'\''") + "'" if text else ""

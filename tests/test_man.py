@@ -1,0 +1,182 @@
+"""What is generated is current, the pages are clean, and every example on them runs."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import generate
+import pytest
+from generators.declared import COMMANDS, flags
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "allocq" / "sample.txt"
+PAGES = sorted((ROOT / "man").glob("*.[0-9]"))
+DISPLAY = re.compile(r"^\.Bd -literal.*?\n(.*?)^\.Ed", re.MULTILINE | re.DOTALL)
+EXAMPLES = {
+    path.stem: [
+        line[2:]
+        for display in DISPLAY.findall(path.read_text())
+        for line in display.splitlines()
+        if line.startswith(("$ ", "# ")) and "allocq " in line
+    ]
+    for path in sorted((ROOT / "man" / "prose").iterdir())
+}
+# Those ask the running kernel, whatever they are told.
+LIVE = r"allocq (bench|verify|check|diff before\.txt --)"
+# On a machine without a kernel that counts, the rest get the sample.
+SHIM = """\
+#!/bin/sh
+case $1 in query | tree | snapshot)
+	case " $* " in *" --source "* | *" --sample "*) ;; *) set -- "$@" --sample ;; esac ;;
+esac
+exec "$PYTHON" -m allocq "$@"
+"""
+
+
+def test_what_is_generated_is_current() -> None:
+    stale = [str(path) for path, text in generate.made().items() if not same(path, text)]
+    assert not stale, "python tests/generate.py"
+    assert not generate.left_over(generate.made())
+
+
+def same(path: Path, text: str) -> bool:
+    return (ROOT / path).exists() and (ROOT / path).read_text() == text
+
+
+def test_check_names_what_is_not_current(tmp_path: Path) -> None:
+    for name in ("allocq", "tests", "man", "completions"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("vm", "live"))
+    shutil.copy(ROOT / "README.md", tmp_path)
+
+    def run(*argv: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(tmp_path / "tests" / "generate.py"), *argv]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert run("--check").returncode == 0
+    page = tmp_path / "man" / "allocq-query.1"
+    good = page.read_text()
+    page.write_text(good.replace("Which", "What"))
+    (tmp_path / "completions" / "allocq.fish").unlink()
+    (tmp_path / "man" / "allocq-gone.1").write_text("")
+    done = run("--check")
+    assert done.returncode == 1
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "man/allocq-query.1",
+        "completions/allocq.fish",
+        "man/allocq-gone.1",
+    ]
+    assert run().returncode == 0
+    assert page.read_text() == good
+    assert run("--check").returncode == 0
+
+
+def test_every_subcommand_has_a_page_with_all_its_flags() -> None:
+    for command in COMMANDS:
+        page = (ROOT / "man" / f"allocq-{command.name}.1").read_text().replace("\\-", "-")
+        for option in command.options:
+            for flag in flags(option):
+                assert f"Fl {flag[1:]}" in page, (command.name, flag)
+    assert (ROOT / "man" / "allocq.1").exists()
+    assert (ROOT / "man" / "allocq-snapshot.5").exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_mandoc_finds_no_fault(page: Path) -> None:
+    if not shutil.which("mandoc"):
+        pytest.skip("no mandoc (Debian package mandoc)")
+    done = subprocess.run(
+        ["mandoc", "-T", "lint", "-W", "warning", str(page)], stdout=subprocess.PIPE, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_groff_finds_no_fault_and_every_flag_is_shown(page: Path) -> None:
+    if not shutil.which("man"):
+        pytest.skip("no man (Debian package man-db)")
+    env = {**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "80", "MANROFFOPT": "", "MANPAGER": "cat"}
+    done = subprocess.run(
+        ["man", "--warnings", "-l", str(page)], capture_output=True, text=True, env=env
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    text = re.sub(".\b", "", done.stdout)
+    assert text.count("\n") > 20
+    for command in COMMANDS:
+        if page.name == f"allocq-{command.name}.1":
+            for option in command.options:
+                assert all(flag in text for flag in flags(option)), option.name
+
+
+def test_there_are_examples() -> None:
+    assert all(EXAMPLES[f"allocq-{name}.1"] for name in ("query", "snapshot", "bench", "doctor"))
+
+
+@pytest.mark.parametrize("page", [page for page, examples in EXAMPLES.items() if examples])
+def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
+    tools, work = tmp_path / "bin", tmp_path / "work"
+    tools.mkdir()
+    work.mkdir()
+    (tools / "allocq").write_text(SHIM)
+    (tools / "allocq").chmod(0o755)
+    prepare(work)
+    env = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHON": sys.executable}
+    for example in EXAMPLES[page]:
+        if "| jq " in example and not shutil.which("jq"):
+            continue
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", example],
+            capture_output=True,
+            text=True,
+            env=env,
+            cwd=work,
+        )
+        if "allocq doctor" in example:
+            assert done.stdout and not done.stderr, example
+        elif done.returncode == 2 and re.search(LIVE, example) and not readable("/proc/allocinfo"):
+            # Flags are read before the world is touched: these were understood.
+            assert "/proc/allocinfo" in done.stderr and "--help" not in done.stderr, example
+        else:
+            assert (done.returncode, done.stderr) == (0, ""), example
+            assert done.stdout or re.search(" -o [a-z]| --output |>", example), example
+
+
+def prepare(work: Path) -> None:
+    """The files that examples name and do not make."""
+    data = SAMPLE.read_bytes()
+    line = b"    16351232     3992 mm/readahead.c"
+    assert line in data
+    for name in ("saved.txt", "before.txt"):
+        (work / name).write_bytes(data)
+    (work / "after.txt").write_bytes(data.replace(line, b"   116351232    23992 mm/readahead.c"))
+    (work / "saved.txt.gz").write_bytes(gzip.compress(data))
+
+
+def readable(path: str) -> bool:
+    try:
+        with open(path, "rb"):
+            return True
+    except OSError:
+        return False
+
+
+def test_the_format_page_shows_a_snapshot_that_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "man" / "prose" / "allocq-snapshot.5.mdoc").read_text()
+    shown = DISPLAY.findall(page)[-1]
+    saved = tmp_path / "x"
+    saved.write_text(shown)
+    from allocq.source import open_source
+
+    with open_source(str(saved)) as source:
+        snapshot = source.read()
+    assert len(snapshot) == 2
+    info = snapshot.info
+    assert (info.kernel, info.content_id, info.consistent) == ("7.3.4", 5, True)
+    assert info.time and not info.warnings
+    keys = re.findall(r"^\.It Li (\S+)", page.replace("\\-", "-"), re.MULTILINE)
+    assert list(info.notes)[1:] == keys
