@@ -9,7 +9,7 @@ import typer
 
 from . import __version__
 from .commands import COMMANDS, Command, Operand
-from .errors import AllocqError
+from .errors import AllocqError, OutputError
 from .options import FLAG, LIST, SWITCH, Option
 from .run import FAILED, INTERRUPTED, complain, say
 
@@ -19,6 +19,17 @@ SUMMARY = "Ask Linux which line of kernel source holds the memory (/proc/allocin
 
 def run_app(argv: list[str]) -> int:
     """Run a command line through Typer; returns the exit status, lets BrokenPipeError pass."""
+    try:
+        status = _run(argv)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return complain(OutputError(f"{error.filename or 'cannot write'}: {error.strerror}"))
+
+
+def _run(argv: list[str]) -> int:
     app = make_app()
     try:
         result = app(args=argv or ["--help"], prog_name=NAME, standalone_mode=False)
@@ -28,7 +39,7 @@ def run_app(argv: list[str]) -> int:
         return INTERRUPTED
     except typer.Exit as stop:
         return stop.exit_code
-    except BrokenPipeError:
+    except OSError:
         raise
     except Exception as error:
         if not hasattr(error, "format_message"):

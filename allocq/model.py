@@ -109,20 +109,20 @@ class Filter:
         invert: bool = False,
         excludes: "Iterable[str]" = (),
     ) -> None:
-        self.files = tuple(files)
-        self.functions = tuple(functions)
-        self.modules = tuple(modules)
+        self.files = _names("files", files)
+        self.functions = _names("functions", functions)
+        self.modules = _names("modules", modules)
         self.builtin = builtin
-        self.lines = tuple(lines)
+        self.lines = tuple((first, last) for first, last in lines)
         self.min_size = min_size
         self.max_size = max_size
         self.min_calls = min_calls
         self.max_calls = max_calls
         self.accurate = accurate
-        self.regexps = tuple(regexps)
+        self.regexps = _names("regexps", regexps)
         self.ignore_case = ignore_case
         self.invert = invert
-        self.excludes = tuple(excludes)
+        self.excludes = _names("excludes", excludes)
         self._check()
 
     def _check(self) -> None:
@@ -150,12 +150,15 @@ class Filter:
     def compiled(self) -> "list[re.Pattern[str]]":
         """The regexps, compiled. UsageError for a bad one."""
         import re
+        import warnings
 
         compiled = []
         for regexp in self.regexps:
             try:
-                compiled.append(re.compile(regexp, re.IGNORECASE if self.ignore_case else 0))
-            except (re.error, RecursionError, OverflowError) as error:
+                with warnings.catch_warnings():  # Python's are for programmers
+                    warnings.simplefilter("ignore")
+                    compiled.append(re.compile(regexp, re.IGNORECASE if self.ignore_case else 0))
+            except (re.error, ValueError, RecursionError, OverflowError) as error:
                 raise UsageError(
                     f"bad regexp '{regexp}': {error}", "regexps are Python's; -e 'a.b' is a regexp"
                 ) from None
@@ -186,6 +189,12 @@ class Filter:
         return f"Filter({', '.join(f'{name}={value!r}' for name, value in self.items().items())})"
 
 
+def _names(field: str, names: "Iterable[str]") -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise UsageError(f"{field} are a list of strings, not one", f"{field}=[{names!r}]")
+    return tuple(names)
+
+
 def is_glob(pattern: str) -> bool:
     """Is it a glob, not a plain name?"""
     return "*" in pattern or "?" in pattern or "[" in pattern
@@ -198,7 +207,11 @@ def check_pattern(what: str, pattern: str) -> None:
             f"empty {what}", "--builtin finds code that is in no module" if what == "module" else ""
         )
     if "\0" in pattern:
-        raise UsageError(f"bad {what} '{pattern!r}': no name holds a NUL")
+        raise UsageError(f"bad {what} {pattern!r}: no name holds a NUL")
+    try:
+        pattern.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise UsageError(f"bad {what} {pattern!r}: it is no text") from None
     at = 0
     while (at := pattern.find("[", at)) >= 0:
         start = at + 2 if pattern[at + 1 : at + 2] == "!" else at + 1

@@ -288,6 +288,8 @@ def open_source(path: str | None = None, interface: str = "auto") -> Live | Save
         if path is None or where == ALLOCINFO:
             raise _no_allocinfo(error) from None
         raise unreadable(where, error) from None
+    except ValueError:
+        raise SourceError(f"no such file: {where!r}") from None
     try:
         if posix.fstat(fd).st_mode & 0o170000 == 0o040000:
             raise SourceError(f"{where} is a directory", "name the file in it")
