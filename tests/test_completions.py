@@ -1,0 +1,285 @@
+"""The completions, in the shells they are for."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Iterator, Sequence
+from fcntl import ioctl
+from pathlib import Path
+
+import pytest
+from generators.declared import COMMANDS, Command, Option, flags, options, takes_file
+
+COMPLETIONS = Path(__file__).parents[1] / "completions"
+NAMES = [command.name for command in COMMANDS]
+CHOICES = [
+    (command, option) for command in COMMANDS for option in command.options if option.choices
+]
+FILES = [
+    (command, option) for command in COMMANDS for option in command.options if takes_file(option)
+]
+
+
+def all_flags(command: Command) -> set[str]:
+    return {flag for option in options(command) for flag in flags(option)}
+
+
+def needs(shell: str) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell}")
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A directory with a file whose name needs quoting, and no Python to be found."""
+    (tmp_path / "one file.txt").write_text("")
+    return tmp_path
+
+
+def environment(work: Path) -> dict[str, str]:
+    """Nothing but the shell's own world; whoever starts Python fails."""
+    tools = work / "bin"
+    tools.mkdir(exist_ok=True)
+    for name in ("python", "python3", "allocq"):
+        (tools / name).write_text("#!/bin/sh\necho STARTED >&2\nexit 99\n")
+        (tools / name).chmod(0o755)
+    return {
+        "PATH": f"{tools}:/usr/bin:/bin",
+        "HOME": str(work),
+        "TERM": "dumb",
+        "LC_ALL": "C.UTF-8",
+        "XDG_DATA_DIRS": str(work),
+    }
+
+
+def bash(work: Path, lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    """What bash offers for the last word of each line."""
+    needs("bash")
+    script = [f"source '{COMPLETIONS}/allocq.bash'"]
+    for words in lines:
+        quoted = " ".join("'" + word + "'" for word in words)
+        script += [
+            f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _allocq",
+            "printf '%s\\n' \"${COMPREPLY[@]}\" --end--",
+        ]
+    done = subprocess.run(
+        ["bash", "--norc", "--noprofile", "-u", "-c", "\n".join(script)],
+        capture_output=True,
+        text=True,
+        env=environment(work),
+        cwd=work,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = done.stdout.split("--end--\n")
+    assert answers.pop() == ""
+    return [answer.split() for answer in answers]
+
+
+def test_bash_offers_what_is_declared(work: Path) -> None:
+    offered = bash(work, [["allocq", ""], *(["allocq", name, "-"] for name in NAMES)])
+    assert offered[0][: len(NAMES)] == NAMES
+    for command, words in zip(COMMANDS, offered[1:], strict=True):
+        assert set(words) == all_flags(command)
+
+
+def test_bash_offers_choices_in_all_spellings(work: Path) -> None:
+    lines, expected = [], []
+    for command, option in CHOICES:
+        for flag in flags(option):
+            lines.append(["allocq", command.name, flag, ""])
+            lines.append(["allocq", command.name, flag, "=", ""])
+            lines.append(["allocq", command.name, flag, "="])
+            expected += [list(option.choices)] * 3
+    assert bash(work, lines) == expected
+
+
+def test_bash_narrows_what_it_offers(work: Path) -> None:
+    lines = [
+        ["allocq", "qu"],
+        ["allocq", "query", "--form"],
+        ["allocq", "query", "--format", "js"],
+        ["allocq", "query", "--limit", ""],
+        ["allocq", "query", "-f", "rapl"],
+        ["allocq", "nonsense", "--"],
+    ]
+    assert bash(work, lines) == [["query"], ["--format"], ["json", "jsonl"], [], [], []]
+
+
+def fish(work: Path, *lines: str) -> list[list[str]]:
+    """What fish offers for each line."""
+    needs("fish")
+    script = [f"source '{COMPLETIONS}/allocq.fish'"]
+    for line in lines:
+        script += [f"complete -C '{line}'", "echo --end--"]
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", "\n".join(script)],
+        capture_output=True,
+        text=True,
+        env=environment(work),
+        cwd=work,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = done.stdout.split("--end--\n")
+    assert answers.pop() == ""
+    return [
+        [line.partition("\t")[0].replace("\\ ", " ") for line in answer.splitlines()]
+        for answer in answers
+    ]
+
+
+def test_fish_offers_what_is_declared(work: Path) -> None:
+    lines = ["allocq "]
+    for name in NAMES:
+        lines += [f"allocq {name} --", f"allocq {name} -"]
+    offered = fish(work, *lines)
+    assert sorted(offered[0]) == sorted(NAMES)
+    for i, command in enumerate(COMMANDS):
+        assert set(offered[1 + 2 * i]) | set(offered[2 + 2 * i]) == all_flags(command)
+
+
+def test_fish_offers_choices_and_files(work: Path) -> None:
+    lines, expected = [], []
+    for command, option in CHOICES:
+        for flag in flags(option):
+            lines.append(f"allocq {command.name} {flag} ")
+            expected.append(sorted(option.choices))
+    for command, option in FILES:
+        for flag in flags(option):
+            lines.append(f"allocq {command.name} {flag} one")
+            expected.append(["one file.txt"])
+    assert [sorted(words) for words in fish(work, *lines)] == expected
+
+
+def test_fish_narrows_what_it_offers(work: Path) -> None:
+    lines = (
+        "allocq qu",
+        "allocq query --form",
+        "allocq query --format=js",
+        "allocq query --limit ",
+        "allocq query one",
+        "allocq nonsense --",
+    )
+    offered = [sorted(words) for words in fish(work, *lines)]
+    assert offered == [
+        ["query"],
+        ["--format"],
+        ["--format=json", "--format=jsonl"],
+        [],
+        [],
+        [],
+    ]
+
+
+class Terminal:
+    """A shell on a terminal of its own."""
+
+    def __init__(self, argv: list[str], env: dict[str, str], cwd: Path) -> None:
+        self.pid, self._fd = pty.fork()
+        if not self.pid:
+            os.chdir(cwd)
+            os.execvpe(argv[0], argv, env)
+        ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 300, 200, 0, 0))
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def until(self, pattern: str, seconds: float = 30) -> re.Match[str]:
+        """Read on to what matches; everything read until then is in the match's string."""
+        seen, end = "", time.monotonic() + seconds
+        while not (found := re.search(pattern, seen)):
+            ready, _, _ = select.select([self._fd], [], [], max(0, end - time.monotonic()))
+            assert ready, f"no {pattern!r} in {seen!r}"
+            seen += os.read(self._fd, 1 << 16).decode("utf-8", "replace").replace("\r", "")
+        return found
+
+    def ask(self, keys: str) -> list[str]:
+        """The words of the command line that these keys give."""
+        self.type(keys + "\n")
+        words = self.until(r"\{\{((?:<[^>]*>)*)\}\}")[1]
+        return re.findall("<([^>]*)>", words)
+
+    def close(self) -> None:
+        os.close(self._fd)
+        os.waitpid(self.pid, 0)
+
+
+# Prints its words, in brackets; the pieces keep the echo of the definition from looking like it.
+SHOW = "allocq() { printf '{%s' '{'; printf '<%s>' \"$@\"; printf '}%s\\n' '}'; }"
+
+
+@pytest.fixture
+def zsh(work: Path) -> Iterator[Terminal]:
+    needs("zsh")
+    functions = work / "functions"
+    functions.mkdir()
+    shutil.copy(COMPLETIONS / "_allocq", functions)
+    (work / ".zshrc").write_text(
+        f"fpath=({functions} $fpath)\nautoload -Uz compinit\ncompinit -u -D\n"
+        f"PS1='ready> '\nsetopt no_beep\nunset zle_bracketed_paste\n{SHOW}\n"
+    )
+    terminal = Terminal(["zsh", "-i"], {**environment(work), "ZDOTDIR": str(work)}, work)
+    terminal.until("ready> ")
+    yield terminal
+    terminal.close()
+
+
+def test_zsh_completes_on_a_terminal(zsh: Terminal) -> None:
+    assert zsh.ask("allocq que\t--form\tproc\t") == ["query", "--format=procfs"]
+    assert zsh.ask("allocq query -o cs\t") == ["query", "-o", "csv"]
+    assert zsh.ask("allocq query -ocs\t") == ["query", "-ocsv"]
+    assert zsh.ask("allocq query --no-h\t") == ["query", "--no-header"]
+    assert zsh.ask("allocq query --source one\t") == ["query", "--source", "one file.txt"]
+    assert zsh.ask("allocq query -f one\t") == ["query", "-f", "one"]
+    assert zsh.ask("allocq snap\t-o one\t") == ["snapshot", "-o", "one file.txt"]
+    assert zsh.ask("allocq query --file a --fil\tb") == ["query", "--file", "a", "--file=b"]
+
+
+def test_zsh_knows_every_flag(zsh: Terminal) -> None:
+    for command in COMMANDS:
+        for flag in sorted(flag for flag in all_flags(command) if flag.startswith("--")):
+            words = zsh.ask(f"allocq {command.name} {flag}\t")
+            assert words[1] in (flag, flag + "="), (command.name, flag)
+            others = [other for other in all_flags(command) if other.startswith(flag[:-1])]
+            if others == [flag]:
+                words = zsh.ask(f"allocq {command.name} {flag[:-1]}\t")
+                assert words[1] in (flag, flag + "="), (command.name, flag)
+
+
+def values(option: Option) -> Iterator[tuple[str, str]]:
+    """A beginning that one choice alone has, and that choice."""
+    for choice in option.choices:
+        for length in range(1, len(choice) + 1):
+            if [c for c in option.choices if c.startswith(choice[:length])] == [choice]:
+                yield choice[:length], choice
+                break
+
+
+def test_zsh_completes_choices(zsh: Terminal) -> None:
+    for command, option in CHOICES:
+        flag = flags(option)[-1]
+        for beginning, choice in values(option):
+            assert zsh.ask(f"allocq {command.name} {flag}={beginning}\t")[-1] == f"{flag}={choice}"
+
+
+def test_bash_completes_on_a_terminal(work: Path) -> None:
+    needs("bash")
+    rc = work / "rc"
+    rc.write_text(f"source '{COMPLETIONS}/allocq.bash'\n{SHOW}\nPS1='ready> '\n")
+    argv = ["bash", "--noprofile", "--rcfile", str(rc), "-i"]
+    terminal = Terminal(argv, environment(work), work)
+    terminal.until("ready> ")
+    assert terminal.ask("allocq que\t--form\tproc\t") == ["query", "--format", "procfs"]
+    assert terminal.ask("allocq query --format=proc\t") == ["query", "--format=procfs"]
+    assert terminal.ask("allocq query --source one\t") == ["query", "--source", "one file.txt"]
+    assert terminal.ask("allocq query --source=one\t") == ["query", "--source=one file.txt"]
+    assert terminal.ask("allocq snap\t-o one\t") == ["snapshot", "-o", "one file.txt"]
+    assert terminal.ask("allocq query one\t") == ["query", "one"]
+    terminal.close()
