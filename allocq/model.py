@@ -176,7 +176,7 @@ class Filter:
         return {
             name: value
             for name, value in values.items()
-            if value is not None and value is not False and value != ()
+            if value not in (None, ()) and (value is not False or name == "accurate")
         }
 
     def __eq__(self, other: object) -> bool:

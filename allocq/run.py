@@ -267,11 +267,7 @@ def _stream(
     as it can be read twice or held back."""
     found = _pass(query, source, out, write, shape)
     if out.full:
-        from .source import Saved
-
-        assert isinstance(source, Saved)
         out.forget()
-        source.rewind()
         out.release()
         found = _pass(query, source, out, write, shape)
     out.release()

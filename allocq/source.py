@@ -145,10 +145,7 @@ class Saved(Source):
         self.info = Info(path, "text")
         self.repeatable = posix.fstat(fd).st_mode & 0o170000 == 0o100000
         self._start = posix.lseek(fd, 0, 1) if self.repeatable else 0
-
-    def rewind(self) -> None:
-        """Go back to where the text began; only if `repeatable`."""
-        posix.lseek(self._fd, self._start, 0)
+        self._begun = False
 
     def read(self, filter: Filter | None = None, wanted: "Wanted | None" = None) -> Snapshot:
         table = scan.collect(self.batches(filter or Filter()))
@@ -158,6 +155,7 @@ class Saved(Source):
         text = scan.TextScan(scan.Check(filter))
         self.info = Info(self.path, "text")
         try:
+            self._rewind()
             first = self._first()
             if first[:2] == b"\x1f\x8b" or first[:4] == b"\x28\xb5\x2f\xfd":
                 from .unpack import unpack
@@ -172,6 +170,14 @@ class Saved(Source):
         except scan.BadLine as error:
             raise bad_line(self.path, error, text) from None
         self._finish(text)
+
+    def _rewind(self) -> None:
+        """Go back to where the text began, if it has been read."""
+        if self._begun and not self.repeatable:
+            raise SourceError(f"{self.path} is no file: it can be read only once")
+        if self._begun:
+            posix.lseek(self._fd, self._start, 0)
+        self._begun = True
 
     def _first(self) -> bytes:
         """The first bytes: enough to see what they begin, however slowly they come."""

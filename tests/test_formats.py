@@ -12,7 +12,7 @@ from typing import Any
 import oracle
 import orjson
 import pytest
-from command import Result, allocq, query, saved, unhurried
+from command import Result, allocq, query, unhurried
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import NAMES, SAMPLE, TEXTS
@@ -205,17 +205,7 @@ def test_json_quotes_what_was_asked() -> None:
     regexp = 'a"b\\\t\x01é'
     document = json.loads(query(SAMPLE.read_bytes(), "-e", regexp, "-o", "json").out)
     assert document["filter"] == {"regexp": [regexp]}
-    with saved(SAMPLE.read_bytes()) as path:
-        result = allocq(
-            "query",
-            "--source",
-            path,
-            "-f",
-            b"\xff*",
-            "-o",
-            "json",
-            pass_fds=[int(path.rpartition("/")[2])],
-        )  # type: ignore[arg-type]
+    result = allocq("query", "--sample", "-f", "\udcff*", "-o", "json")
     assert json.loads(result.out)["filter"] == {"file": ["\ufffd*"]}
 
 

@@ -1,0 +1,352 @@
+"""`import allocq`: the same answers as objects; it never prints and never exits."""
+
+from __future__ import annotations
+
+import doctest
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import oracle
+import pytest
+from command import ALLOCQ, saved
+from oracle import HEADER, SAMPLE, TEXTS
+
+import allocq
+from allocq import Filter, Tag
+
+TAGS = oracle.parse(SAMPLE.read_bytes())
+
+
+def plain(tag: oracle.Tag) -> tuple[object, ...]:
+    return tag[:-1]
+
+
+def values(tag: Tag) -> tuple[object, ...]:
+    return (tag.bytes, tag.calls, tag.file, tag.line, tag.module, tag.function, tag.accurate)
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in allocq.__all__:
+        assert getattr(allocq, name).__doc__, name
+    assert dir(allocq) == allocq.__all__
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = allocq.nothing
+    assert (Path(allocq.__file__).parent / "py.typed").exists()
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_a_file_gives_typed_tags_in_the_kernels_order(path: Path) -> None:
+    with allocq.open(str(path)) as source:
+        snapshot = source.read()
+    expected = [plain(tag) for tag in oracle.parse(path.read_bytes())]
+    assert [values(tag) for tag in snapshot] == expected
+    assert [values(tag) for tag in snapshot.tags] == expected
+    assert len(snapshot) == len(expected)
+    total = oracle.total(oracle.parse(path.read_bytes()))
+    assert snapshot.total == (total["bytes"], total["calls"])
+    types = {tuple(type(value) for value in values(tag)) for tag in snapshot}
+    assert types <= {(int, int, str, int, kind, str, bool) for kind in (str, type(None))}
+    assert snapshot.info.path == str(path)
+    assert snapshot.info.interface == "text"
+
+
+def test_a_filter_narrows_and_widens() -> None:
+    asked = {"files": ["mm/*", "slub.c"], "min_size": allocq.parse_size("64K"), "accurate": True}
+    with allocq.open(allocq.sample_path()) as source:
+        found = [values(tag) for tag in source.read(Filter(**asked))]  # type: ignore[arg-type]
+        again = [values(tag) for tag in source.read(Filter(**asked))]  # type: ignore[arg-type]
+    expected = oracle.select(TAGS, oracle.Asked(**asked))  # type: ignore[arg-type]
+    assert found == [plain(tag) for tag in expected] != []
+    assert again == found
+
+
+def test_a_file_can_be_asked_again_and_again() -> None:
+    with allocq.open(allocq.sample_path()) as source:
+        assert len(source.read()) == len(TAGS)
+        assert len(source.read(Filter(files=["rapl.c"]))) == 2
+        assert len(source.read()) == len(TAGS)
+
+
+def test_a_pipe_can_be_asked_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    feed = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(SAMPLE.read_bytes()))
+    feed.start()
+    with allocq.open(str(tmp_path / "pipe")) as source:
+        assert len(source.read()) == len(TAGS)
+        with pytest.raises(allocq.SourceError, match="only once"):
+            source.read()
+    feed.join()
+
+
+def test_a_snapshot_outlives_its_source() -> None:
+    with allocq.open(allocq.sample_path()) as source:
+        snapshot = source.read(Filter(files=["rapl.c"]))
+    del source
+    assert [tag.function for tag in snapshot] == ["init_rapl_pmus", "init_rapl_pmu"]
+    assert [tag.function for tag in snapshot] == ["init_rapl_pmus", "init_rapl_pmu"]
+
+
+def test_closing_twice_is_harmless_and_gives_the_descriptor_back() -> None:
+    before = os.listdir("/proc/self/fd")
+    source = allocq.open(allocq.sample_path())
+    source.close()
+    source.close()
+    with allocq.open(allocq.sample_path()) as source:
+        source.close()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_closed_source_is_an_error_of_ours() -> None:
+    source = allocq.open(allocq.sample_path())
+    source.close()
+    with pytest.raises(allocq.SourceError):
+        source.read()
+
+
+def test_what_fails_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_text("bad\n")
+    before = os.listdir("/proc/self/fd")
+    for path in (str(tmp_path), "/no/such", str(tmp_path / "bad")):
+        with pytest.raises(allocq.SourceError), allocq.open(path) as source:
+            source.read()
+    with pytest.raises(allocq.InterfaceError):
+        allocq.open(allocq.sample_path(), interface="ioctl")
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_nothing_is_printed_and_nothing_exits(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cut, bad = tmp_path / "cut", tmp_path / "bad"
+    cut.write_bytes(SAMPLE.read_bytes()[:-5])
+    bad.write_bytes(HEADER + b"bad\n")
+    with allocq.open(str(cut)) as source:
+        info = source.read(Filter(regexps=["[[a]"])).info
+    assert info.consistent is False and len(info.warnings) == 1
+    with (
+        pytest.raises(allocq.FormatError, match="line 3") as raised,
+        allocq.open(str(bad)) as source,
+    ):
+        source.read()
+    assert isinstance(raised.value, allocq.SourceError) and isinstance(
+        raised.value, allocq.AllocqError
+    )
+    with pytest.raises(allocq.UsageError):
+        Filter(min_size=2, max_size=1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_errors_are_one_line_with_a_hint_apart() -> None:
+    with pytest.raises(allocq.AllocqError) as raised:
+        allocq.parse_size("lots")
+    assert "\n" not in str(raised.value)
+    assert raised.value.hint
+    kinds = [getattr(allocq, name) for name in allocq.__all__ if name.endswith("Error")]
+    assert all(issubclass(kind, allocq.AllocqError) for kind in kinds)
+
+
+def test_filters_compare_and_hash_by_what_they_ask() -> None:
+    one = Filter(files=["a", "b"], lines=[(1, 2)], min_size=5)
+    assert one == Filter(files=("a", "b"), lines=((1, 2),), min_size=5)
+    assert hash(one) == hash(Filter(files=("a", "b"), lines=((1, 2),), min_size=5))
+    assert hash(Filter(lines=[[1, 2]])) == hash(Filter(lines=[(1, 2)]))  # type: ignore[list-item]
+    assert one != Filter(files=["a"]) != Filter(excludes=["a"]) != Filter()
+    assert Filter(accurate=False) != Filter() != Filter(accurate=True)
+    assert Filter(min_size=0) != Filter()
+    assert one != "Filter"
+    assert eval(repr(one)) == one
+    assert repr(Filter()) == "Filter()"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"files": "rapl.c"},
+        {"functions": "main"},
+        {"modules": "xfs"},
+        {"excludes": "x"},
+        {"regexps": "x"},
+        {"files": [""]},
+        {"files": ["\ud800"]},
+        {"modules": ["a\0b"]},
+        {"files": ["["]},
+        {"lines": [(2, 1)]},
+        {"lines": [(-1, 1)]},
+        {"lines": [(1, 2**64)]},
+        {"min_size": 2**63},
+        {"max_size": 10**30},
+        {"min_size": -(10**30)},
+        {"min_calls": -1},
+        {"max_calls": 2**64},
+        {"min_size": 2, "max_size": 1},
+        {"min_calls": 2, "max_calls": 1},
+        {"regexps": ["("]},
+        {"invert": True},
+        {"builtin": True, "modules": ["xfs"]},
+    ],
+    ids=str,
+)
+def test_a_filter_that_cannot_be_meant_is_refused_when_it_is_made(asked: dict[str, object]) -> None:
+    with pytest.raises(allocq.UsageError):
+        Filter(**asked)  # type: ignore[arg-type]
+
+
+def test_tags_compare_and_hash_by_value() -> None:
+    one = Tag(1, 2, "a.c", 3, None, "f")
+    assert one == Tag(1, 2, "a.c", 3, None, "f", True)
+    assert len({one, Tag(1, 2, "a.c", 3, None, "f"), Tag(1, 2, "a.c", 3, "m", "f")}) == 2
+    assert one != Tag(1, 2, "a.c", 3, None, "f", accurate=False)
+    assert one.key == ("a.c", 3, None, "f")
+    assert "a.c:3 func:f" in repr(one)
+
+
+def test_the_example_of_the_package_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the sample in place of this machine's kernel and of saved.txt."""
+    assert allocq.__doc__
+    example = "\n".join(re.findall(r"^    (.*)$", allocq.__doc__, re.MULTILINE))
+    assert "allocq.open()" in example and '"saved.txt"' in example
+    (tmp_path / "saved.txt").write_bytes(SAMPLE.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", example.replace("allocq.open()", "allocq.open('saved.txt')")],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    rapl = oracle.select(TAGS, oracle.Asked(files=["rapl.c"]))
+    assert done.stdout == "".join(f"{t.bytes} {t.calls} {t.file} {t.line}\n" for t in rapl)
+
+
+def test_docstrings_hold_no_untested_examples() -> None:
+    for name in ("model", "units", "source", "view"):
+        module = __import__(f"allocq.{name}", fromlist=(name,))
+        assert doctest.testmod(module).failed == 0
+
+
+def test_types_are_what_a_checker_sees(tmp_path: Path) -> None:
+    api = pytest.importorskip("mypy.api")
+    (tmp_path / "use.py").write_text(
+        "import allocq\n"
+        "with allocq.open('x') as source:\n"
+        "    snapshot = source.read(allocq.Filter(files=['a'], min_size=allocq.parse_size('1M')))\n"
+        "    for tag in snapshot:\n"
+        "        reveal_type(tag.bytes)\n"
+        "        reveal_type(tag.module)\n"
+        "    reveal_type(snapshot.total)\n"
+        "allocq.Filter(file='a')\n"
+    )
+    out, _, _ = api.run(
+        ["--strict", "--no-incremental", "--cache-dir=/dev/null", str(tmp_path / "use.py")]
+    )
+    assert 'Revealed type is "int"' in out or 'Revealed type is "builtins.int"' in out
+    assert "str | None" in out
+    assert re.search(r"tuple\[(builtins\.)?int, (builtins\.)?int", out)
+    assert out.count("error:") == 1 and '"file"' in out
+
+
+def test_sources_of_their_own_can_be_read_in_threads() -> None:
+    found: list[int] = []
+
+    def read() -> None:
+        with allocq.open(allocq.sample_path()) as source:
+            found.append(len(source.read(Filter(files=["mm/*"]))))
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [len(oracle.select(TAGS, oracle.Asked(files=["mm/*"])))] * 8
+
+
+# Memory, counted
+
+
+# A process starts with its parent's peak, so a small one stands between.
+BETWEEN = """
+import os, resource, sys
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+status = os.waitpid(pid, 0)[1]
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def peak_kib(*argv: str) -> tuple[int, str, int]:
+    """The most memory `allocq ARGV` held at a time, in KiB; a hash and the lines of its output."""
+    digest, lines = hashlib.sha256(), 0
+    with subprocess.Popen(
+        [sys.executable, "-c", BETWEEN, *ALLOCQ, *argv],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout and process.stderr
+        while piece := process.stdout.read(1 << 16):
+            digest.update(piece)
+            lines += piece.count(b"\n")
+        said = process.stderr.read()
+        assert process.wait() == 0, said
+    return int(said), digest.hexdigest(), lines
+
+
+LIMIT_KIB = 32 << 10
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Saves put together: 200 MB."""
+    path = tmp_path_factory.mktemp("large") / "text"
+    one = SAMPLE.read_bytes()
+    with path.open("wb") as file:
+        for _ in range((200 << 20) // len(one) + 1):
+            file.write(one)
+    return path
+
+
+def test_a_large_text_is_filtered_in_little_memory(large: Path) -> None:
+    saves = large.stat().st_size // SAMPLE.stat().st_size
+    lines = SAMPLE.read_bytes().splitlines(keepends=True)
+    rapl = b"".join(line for line in lines if b"/rapl.c:" in line)
+    groups = len({tag.module for tag in TAGS})
+    for argv, expected in (
+        (["-f", "rapl.c"], (hashlib.sha256(rapl * saves).hexdigest(), 2 * saves)),
+        (["-c"], (hashlib.sha256(b"%d\n" % (len(TAGS) * saves)).hexdigest(), 1)),
+        (["-g", "module", "-o", "csv"], (None, groups + 1)),
+    ):
+        peak, digest, count = peak_kib("query", "--source", str(large), *argv)
+        assert (expected[0] and digest, count) == expected
+        assert peak < LIMIT_KIB
+
+
+def test_a_large_answer_is_written_in_little_memory(large: Path) -> None:
+    """Some of it is held back until the text has been found good, not all."""
+    saves = large.stat().st_size // SAMPLE.stat().st_size
+    peak, _, count = peak_kib("query", "--source", str(large), "-o", "procfs")
+    assert count == len(TAGS) * saves
+    assert peak < 2 * LIMIT_KIB
+
+
+def test_reading_many_files_leaks_no_memory() -> None:
+    def kib() -> int:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise AssertionError
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            with saved(SAMPLE.read_bytes()) as path, allocq.open(path) as source:
+                list(source.read(Filter(files=["mm/*"])))
+            with (
+                saved(HEADER + b"bad\n") as path,
+                allocq.open(path) as source,
+                pytest.raises(allocq.FormatError),
+            ):
+                source.read()
+
+    work(30)
+    before = kib()
+    work(100)
+    assert kib() - before < 4096
