@@ -50,23 +50,45 @@ static size_t utf8(const unsigned char *s, size_t len)
 	return n;
 }
 
-static void put_json(struct out *out, const char *s, size_t len)
+/*
+ * What a terminal acts on or hides, of the characters of two and three bytes: C1 controls, marks of
+ * writing direction, invisible ones. JSON may say them either way.
+ */
+static unsigned int hidden(const unsigned char *s, size_t n)
+{
+	unsigned int code = n == 2 ? (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu) :
+			    n == 3 ? (s[0] & 0xfu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu) : 0;
+	bool found = (code >= 0x80 && code <= 0x9f) || code == 0x61c || (code >= 0x200b && code <= 0x200f) ||
+		     (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) ||
+		     code == 0xfeff;
+
+	return found ? code : 0;
+}
+
+static void put_escape(struct out *out, unsigned int code)
 {
 	static const char hex[] = "0123456789abcdef";
+	char escaped[6] = { '\\', 'u', hex[code >> 12], hex[code >> 8 & 15], hex[code >> 4 & 15],
+			    hex[code & 15] };
 
+	put(out, escaped, sizeof(escaped));
+}
+
+static void put_json(struct out *out, const char *s, size_t len)
+{
 	PUT(out, "\"");
 	for (size_t i = 0; i < len;) {
 		unsigned char c = (unsigned char)s[i];
 		size_t n = utf8((const unsigned char *)s + i, len - i);
+		unsigned int code = c < 0x20 || c == 0x7f ? c :
+				    n > 1 ? hidden((const unsigned char *)s + i, n) : 0;
 
 		if (c == '"' || c == '\\') {
 			char escaped[2] = { '\\', (char)c };
 
 			put(out, escaped, 2);
-		} else if (c < 0x20 || c == 0x7f) {
-			char escaped[6] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] };
-
-			put(out, escaped, 6);
+		} else if (code || !c) {
+			put_escape(out, code);
 		} else if (n) {
 			put(out, s + i, n);
 		} else {

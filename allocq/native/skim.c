@@ -15,6 +15,7 @@
 enum {
 	CALLS_AT = 13,
 	FILE_AT = 22,
+	LONG_LINE = 4096, /* text.c says what is too long */
 };
 
 static inline __m128i load(const char *p)
@@ -78,9 +79,11 @@ static inline uint64_t controls64(const __m128i block[4])
 	return found;
 }
 
-/* The first control character from p on, or `end`. */
+/* The first control character from p on, or `end`; of a line that is very long only some other. */
 static const char *next_control(const char *p, const char *end)
 {
+	if (end - p > LONG_LINE)
+		end = p + LONG_LINE;
 	while (p < end && (unsigned char)*p >= 0x20)
 		p++;
 	return p;

@@ -170,6 +170,10 @@ static int take_lines(aq_text *text, size_t max_rows)
 		newline = memchr(line, '\n', text->end - text->start);
 		if (!newline)
 			break;
+		if (newline - line >= LONGEST_LINE) {
+			text->line++;
+			return AQ_LONG_LINE;
+		}
 		if (text->table->len >= max_rows)
 			return AQ_MORE;
 		result = take_line(text, line, (size_t)(newline - line));
