@@ -6,6 +6,8 @@ Only the app, the man pages and the completions read this; the quick way knows `
 from .bench_options import BENCH_OPTIONS
 from .growth_options import DIFF_OPTIONS, SNAPSHOT_OPTIONS
 from .more_options import DOCTOR_OPTIONS
+from .growth_options import SNAPSHOT_OPTIONS
+from .more_options import DOCTOR_OPTIONS, VERIFY_OPTIONS
 from .options import QUERY_OPTIONS, Option
 
 
@@ -76,5 +78,12 @@ COMMANDS = (
         "Say what this kernel offers, what is switched on, and what to do about what is not.",
         "doctor:doctor_command",
         DOCTOR_OPTIONS,
+    ),
+    Command(
+        "verify",
+        "Hold the ioctl against the text on this kernel. Exit status 0: all holds, 1: they differ,"
+        " 2: could not tell.",
+        "verify:verify_command",
+        VERIFY_OPTIONS,
     ),
 )

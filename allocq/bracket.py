@@ -1,0 +1,217 @@
+"""A moving thing held against another: an answer between two readings of the text.
+
+A counter may be anything between the least and the most that the texts around the answer said. One
+that is outside has moved, or is wrong: the question is asked again a few times. Only a tag that is
+outside every time counts as different, and only if it stood still around some of these answers.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from .rawioctl import INACCURATE, Kernel, Row, Wanted
+
+ATTEMPTS = 8
+_STILL = 2
+_ALL_SIZES = 1 << 64
+
+
+class Undecided(Exception):
+    """Modules came or went every time, so that nothing can be said."""
+
+
+class Question(NamedTuple):
+    """Something that the text and an asker answer.
+
+    names: do the names of a row match; sizes: the signed ranges that pass; accurate: None for
+    either; ask: the answer; trimmed: names come as the ioctl has them; words: for people.
+    """
+
+    names: Callable[[Row], bool]
+    sizes: Sequence[tuple[int, int]]
+    accurate: bool | None
+    ask: Callable[[], list[Row]]
+    trimmed: bool
+    words: str
+
+
+class Seen:
+    """What the texts said of one tag so far."""
+
+    __slots__ = ("accurate", "calls", "row", "size")
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.size = (row.size, row.size)
+        self.calls = (row.calls, row.calls)
+        self.accurate = {row.accurate}
+
+    def add(self, row: Row) -> None:
+        """One more reading of it."""
+        self.size = min(self.size[0], row.size), max(self.size[1], row.size)
+        self.calls = min(self.calls[0], row.calls), max(self.calls[1], row.calls)
+        self.accurate.add(row.accurate)
+
+    def fits(self, row: Row) -> bool:
+        """Could the counters of an answer be this tag's?"""
+        return (
+            self.size[0] <= row.size <= self.size[1]
+            and self.calls[0] <= row.calls <= self.calls[1]
+            and row.accurate in self.accurate
+        )
+
+    def __str__(self) -> str:
+        low, high = self.size
+        return f"{self.row}: {low if low == high else f'{low} to {high}'} bytes in the text"
+
+
+def question(kernel: Kernel, wanted: Wanted) -> Question:
+    """The ioctl asked with a filter."""
+    accurate = wanted.inaccurate == 0 if wanted.mask & INACCURATE else None
+    ask = lambda: kernel.scan(wanted)  # noqa: E731
+    return Question(wanted.names_match, wanted.sizes(), accurate, ask, True, str(wanted))
+
+
+class Wrong(NamedTuple):
+    """What an answer has wrong about a tag. sure: no counter that moved can explain it."""
+
+    words: str
+    sure: bool
+
+
+class Left(NamedTuple):
+    """A question still to be asked; what was wrong every time, how often the tag stood still."""
+
+    asked: Question
+    wrong: dict[int, Wrong] | None = None
+    still: dict[int, int] = {}  # noqa: RUF012
+
+
+class Outcome:
+    """What a comparison came to. moved: answers that agreed only when asked again."""
+
+    def __init__(self) -> None:
+        self.differences: list[str] = []
+        self.questions = 0
+        self.tags = 0
+        self.moved = 0
+
+    def add(self, other: "Outcome") -> None:
+        """Take another's counts and differences in."""
+        self.differences += other.differences
+        self.questions += other.questions
+        self.tags += other.tags
+        self.moved += other.moved
+
+
+def compare(kernel: Kernel, questions: Sequence[Question]) -> Outcome:
+    """Ask all between two texts, and again those that differ. Undecided if that cannot be done."""
+    outcome = Outcome()
+    outcome.questions = len(questions)
+    left = [Left(asked) for asked in questions]
+    seen: list[Seen] = []
+    content, held = None, 0
+    for _ in range(ATTEMPTS):
+        before = kernel.content_id()
+        first = kernel.text()
+        answers = [one.asked.ask() for one in left]
+        last = kernel.text()
+        if kernel.content_id() != before or len(first) != len(last):
+            continue
+        if content != before:
+            seen = [Seen(row) for row in first]
+            left = [Left(one.asked) for one in left]
+            content, held = before, 0
+        held += 1
+        for known, row, again in zip(seen, first, last, strict=True):
+            known.add(row)
+            known.add(again)
+        still = [row == again for row, again in zip(first, last, strict=True)]
+        left = _judge(outcome, left, answers, seen, still)
+        if not left:
+            return outcome
+    if not held:
+        raise Undecided("modules came or went during every reading")
+    if held < 3:
+        raise Undecided("modules came or went too often to read again what differed")
+    for one in left:
+        real = [
+            wrong.words
+            for at, wrong in (one.wrong or {}).items()
+            if wrong.sure or one.still[at] >= _STILL
+        ]
+        outcome.differences += [f"{one.asked.words}: {words}" for words in real]
+        outcome.moved += not real
+    return outcome
+
+
+def _judge(
+    outcome: Outcome,
+    left: Sequence[Left],
+    answers: Sequence[Sequence[Row]],
+    seen: Sequence[Seen],
+    still: Sequence[bool],
+) -> list[Left]:
+    """The questions that must be asked again."""
+    again = []
+    for one, answer in zip(left, answers, strict=True):
+        wrong = differences(seen, one.asked, answer)
+        if one.wrong is None:
+            outcome.tags += len(answer)
+        else:
+            wrong = {at: found for at, found in wrong.items() if at in one.wrong}
+        if wrong:
+            stood = {at: one.still.get(at, 0) + (at < len(still) and still[at]) for at in wrong}
+            again.append(Left(one.asked, wrong, stood))
+        elif one.wrong is not None:
+            outcome.moved += 1
+    return again
+
+
+def differences(seen: Sequence[Seen], asked: Question, answer: Sequence[Row]) -> dict[int, Wrong]:
+    """What an answer has wrong, by the tag's position in the text; len(seen) for what is in none.
+
+    The answer must hold, in the text's order, every tag that passes for sure, and none that surely
+    does not.
+    """
+    wrong = {}
+    by_name = sum(b - a + 1 for a, b in asked.sizes) == _ALL_SIZES and asked.accurate is None
+    at = 0
+    for i, known in enumerate(seen):
+        row = known.row.trimmed() if asked.trimmed else known.row
+        if not asked.names(row):
+            continue
+        may, must = _passes(known, asked)
+        got = answer[at] if at < len(answer) and answer[at].name == row.name else None
+        if got is None:
+            if must:
+                wrong[i] = Wrong(f"{known}, missing in the answer", by_name)
+        elif known.fits(got) and may:
+            at += 1
+        elif must or not _fits_later(seen, i, got, asked):
+            words = f"{known}, {got.size} and {got.calls} calls in the answer"
+            wrong[i] = Wrong(words, False)
+            at += 1
+    if at < len(answer):
+        unknown = all(known.row.trimmed().name != answer[at].trimmed().name for known in seen)
+        words = f"{answer[at]}: in the answer, not expected there"
+        wrong[len(seen)] = Wrong(words, by_name or unknown)
+    return wrong
+
+
+def _fits_later(seen: Sequence[Seen], at: int, got: Row, asked: Question) -> bool:
+    """Could it be a later tag that looks the same?"""
+    for known in seen[at + 1 :]:
+        row = known.row.trimmed() if asked.trimmed else known.row
+        if row.name == got.name and known.fits(got):
+            return True
+    return False
+
+
+def _passes(known: Seen, asked: Question) -> tuple[bool, bool]:
+    """(could it pass, must it pass), whatever its counters were between the readings."""
+    if asked.accurate is not None and asked.accurate not in known.accurate:
+        return False, False
+    low, high = known.size
+    covered = sum(max(0, min(high, b) - max(low, a) + 1) for a, b in asked.sizes)
+    sure = asked.accurate is None or len(known.accurate) == 1
+    return covered > 0, sure and covered == high - low + 1
