@@ -5,8 +5,6 @@ Only the app, the man pages and the completions read this; the quick way knows `
 
 from .bench_options import BENCH_OPTIONS
 from .growth_options import DIFF_OPTIONS, SNAPSHOT_OPTIONS
-from .more_options import DOCTOR_OPTIONS
-from .growth_options import SNAPSHOT_OPTIONS
 from .more_options import DOCTOR_OPTIONS, VERIFY_OPTIONS
 from .options import QUERY_OPTIONS, Option
 
