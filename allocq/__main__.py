@@ -59,12 +59,53 @@ def main(argv: list[str] | None = None) -> int:
         return 141
     except KeyboardInterrupt:
         return 130
+    except MemoryError:
+        import posix
+
+        try:
+            posix.write(2, b"allocq: out of memory\n")
+        except OSError:
+            pass
+        return 2
+
+
+def hold_standard_streams() -> None:
+    """Let no file get the number of a standard stream that is closed: what is written to that
+    stream would go into the file. Using the stream stays an error."""
+    import posix
+
+    for fd, wrong_way in enumerate((posix.O_WRONLY, posix.O_RDONLY, posix.O_RDONLY)):
+        try:
+            posix.fstat(fd)
+        except OSError:
+            try:
+                posix.open("/dev/null", wrong_way)
+            except OSError:
+                return
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def forget_current_directory() -> None:
+    """Import nothing from where `python -m allocq` was run, unless allocq itself is there."""
+    import posix
+
+    try:
+        here = posix.getcwd()
+    except OSError:
+        return
+    ours = __file__.rpartition("/")[0].rpartition("/")[0]
+    if sys.path[:1] == [here] and here != ours:
+        del sys.path[0]
 
 
 def entry() -> "NoReturn":
     """Run the process's command line and end the process."""
     import posix
 
+    hold_standard_streams()
     status = main()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -78,4 +119,5 @@ def entry() -> "NoReturn":
 
 
 if __name__ == "__main__":
+    forget_current_directory()
     entry()

@@ -98,6 +98,9 @@ def _anyhow(question: Question, info: Info) -> Table:
     table = Table()
     info.interface = "ioctl"
     info.ioctls += scan.ask(source.fd, scan.KernelFilter({}), check, table)
+    if scan.has_trimmed(table):
+        info.interface = "text"  # which has the whole names
+        return _stream_text(source, check)
     check.apply(table)
     return table
 

@@ -42,6 +42,8 @@ def boot_id() -> str:
         return ""
     try:
         return posix.read(fd, 64).decode("ascii", "replace").strip()
+    except OSError:
+        return ""
     finally:
         posix.close(fd)
 

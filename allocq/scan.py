@@ -1,5 +1,9 @@
-"""The scans that C makes: a text read, the kernel asked. What fails is an OSError or a Stale."""
+"""The scans that C makes: a text read, the kernel asked.
 
+What fails is an OSError, a MemoryError, or one of the exceptions here.
+"""
+
+import errno
 import posix
 
 from ._native import ffi, lib
@@ -49,7 +53,7 @@ class Check:
     __slots__ = ("invert", "native", "regexps")
 
     def __init__(self, filter: Filter) -> None:
-        self.native = ffi.gc(lib.aq_filter_new(), lib.aq_filter_free)
+        self.native = _made(lib.aq_filter_new(), lib.aq_filter_free)
         names = (
             (lib.AQ_FILE, lib.AQ_TAIL, filter.files),
             (lib.AQ_EXCLUDE, lib.AQ_TAIL, filter.excludes),
@@ -116,7 +120,7 @@ class Check:
 
 def count(table: Table, fields: "Mapping[str, str | int]") -> int:
     """How many rows a kernel filter with these fields would let through."""
-    native = ffi.gc(lib.aq_filter_new(), lib.aq_filter_free)
+    native = _made(lib.aq_filter_new(), lib.aq_filter_free)
     for name, field in _NAMES.items():
         if name == "module" and fields.get(name) == "":
             lib.aq_filter_builtin(native)
@@ -141,7 +145,7 @@ class TextScan:
     def __init__(self, check: Check) -> None:
         self._check = check
         self.table = Table()
-        self._text = ffi.gc(lib.aq_text_new(check.native, self.table.native), lib.aq_text_free)
+        self._text = _made(lib.aq_text_new(check.native, self.table.native), lib.aq_text_free)
 
     def from_fd(self, fd: int) -> "Iterator[Table]":
         """Batches of at most BATCH matches, each gone when the next is asked for."""
@@ -220,7 +224,7 @@ class KernelFilter:
     def __init__(self, fields: "Mapping[str, str | int]") -> None:
         """Fields: module ("": built-in), function, file; line, inaccurate, min_size, max_size."""
         self.fields = dict(fields)
-        self.native = ffi.gc(lib.aq_kfilter_new(), lib.aq_kfilter_free)
+        self.native = _made(lib.aq_kfilter_new(), lib.aq_kfilter_free)
         for name, value in fields.items():
             if isinstance(value, str):
                 data = value.encode("utf-8", "surrogateescape")
@@ -236,8 +240,6 @@ class KernelFilter:
 
 def content_id(fd: int) -> int | None:
     """What changes when a module comes or goes; None where the kernel has no ioctl."""
-    import errno
-
     found = ffi.new("uint64_t *")
     error = lib.aq_content_id(fd, found)
     if error in (-errno.ENOTTY, -errno.EINVAL):
@@ -309,6 +311,13 @@ def thread_time() -> tuple[int, int]:
     return int(total[0]), int(system[0])
 
 
+def _made(native: object, free: object) -> object:
+    """What C has made, freed when Python lets go of it."""
+    if native == ffi.NULL:
+        raise MemoryError
+    return ffi.gc(native, free)
+
+
 def _raise(result: int) -> int:
     """Pass a result on, or raise what it stands for. The one place that knows."""
     if result >= 0:
@@ -317,4 +326,6 @@ def _raise(result: int) -> int:
         if result == lib.AQ_AMBIGUOUS:
             raise Ambiguous
         return result
+    if result == -errno.ENOMEM:
+        raise MemoryError
     raise OSError(-result, posix.strerror(-result))
