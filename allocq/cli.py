@@ -39,6 +39,10 @@ def _run(argv: list[str]) -> int:
         return INTERRUPTED
     except typer.Exit as stop:
         return stop.exit_code
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # Typer makes it status 1
+            raise stop.__context__ from None
+        raise
     except OSError:
         raise
     except Exception as error:
