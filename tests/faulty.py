@@ -1,0 +1,104 @@
+"""Runs `allocq` where system calls fail, with fuzz/faults.c in front of the C library."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Result
+
+HERE = Path(__file__).resolve().parent
+NATIVE = HERE.parent / "allocq" / "native"
+
+# What the process itself has open at the end must be what it had open at the start.
+DRIVER = """
+import os, sys
+def opened():
+    found = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found[fd] = os.readlink("/proc/self/fd/" + fd)
+        except OSError:
+            pass
+    # rich, which prints help, puts /dev/null where a pipe was closed.
+    return {fd: name for fd, name in found.items() if int(fd) > 2 and name != "/dev/null"}
+import allocq._native
+from allocq.__main__ import main
+before = opened()
+status = main(sys.argv[1:])
+sys.stdout.flush()
+if opened() != before:
+    os.write(2, ("left open: %s, before %s" % (opened(), before)).encode())
+os._exit(status)
+"""
+
+
+def build(folder: Path) -> Path:
+    """Compile the shim; skips the test where that cannot be."""
+    shim = folder / "faults.so"
+    flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}"]
+    try:
+        subprocess.run(
+            ["cc", *flags, str(HERE / "fuzz" / "faults.c"), "-o", str(shim), "-ldl"], check=True
+        )
+    except FileNotFoundError:
+        pytest.skip("needs a C compiler")
+    return shim
+
+
+class Faulty:
+    """Runs commands with one call failing."""
+
+    def __init__(self, shim: Path) -> None:
+        self._shim = shim
+
+    def __call__(
+        self,
+        call: str,
+        error: int,
+        *argv: str,
+        at: int = 1,
+        times: int = 1,
+        file: str | None = None,
+        **options: Any,
+    ) -> Result:
+        """`allocq ARGV` whose call number `at` and `times` - 1 after it (0: all) fail so."""
+        fault = {"CALL": call, "ERRNO": str(error), "AT": str(at), "TIMES": str(times)}
+        return self._run(fault, file, argv, options)
+
+    def count(self, call: str, *argv: str, file: str | None = None, **options: Any) -> int:
+        """How many such calls `allocq ARGV` makes when nothing fails."""
+        with tempfile.TemporaryDirectory() as folder:
+            counter = Path(folder, "counter")
+            done = self._run({"CALL": call, "COUNT": str(counter)}, file, argv, options)
+            assert done.status in (0, 1), done
+            return counter.stat().st_size if counter.exists() else 0
+
+    def _run(
+        self, fault: dict[str, str], file: str | None, argv: tuple[str, ...], options: Any
+    ) -> Result:
+        if file is not None:
+            fault["FILE"] = file
+        environment = {f"FAULT_{name}": value for name, value in fault.items()}
+        options = {"stdout": subprocess.PIPE, "timeout": 120, **options}
+        done = subprocess.run(
+            [sys.executable, "-c", DRIVER, *argv],
+            stderr=subprocess.PIPE,
+            check=False,
+            env={**os.environ, **environment, "LD_PRELOAD": str(self._shim)},
+            **options,
+        )
+        err = done.stderr.decode("utf-8", "replace")
+        assert "left open" not in err, err
+        return Result(done.returncode, done.stdout or b"", err)
+
+
+def name(error: int) -> str:
+    """EIO for 5."""
+    return errno.errorcode.get(error, str(error))
