@@ -112,7 +112,8 @@ def bench_command(values: dict[str, object]) -> int:
 
     settings = Settings(values)
     with open_source() as source:
-        assert isinstance(source, Live)
+        if not isinstance(source, Live):
+            raise SourceError(f"{ALLOCINFO} is not the kernel's here: something is mounted over it")
         bench = prepare(settings, source)
         with contextlib.suppress(KeyboardInterrupt):
             bench.interrupted = True

@@ -92,8 +92,8 @@ def in_words(bench: Bench) -> str:
     facts = [
         f"Linux {machine['kernel']} ({machine['machine']})",
         str(machine["cpu"] or "unknown CPU"),
-        f"{_or_unknown(machine['possible_cpus'])} possible CPUs,"
-        f" {_or_unknown(machine['online_cpus'])} online",
+        f"possible CPUs: {_or_unknown(machine['possible_cpus'])},"
+        f" online: {_or_unknown(machine['online_cpus'])}",
         f"{machine['tags']} tags in {machine['files']} files and {machine['modules']} modules",
     ]
     lines = [

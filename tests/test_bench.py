@@ -264,7 +264,7 @@ class TestReport:
 
     def test_words(self) -> None:
         text = bench_report.in_words(a_bench(*THREE))
-        assert "Linux 7.3.4 (x86_64); Some CPU; 224 possible CPUs, ? online" in text
+        assert "Linux 7.3.4 (x86_64); Some CPU; possible CPUs: 224, online: ?" in text
         assert "60.0 (50.0 - 70.0)" in text
         assert (
             "system time, pipeline / ioctl: 20.0 (20.0 - 180) times; published: 22 ms / 1" in text
