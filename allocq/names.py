@@ -151,6 +151,7 @@ def _write(data: bytes) -> None:
         pass
     folder = _open_directory(path)
     try:
+        _sweep(folder)
         name = "names." + posix.urandom(8).hex()
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | _FLAGS
         fd = posix.open(name, flags, 0o600, dir_fd=folder)
@@ -166,3 +167,16 @@ def _write(data: bytes) -> None:
             posix.close(fd)
     finally:
         posix.close(folder)
+
+
+def _sweep(folder: int) -> None:
+    """Remove what was left by writers that were killed: here, files are memory."""
+    from time import time
+
+    for name in posix.listdir(folder):
+        if name.startswith("names."):
+            try:
+                if time() - posix.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime > 60:
+                    posix.unlink(name, dir_fd=folder)
+            except OSError:
+                pass
