@@ -59,7 +59,10 @@ def main(argv: list[str] | None = None) -> int:
         return 141
     except KeyboardInterrupt:
         return 130
-    except MemoryError:
+    except (MemoryError, ImportError) as error:
+        # The loader of shared objects has no other word for it.
+        if isinstance(error, ImportError) and "failed to map segment" not in str(error):
+            raise
         import posix
 
         try:
