@@ -5,7 +5,7 @@ Only the app, the man pages and the completions read this; the quick way knows `
 
 from .bench_options import BENCH_OPTIONS
 from .growth_options import DIFF_OPTIONS, SNAPSHOT_OPTIONS
-from .more_options import DOCTOR_OPTIONS, VERIFY_OPTIONS
+from .more_options import DOCTOR_OPTIONS, TREE_OPTIONS, VERIFY_OPTIONS
 from .options import QUERY_OPTIONS, Option
 
 
@@ -65,10 +65,15 @@ COMMANDS = (
         "compare:diff_command",
         DIFF_OPTIONS,
         (
-            Operand("before", "BEFORE", "A snapshot or a saved /proc/allocinfo; - reads standard"
-                    " input."),
-            Operand("after", "[AFTER]", "The same, later; without it, the running kernel now.",
-                    required=False),
+            Operand(
+                "before", "BEFORE", "A snapshot or a saved /proc/allocinfo; - reads standard input."
+            ),
+            Operand(
+                "after",
+                "[AFTER]",
+                "The same, later; without it, the running kernel now.",
+                required=False,
+            ),
         ),
     ),
     Command(
@@ -83,5 +88,12 @@ COMMANDS = (
         " 2: could not tell.",
         "verify:verify_command",
         VERIFY_OPTIONS,
+    ),
+    Command(
+        "tree",
+        "Memory by source directory, file, function and line, like du. Exit status 1: no tag"
+        " matches.",
+        "trees:tree_command",
+        TREE_OPTIONS,
     ),
 )

@@ -26,7 +26,7 @@ _allocq() {
 		before=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query bench snapshot diff doctor -h --help -V --version" "$current"
+		_allocq_words "query bench snapshot diff doctor verify tree -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -90,6 +90,30 @@ _allocq() {
 		--color) _allocq_words "auto always never" "$current" ;;
 		*)
 			_allocq_words "-o --format --color -h --help" "$current"
+			;;
+		esac
+		;;
+	verify)
+		case $before in
+		--load-module | --rounds | --seed) : ;;
+		-o | --format) _allocq_words "tap json" "$current" ;;
+		*)
+			_allocq_words "--load-module --rounds --seed -o --format -h --help" "$current"
+			;;
+		esac
+		;;
+	tree)
+		case $before in
+		-f | --file | -F | --function | -l | --line | --min-calls | --max-calls | -e | --regexp | -x | --exclude | -d | --depth | --min-size | -n | --limit) : ;;
+		-m | --module) _allocq_modules "$current" ;;
+		-s | --sort) _allocq_words "bytes calls name" "$current" ;;
+		--slab) _allocq_words "include exclude mark" "$current" ;;
+		-o | --format) _allocq_words "table json jsonl csv tsv folded" "$current" ;;
+		--color) _allocq_words "auto always never" "$current" ;;
+		--source) _allocq_files ;;
+		--interface) _allocq_words "auto ioctl text" "$current" ;;
+		*)
+			_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --source --sample --interface -h --help" "$current"
 			;;
 		esac
 		;;

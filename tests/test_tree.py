@@ -1,0 +1,422 @@
+"""`allocq tree`: the sums, what is shown of them, and every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import select
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from command import ALLOCQ, allocq, here, saved
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import HEADER, SAMPLE, TEXTS, Tag, parse
+
+from allocq.tree import DIRECTORY, FILE, FUNCTION, LINE, Choice, Node, build, fold, split_path, walk
+from allocq.treetext import Layout, draw, lay_out, rows, speaks_utf8
+
+NAMES = ("a", "b", "c.c", "arch", "mm")
+SLAB = ("mm/slub.c", "alloc_slab_page")
+
+
+def is_slab(tag: Tag) -> bool:
+    in_slub = ("/" + tag.file).endswith("/" + SLAB[0])
+    return in_slub and tag.function == SLAB[1] and tag.module is None
+
+
+def tree_of(tags: Sequence[Tag]) -> Node:
+    return build(
+        [tag.file for tag in tags],
+        [tag.function for tag in tags],
+        [tag.line for tag in tags],
+        [tag.bytes for tag in tags],
+        [tag.calls for tag in tags],
+        [is_slab(tag) for tag in tags],
+    )
+
+
+def places(tag: Tag) -> Iterator[tuple[str, ...]]:
+    """The way to a tag, and to everything above it; the kind first."""
+    parts = tag.file.split("/")
+    for i in range(1, len(parts)):
+        yield (DIRECTORY, "/".join(parts[:i]))
+    yield (FILE, tag.file)
+    yield (FUNCTION, tag.file, tag.function)
+    yield (LINE, tag.file, tag.function, str(tag.line))
+
+
+def sums(tags: Sequence[Tag]) -> dict[tuple[str, ...], tuple[int, int, int, int]]:
+    """(bytes, calls, tags, slab bytes) of every place, by adding up each one's own tags."""
+    found: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for tag in tags:
+        for place in places(tag):
+            for i, more in enumerate((tag.bytes, tag.calls, 1, tag.bytes * is_slab(tag))):
+                found[place][i] += more
+    return {place: (a, b, c, d) for place, (a, b, c, d) in found.items()}
+
+
+def place_of(node: Node) -> tuple[str, ...]:
+    way = node.way()
+    path = "/".join(step.name for step in way if step.kind in (DIRECTORY, FILE))
+    return (node.kind, path, *(step.name for step in way if step.kind in (FUNCTION, LINE)))
+
+
+def all_of(root: Node) -> dict[tuple[str, ...], tuple[int, int, int, int]]:
+    return {place_of(n): (n.bytes, n.calls, n.tags, n.slab) for n in walk(root, Choice())}
+
+
+tags_strategy = st.lists(
+    st.builds(
+        Tag,
+        bytes=st.integers(-(1 << 40), 1 << 62) | st.sampled_from([0, 1, 4096]),
+        calls=st.integers(0, 1 << 63) | st.just(0),
+        file=st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map("/".join)
+        | st.just(SLAB[0]),
+        line=st.integers(0, 5),
+        module=st.none() | st.just("m"),
+        function=st.sampled_from(["f", "g", SLAB[1]]),
+        accurate=st.booleans(),
+    ),
+    max_size=30,
+)
+
+
+@given(tags_strategy)
+def test_every_sum_is_that_of_its_tags(tags: list[Tag]) -> None:
+    assert all_of(tree_of(tags)) == sums(tags)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
+def test_every_sum_is_that_of_its_tags_on_real_data(text: Any) -> None:
+    tags = parse(text.read_bytes())
+    root = tree_of(tags)
+    assert all_of(root) == sums(tags)
+    assert (root.bytes, root.calls) == (sum(t.bytes for t in tags), sum(t.calls for t in tags))
+    assert root.slab == sum(t.bytes for t in tags if t.function == SLAB[1]) > 0
+
+
+@given(tags_strategy)
+def test_children_add_up(tags: list[Tag]) -> None:
+    root = tree_of(tags)
+    for node in [root, *walk(root, Choice())]:
+        if below := node.children.values():
+            assert node.bytes == sum(child.bytes for child in below)
+            assert node.tags == sum(child.tags for child in below)
+
+
+choices = st.builds(
+    Choice,
+    depth=st.none() | st.integers(1, 6),
+    least=st.none() | st.integers(0, 10000),
+    sort=st.sampled_from(["bytes", "calls", "name"]),
+    limit=st.none() | st.integers(0, 3),
+    holding=st.booleans(),
+)
+
+
+@given(tags_strategy, choices)
+def test_what_is_shown(tags: list[Tag], choice: Choice) -> None:
+    root = tree_of(tags)
+    shown = list(walk(root, choice))
+    assert len({id(node) for node in shown}) == len(shown)
+    for node in shown:
+        assert choice.depth is None or node.depth <= choice.depth
+        assert choice.least is None or node.bytes >= choice.least
+        assert not choice.holding or node.bytes or node.calls
+        assert node.parent is root or node.parent in shown
+    for node in [root, *shown]:
+        below = [child for child in shown if child.parent is node]
+        assert choice.limit is None or len(below) <= choice.limit
+        if choice.sort != "name":
+            values = [getattr(child, choice.sort) for child in below]
+            assert values == sorted(values, reverse=True)
+    if (choice.limit, choice.least, choice.depth, choice.holding) == (None, None, None, False):
+        assert {place_of(node) for node in shown} == set(all_of(root))
+
+
+@given(tags_strategy.map(lambda tags: [t._replace(bytes=abs(t.bytes)) for t in tags]), choices)
+def test_folded_loses_nothing(tags: list[Tag], choice: Choice) -> None:
+    """Whatever is left out of the leaves is at the nodes above them, but for the very top."""
+    root = tree_of(tags)
+    total = sum(size for _, size in fold(root, choice))
+    assert total == sum(child.bytes for child in choice.children(root))
+
+
+@given(tags_strategy, choices)
+def test_the_table_has_every_shown_node_or_joins_it(tags: list[Tag], choice: Choice) -> None:
+    root = tree_of(tags)
+    shown = list(walk(root, choice))
+    lines = [row for row in rows(root, choice) if not row.name.endswith("more)")]
+    assert len(lines) <= len(shown)
+    assert {line.bytes for line in lines} == {node.bytes for node in shown}
+    words = " ".join(line.name for line in lines)
+    assert all(node.name in words for node in shown)
+
+
+def test_thousands_of_levels() -> None:
+    deep = "/".join(["d"] * 3000) + "/f.c"
+    data = HEADER + f"  5  1 {deep}:3 func:f \n".encode()
+    with saved(data) as path:
+        for format in ("table", "json", "folded"):
+            done = here("tree", "--source", path, "-o", format)
+            assert done.status == 0 and done.err == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "parts"),
+    [
+        ("mm/slub.c", ["mm", "slub.c"]),
+        ("/home/x/m.c", ["/", "home", "x", "m.c"]),
+        ("../a.c", ["..", "a.c"]),
+        ("a//b.c", ["a", "b.c"]),
+        ("a.c", ["a.c"]),
+        ("/", ["/"]),
+    ],
+)
+def test_paths(file: str, parts: list[str]) -> None:
+    assert split_path(file) == parts
+
+
+# The command
+
+
+def tree(*argv: str) -> bytes:
+    done = here("tree", "--sample", *argv)
+    assert done.status == 0 and done.err == ""
+    return done.out
+
+
+SAMPLE_TAGS = parse(SAMPLE.read_bytes())
+
+
+def test_json() -> None:
+    document = json.loads(tree("-o", "json"))
+    expected = sums(SAMPLE_TAGS)
+    found: dict[tuple[str, ...], tuple[int, ...]] = {}
+    stack: list[tuple[Any, tuple[tuple[str, str], ...]]] = [(document["tree"], ())]
+    while stack:
+        node, above = stack.pop()
+        names = (*above, (node["kind"], node["name"]))
+        for child in node["children"]:
+            stack.append((child, names))
+        path = "/".join(name for kind, name in names[1:] if kind in (DIRECTORY, FILE))
+        rest = tuple(name for kind, name in names[1:] if kind in (FUNCTION, LINE))
+        if above:
+            values = (node["bytes"], node["calls"], node["tags"], node["slab_bytes"])
+            place = (node["kind"], path, *rest)
+            found[place] = values
+    assert found == expected
+    assert document["total"]["bytes"] == document["tree"]["bytes"]
+    assert document["total"]["tags"] == len(SAMPLE_TAGS)
+    assert document["slab"] == "mark"
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "jsonl"])
+def test_rows(format: str) -> None:
+    text = tree("-o", format).decode()
+    if format == "jsonl":
+        records = [json.loads(line) for line in text.splitlines()]
+    else:
+        separator = "," if format == "csv" else "\t"
+        records = list(csv.DictReader(io.StringIO(text), delimiter=separator))
+    found = {}
+    for r in records:
+        place = (r["kind"], r["path"], r["function"], r["line"])
+        key = tuple(str(part) for part in place if part not in (None, ""))
+        found[key] = tuple(int(r[name]) for name in ("bytes", "calls", "tags", "slab_bytes"))
+    assert found == sums(SAMPLE_TAGS)
+
+
+def test_folded() -> None:
+    lines = tree("-o", "folded").decode().splitlines()
+    found: dict[str, int] = {}
+    for line in lines:
+        frames, _, size = line.rpartition(" ")
+        assert frames not in found
+        found[frames] = int(size)
+    expected: dict[str, int] = defaultdict(int)
+    for tag in SAMPLE_TAGS:
+        expected[";".join([*tag.file.split("/"), tag.function, str(tag.line)])] += tag.bytes
+    assert found == {frames: size for frames, size in expected.items() if size > 0}
+
+
+def test_folded_names_cannot_break_a_frame() -> None:
+    with saved(HEADER + b"  5  1 a;b/c d.c:3 func:f \n") as path:
+        out = here("tree", "--source", path, "-o", "folded").out
+    assert out == b"a_b;c d.c;f;3 5\n"
+
+
+def test_slab_pages() -> None:
+    pages = sum(tag.bytes for tag in SAMPLE_TAGS if is_slab(tag))
+    total = sum(tag.bytes for tag in SAMPLE_TAGS)
+    marked, included, excluded = (
+        tree("--bytes", "--slab", how).decode().splitlines()
+        for how in ("mark", "include", "exclude")
+    )
+    assert marked[-1].startswith("* ") and "counted twice" in marked[-2]
+    assert any(re.match(r" *\d+\* .* mm/$", line) for line in marked)
+    assert "counted twice" in included[-1] and "*" not in "".join(included)
+    assert excluded[-1].split()[0] == str(total - pages) and "left out" in excluded[-1]
+    assert included[-1].split()[0] == str(total)
+    for how in ("mark", "include"):
+        assert json.loads(tree("-o", "json", "--slab", how))["total"]["bytes"] == total
+    document = json.loads(tree("-o", "json", "--slab", "exclude"))
+    assert document["total"]["bytes"] == total - pages
+    assert document["total"]["slab_bytes"] == 0
+    assert document["total"]["tags"] == len([tag for tag in SAMPLE_TAGS if not is_slab(tag)])
+
+
+def test_filters_are_those_of_query() -> None:
+    document = json.loads(tree("-o", "json", "-f", "fs/*", "-x", "*.h", "--min-calls", "2"))
+    due = [t for t in SAMPLE_TAGS if t.file.startswith("fs/") and t.calls >= 2]
+    due = [tag for tag in due if not tag.file.endswith(".h")]
+    assert document["total"]["tags"] == len(due) > 0
+    assert document["filter"] == {"file": ["fs/*"], "exclude": ["*.h"], "min_calls": 2}
+
+
+def test_min_size_leaves_out_and_keeps_the_sums() -> None:
+    rows = list(csv.DictReader(io.StringIO(tree("-o", "csv", "--min-size", "1M").decode())))
+    assert rows and all(int(row["bytes"]) >= 1 << 20 for row in rows)
+    due = {place for place, values in sums(SAMPLE_TAGS).items() if values[0] >= 1 << 20}
+    assert len(rows) == len(due)
+    total = sum(tag.bytes for tag in SAMPLE_TAGS)
+    last = tree("--min-size", "1M", "--bytes", "--slab", "include").decode().splitlines()[-1]
+    assert last.split()[0] == str(total)
+
+
+def test_depth_and_limit() -> None:
+    shown = tree("-d", "1", "-n", "2", "--no-header", "--bytes").decode().splitlines()
+    tops = [values for place, values in sums(SAMPLE_TAGS).items()
+            if place[0] == DIRECTORY and "/" not in place[1]]  # fmt: skip
+    sizes = sorted((values[0] for values in tops), reverse=True)
+    found = [int(line.split()[0].rstrip("*")) for line in shown[:4]]
+    assert found == [*sizes[:2], sum(sizes[2:]), sum(sizes)]
+    holding = [values for values in tops if values[0] or values[1]]
+    assert f"({len(holding) - 2} more)" in shown[2]
+
+
+def test_narrow_questions_are_shown_to_the_line() -> None:
+    text = tree("-f", "mm/slub.c", "--bytes").decode()
+    assert "alloc_slab_page" in text and ":3347" in text
+    assert len(tree().decode().splitlines()) > 60  # two levels, however long
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("-d", "0"), ("-d", "x"), ("--min-size", "x"), ("--slab", "no"), ("-o", "procfs"),
+     ("-s", "file"), ("-n", "-1"), ("-e", "[")],
+)  # fmt: skip
+def test_mistakes(words: tuple[str, ...]) -> None:
+    done = here("tree", "--sample", *words)
+    assert done.status == 2 and done.out == b"" and done.err.startswith("allocq: ")
+
+
+def test_nothing_matches() -> None:
+    done = here("tree", "--sample", "-f", "nowhere.c")
+    assert (done.status, done.out) == (1, b"")
+    document = json.loads(here("tree", "--sample", "-f", "nowhere.c", "-o", "json").out)
+    assert document["tree"]["children"] == [] and document["total"]["tags"] == 0
+
+
+def test_names_reach_the_terminal_escaped() -> None:
+    with saved(HEADER + b"  5  1 a/\x1b[2J.c:3 func:f\x07 \n") as path:
+        out = here("tree", "--source", path).out
+    assert b"\x1b" not in out and b"\x07" not in out and b"\\x1b[2J.c" in out
+
+
+# The terminal
+
+
+def on_terminal(columns: int, *argv: str, **variables: str) -> str:
+    """What `allocq tree --sample` writes to a terminal of so many columns."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        base = {name: value for name, value in os.environ.items()
+                if not name.startswith("LC_") and name not in ("LANG", "NO_COLOR")}  # fmt: skip
+        os.execve(ALLOCQ[0], [*ALLOCQ, "tree", "--sample", *argv],
+                  {**base, "COLUMNS": str(columns), **variables})  # fmt: skip
+    pieces = []
+    while select.select([fd], [], [], 30)[0]:
+        try:
+            piece = os.read(fd, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        pieces.append(piece)
+    os.close(fd)
+    os.waitpid(pid, 0)
+    return b"".join(pieces).decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_lines_fit_the_terminal(columns: int) -> None:
+    text = on_terminal(columns, "--color", "never", "--depth", "9", LANG="en_US.UTF-8")
+    lines = text.splitlines()[:-2]  # the total and what the mark means are sentences
+    assert len(lines) > 100
+    assert max(len(line) for line in lines) <= columns
+    assert ("█" in text) == (columns >= 80)
+
+
+def test_bars_are_ascii_where_the_locale_is() -> None:
+    text = on_terminal(100, "--color", "never", LC_ALL="C")
+    assert "##" in text and text.isascii()
+    assert "█" in on_terminal(100, LC_ALL="C.UTF-8")
+
+
+def test_color() -> None:
+    assert "\x1b[" in on_terminal(100, LANG="C.UTF-8")
+    assert "\x1b[" not in on_terminal(100, NO_COLOR="1")
+    assert "\x1b[" not in on_terminal(100, "--color", "never")
+    assert b"\x1b[" in tree("--color", "always")
+
+
+@pytest.mark.parametrize(
+    ("variables", "due"),
+    [
+        ({}, False),
+        ({"LANG": "C"}, False),
+        ({"LANG": "en_US.UTF-8"}, True),
+        ({"LANG": "de_DE.utf8"}, True),
+        ({"LANG": "de_DE"}, False),
+        ({"LC_ALL": "C", "LANG": "en_US.UTF-8"}, False),
+        ({"LC_ALL": "C.UTF-8"}, True),
+        ({"LC_CTYPE": "C.UTF-8", "LANG": "C"}, False),
+        ({"LC_CTYPE": "UTF-8"}, True),
+        ({"LC_CTYPE": "C.UTF-8", "LANG": "en_US.UTF-8"}, True),
+    ],
+)
+def test_locales(variables: dict[str, str], due: bool) -> None:
+    assert speaks_utf8(variables) is due
+
+
+@given(st.floats(-1, 2), st.integers(1, 60), st.booleans())
+def test_bars(share: float, width: int, utf8: bool) -> None:
+    bar = draw(share, width, utf8)
+    assert len(bar) == width
+    if share >= 1:
+        assert bar == ("█" if utf8 else "#") * width
+    if share <= 0:
+        assert bar == " " * width
+
+
+@given(tags_strategy, choices, st.none() | st.integers(1, 200), st.booleans())
+def test_any_layout(tags: list[Tag], choice: Choice, width: int | None, utf8: bool) -> None:
+    root = tree_of(tags)
+    layout = Layout(width, utf8=utf8, mark=True)
+    lines = lay_out(root, choice, layout, "total")
+    shown = len(list(rows(root, choice)))
+    assert len(lines) in (shown + 2, shown + 3)
+
+
+def test_a_whole_process() -> None:
+    done = allocq("tree", "--sample", "-o", "folded")
+    assert (done.status, done.err) == (0, "")
+    assert done.out == tree("-o", "folded")
