@@ -213,7 +213,8 @@ def wanted_of(view: "View", sort: str) -> Wanted:
         return Wanted()
     if sort == "bytes":
         return Wanted(top=view.limit)
-    return Wanted(first=view.limit) if sort == "none" else Wanted()
+    # One at least: whether something matched is the exit status.
+    return Wanted(first=max(view.limit, 1)) if sort == "none" else Wanted()
 
 
 def _sum(table: "Table", order: "Iterable[int] | None") -> tuple[int, int, int]:
