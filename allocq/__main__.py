@@ -38,13 +38,23 @@ def find_packages() -> None:
             sys.path.append(ours)
 
 
+def has_cffi() -> bool:
+    """Is cffi beside allocq? (It may be the distribution's, elsewhere.)"""
+    try:
+        import _cffi_backend  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         query = quick(argv)
-        if query is None:
+        if query is None or not has_cffi():
             find_packages()
+        if query is None:
             from .cli import run_app
 
             return run_app(argv)
@@ -55,6 +65,8 @@ def main(argv: list[str] | None = None) -> int:
             return run_query(query)
         except AllocqError as error:
             return complain(error)
+    except ModuleNotFoundError as error:
+        return lacking(error)
     except BrokenPipeError:
         return 141
     except KeyboardInterrupt:
@@ -102,6 +114,17 @@ def forget_current_directory() -> None:
     ours = __file__.rpartition("/")[0].rpartition("/")[0]
     if sys.path[:1] == [here] and here != ours:
         del sys.path[0]
+
+
+def lacking(error: ModuleNotFoundError) -> int:
+    """Say that something which allocq needs is not there; returns the exit status."""
+    if (error.name or "allocq").partition(".")[0] == "allocq":
+        raise error
+    sys.stderr.write(
+        f"allocq: {sys.executable} has no module {error.name}, which allocq needs\n"
+        "hint: install allocq again, with its dependencies\n"
+    )
+    return 2
 
 
 def entry() -> "NoReturn":

@@ -1,0 +1,318 @@
+"""What is installed: the wheel's content, and its command, however it is installed and called.
+
+One wheel is built from a copy of the tree, without the network; what allocq needs is taken from
+this environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import allocq
+
+ROOT = Path(__file__).parents[1]
+HERE = Path(sysconfig.get_path("purelib"))
+VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+SHARED = {
+    "man": ["man/man1/allocq.1", "man/man1/allocq-query.1", "man/man5/allocq-snapshot.5"],
+    "completions": [
+        "bash-completion/completions/allocq.bash",
+        "zsh/site-functions/_allocq",
+        "fish/vendor_completions.d/allocq.fish",
+    ],
+}
+# What a stranger may have set, and left lying about in the current directory.
+HOSTILE = {
+    "PYTHONHOME": "/nonexistent",
+    "PYTHONPATH": ".",
+    "PYTHONSTARTUP": "re.py",
+    "PYTHONINSPECT": "1",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONWARNINGS": "error",
+    "CDPATH": "/",
+}
+QUERY = ("query", "--sample", "--file", "rapl.c", "--count")
+
+
+def run(argv: Sequence[str | Path], **options: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(argv, capture_output=True, text=True, **options)  # type: ignore[call-overload]
+    assert isinstance(done, subprocess.CompletedProcess)
+    return done
+
+
+def good(argv: Sequence[str | Path], **options: object) -> str:
+    done = run(argv, **options)
+    assert done.returncode == 0, (argv, done.stdout[-2000:], done.stderr[-2000:])
+    return str(done.stdout)
+
+
+def copy_tree(where: Path) -> Path:
+    """What a commit would hold, and nothing that was built."""
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "-c", "-o", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
+    if names == [""]:
+        pytest.skip("this is no git clone")
+    for name in names:
+        if name and (ROOT / name).is_file():
+            (where / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, where / name)
+    return where
+
+
+def built(what: str, tree: Path, where: Path) -> Path:
+    """The wheel or sdist that the tree's build backend makes."""
+    where.mkdir(parents=True)
+    program = f"import setuptools.build_meta as b; print(b.build_{what}({str(where)!r}))"
+    return where / good([sys.executable, "-c", program], cwd=tree).splitlines()[-1]
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="session")
+def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built("wheel", tree, tmp_path_factory.mktemp("wheel") / "x")
+
+
+def install(python: Path, *argv: str | Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps"]
+    good([*pip, "--no-index", "--disable-pip-version-check", *argv])
+
+
+def lend(site: Path, *, leave_out: str = "") -> None:
+    """Give what allocq needs to another site-packages."""
+    for path in HERE.iterdir():
+        name = path.name
+        if name.lower().startswith(("allocq", "__editable__", "pip", "distutils-precedence")):
+            continue
+        if not (leave_out and leave_out in name) and not (site / name).exists():
+            (site / name).symlink_to(path)
+
+
+def environment_with(wheel: Path, where: Path) -> Path:
+    """A fresh environment with allocq in it; returns it."""
+    good([sys.executable, "-m", "venv", "--without-pip", where])
+    install(where / "bin" / "python", wheel)
+    lend(site_of(where))
+    return where
+
+
+def site_of(prefix: Path) -> Path:
+    return prefix / "lib" / VERSION / "site-packages"
+
+
+@pytest.fixture(scope="session")
+def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In a directory whose name has a blank, a quote and a glob in it."""
+    return environment_with(wheel, tmp_path_factory.mktemp("it's a [dir] x") / "v")
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A directory full of traps."""
+    where = tmp_path / "hostile"
+    trap = "raise SystemExit('a stranger was here')\n"
+    for name in ("allocq", "encodings", "typer"):
+        (where / name).mkdir(parents=True)
+        (where / name / "__init__.py").write_text(trap)
+    for name in ("re", "os", "posix", "site", "sitecustomize", "usercustomize", "_cffi_backend"):
+        (where / f"{name}.py").write_text(trap)
+    return where
+
+
+def answers(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> None:
+    """Assert that this is allocq: the quick way, the app, and a mistake."""
+    env = {**os.environ, **(env or {})}
+    assert good([*command, *QUERY], cwd=cwd, env=env) == "2\n"
+    assert good([*command, "--version"], cwd=cwd, env=env) == f"allocq {allocq.__version__}\n"
+    wrong = run([*command, "query", "--sample", "--frmat"], cwd=cwd, env=env)
+    assert wrong.returncode == 2 and wrong.stdout == ""
+    assert wrong.stderr.startswith("allocq: No such option: --frmat")
+
+
+def test_the_wheel_is_for_every_python_and_holds_what_it_should(wheel: Path) -> None:
+    assert re.fullmatch(r"allocq-[\d.]+-cp310-abi3-linux_\w+\.whl", wheel.name)
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        scripts = [info for info in archive.infolist() if "/scripts/" in info.filename]
+    assert not [name for name in names if name.endswith((".c", ".h", ".mdoc")) or "test" in name]
+    assert not [name for name in names if name.endswith("build.py") or "launcher" in name]
+    for name in ("py.typed", "sample.txt", "_native.abi3.so", "__main__.py", "formats/table.py"):
+        assert f"allocq/{name}" in names
+    modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("allocq/**/*.py")}
+    assert modules - {"allocq/native/build.py"} <= set(names)
+    for wanted in (*SHARED["man"], *SHARED["completions"]):
+        assert [name for name in names if name.endswith(f".data/data/share/{wanted}")], wanted
+    pages = {path.name for path in (ROOT / "man").glob("*.[0-9]")}
+    assert pages == {Path(name).name for name in names if "/share/man/" in name}
+    assert [Path(info.filename).name for info in scripts] == ["allocq"]
+    assert scripts[0].external_attr >> 16 & 0o111
+
+
+def test_an_sdist_builds_the_same_wheel(tree: Path, wheel: Path, tmp_path: Path) -> None:
+    sdist = built("sdist", tree, tmp_path / "sdist")
+    with tarfile.open(sdist) as archive:
+        names = archive.getnames()
+        archive.extractall(tmp_path / "out")
+    inside = {name.partition("/")[2] for name in names}
+    kept = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
+    kept = {name for name in kept if not name.startswith((".", "build/", "allocq.egg-info/"))}
+    made = {"allocq/_native.c", "allocq/_native.abi3.so"}
+    assert kept - inside - made == set()
+    again = built("wheel", tmp_path / "out" / sdist.name.removesuffix(".tar.gz"), tmp_path / "w")
+    assert again.name == wheel.name
+    with zipfile.ZipFile(again) as one, zipfile.ZipFile(wheel) as other:
+        assert sorted(one.namelist()) == sorted(other.namelist())
+
+
+def test_pages_and_completions_are_where_they_are_looked_for(venv: Path, tmp_path: Path) -> None:
+    for wanted in (*SHARED["man"], *SHARED["completions"]):
+        assert (venv / "share" / wanted).is_file(), wanted
+    env = {**os.environ, "PATH": f"{venv}/bin:{os.environ['PATH']}"}
+    env.pop("MANPATH", None)
+    if shutil.which("man"):
+        assert good(["man", "-w", "allocq-query"], env=env).strip().endswith("allocq-query.1")
+    if shutil.which("fish"):
+        env |= {"XDG_DATA_DIRS": f"{venv}/share", "HOME": str(tmp_path)}
+        assert good(["fish", "-c", "complete -C 'allocq qu'"], env=env).startswith("query\t")
+
+
+def test_it_answers_in_a_hostile_place(venv: Path, hostile: Path) -> None:
+    before = sorted(os.listdir(hostile))
+    answers(venv / "bin" / "allocq", cwd=hostile, env=HOSTILE)
+    answers(venv / "bin" / "python", "-I", "-m", "allocq", cwd=hostile)
+    assert sorted(os.listdir(hostile)) == before
+
+
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash", "bash --posix", "busybox sh", "ksh"])
+def test_it_starts_with_any_shell_as_sh(venv: Path, hostile: Path, shell: str) -> None:
+    words = shell.split()
+    if not shutil.which(words[0]):
+        pytest.skip(f"no {words[0]}")
+    answers(*words, venv / "bin" / "allocq", cwd=hostile, env=HOSTILE)
+
+
+@pytest.mark.parametrize(
+    ("where", "command"),
+    [
+        ("bin", "./allocq"),
+        ("bin", "sh allocq"),
+        (".", "bin/allocq"),
+        (".", "./bin/allocq"),
+        (".", "lib/../bin/allocq"),
+        ("bin/sub", "../allocq"),
+        ("bin/sub/sub", "../../allocq"),
+        ("bin/sub", "../.././bin/./allocq"),
+        ("lib", "../bin/allocq"),
+        ("bin", "env PATH=.:/usr/bin:/bin allocq"),
+        (".", "env PATH=bin:/usr/bin:/bin allocq"),
+        ("/", "env PATH=$VENV/bin allocq"),
+    ],
+)
+def test_it_is_found_from_where_it_is_called(venv: Path, where: str, command: str) -> None:
+    (venv / "bin" / "sub" / "sub").mkdir(parents=True, exist_ok=True)
+    words: list[str | Path] = [word.replace("$VENV", str(venv)) for word in command.split()]
+    assert good([*words, *QUERY], cwd=venv / where) == "2\n"
+
+
+def test_it_is_found_through_symlinks(venv: Path, tmp_path: Path, hostile: Path) -> None:
+    (tmp_path / "a dir").mkdir()
+    first, second = tmp_path / "a dir" / "first", tmp_path / "second"
+    first.symlink_to(venv / "bin" / "allocq")
+    second.symlink_to("a dir/first")
+    (tmp_path / "bin").symlink_to(venv / "bin")
+    for link in (first, second, tmp_path / "bin" / "allocq"):
+        answers(link, cwd=hostile, env=HOSTILE)
+    assert good(["./second", *QUERY], cwd=tmp_path) == "2\n"
+
+
+def test_the_plain_start_needs_no_program_but_python(venv: Path) -> None:
+    nothing = {"PATH": "/nonexistent"}
+    assert good([venv / "bin" / "allocq", *QUERY], env=nothing) == "2\n"
+    assert good([venv / "bin" / "allocq", *QUERY], env={}) == "2\n"
+
+
+def test_words_come_through_as_they_are(venv: Path, tmp_path: Path) -> None:
+    odd = tmp_path / " $HOME `x` '\"*\\ \n-"
+    shutil.copy(ROOT / "allocq" / "sample.txt", odd)
+    command: list[str | Path] = [venv / "bin" / "allocq", "query", "--source", odd, "-c"]
+    assert good([*command, "-e", ""]) == good([venv / "bin" / "allocq", "query", "--sample", "-c"])
+
+
+def test_without_python_beside_it(wheel: Path, tmp_path: Path, hostile: Path) -> None:
+    """As pip install --user and --prefix leave it: the Python of that version in PATH is taken."""
+    prefix = tmp_path / "prefix"
+    install(Path(sys.executable), "--prefix", prefix, "--ignore-installed", wheel)
+    lend(site_of(prefix))
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / VERSION).symlink_to(os.path.realpath(sys.executable))
+    path = {**HOSTILE, "PATH": f"{tools}:/usr/bin:/bin"}
+    answers(prefix / "bin" / "allocq", cwd=hostile, env=path)
+
+
+def test_without_any_python_it_says_so(wheel: Path, tmp_path: Path) -> None:
+    command = tmp_path / "bin" / "allocq"
+    command.parent.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        script = next(name for name in archive.namelist() if name.endswith("/scripts/allocq"))
+        command.write_bytes(archive.read(script))
+    command.chmod(0o755)
+    done = run([command, *QUERY])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[0] == f"allocq: no Python with allocq found for {command}"
+    assert done.stderr.splitlines()[1].startswith("hint: ")
+
+
+def test_a_needed_package_that_is_elsewhere_is_found(
+    wheel: Path, tmp_path: Path, hostile: Path
+) -> None:
+    """Distributions have cffi, and pip leaves it there."""
+    venv = environment_with(wheel, tmp_path / "v")
+    site = site_of(venv)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for path in site.glob("_cffi_backend*"):
+        path.rename(elsewhere / path.name)
+    (site / "elsewhere.pth").write_text(f"{elsewhere}\n")
+    answers(venv / "bin" / "allocq", cwd=hostile, env=HOSTILE)
+
+
+@pytest.mark.parametrize("package", ["typer", "_cffi_backend"])
+def test_a_needed_package_that_is_nowhere_is_named(
+    wheel: Path, tmp_path: Path, package: str
+) -> None:
+    venv = environment_with(wheel, tmp_path / "v")
+    for path in site_of(venv).glob(f"{package}*"):
+        path.unlink()
+    done = run([venv / "bin" / "allocq", "doctor"])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match(rf"allocq: \S+ has no module {package}, .*\nhint: .*\n\Z", done.stderr)
+
+
+def test_it_runs_from_an_editable_install(tmp_path: Path, hostile: Path) -> None:
+    tree = copy_tree(tmp_path / "tree")
+    venv = tmp_path / "v"
+    good([sys.executable, "-m", "venv", "--without-pip", venv])
+    lend(site_of(venv))
+    install(venv / "bin" / "python", "--no-build-isolation", "-e", tree)
+    answers(venv / "bin" / "allocq", cwd=hostile, env=HOSTILE)
+    found = good([venv / "bin" / "python", "-I", "-c", "import allocq; print(allocq.__file__)"])
+    assert found.startswith(str(tree))
