@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from command import allocq
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allocq import diagnose, facts, host, names
@@ -135,6 +135,7 @@ def test_reading_suits_a_sysctl() -> None:
     assert host.read_line("/proc/sys/kernel/ostype") == "Linux"
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 300), min_size=1))
 def test_count_cpus(cpus: set[int]) -> None:
     parts: list[list[int]] = []
@@ -309,6 +310,7 @@ def test_the_cache_is_looked_at_where_it_is(
 any_text = st.none() | st.sampled_from(["", "0", "1", "never", "1,compressed", "nonsense"])
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         changed,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from command import ALLOCQ, allocq, here, saved
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import HEADER, SAMPLE, TEXTS, Tag, parse
 
@@ -88,6 +88,7 @@ tags_strategy = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(tags_strategy)
 def test_every_sum_is_that_of_its_tags(tags: list[Tag]) -> None:
     assert all_of(tree_of(tags)) == sums(tags)
@@ -102,6 +103,7 @@ def test_every_sum_is_that_of_its_tags_on_real_data(text: Any) -> None:
     assert root.slab == sum(t.bytes for t in tags if t.function == SLAB[1]) > 0
 
 
+@settings(deadline=None)
 @given(tags_strategy)
 def test_children_add_up(tags: list[Tag]) -> None:
     root = tree_of(tags)
@@ -121,6 +123,7 @@ choices = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(tags_strategy, choices)
 def test_what_is_shown(tags: list[Tag], choice: Choice) -> None:
     root = tree_of(tags)
@@ -141,6 +144,7 @@ def test_what_is_shown(tags: list[Tag], choice: Choice) -> None:
         assert {place_of(node) for node in shown} == set(all_of(root))
 
 
+@settings(deadline=None)
 @given(tags_strategy.map(lambda tags: [t._replace(bytes=abs(t.bytes)) for t in tags]), choices)
 def test_folded_loses_nothing(tags: list[Tag], choice: Choice) -> None:
     """Whatever is left out of the leaves is at the nodes above them, but for the very top."""
@@ -149,6 +153,7 @@ def test_folded_loses_nothing(tags: list[Tag], choice: Choice) -> None:
     assert total == sum(child.bytes for child in choice.children(root))
 
 
+@settings(deadline=None)
 @given(tags_strategy, choices)
 def test_the_table_has_every_shown_node_or_joins_it(tags: list[Tag], choice: Choice) -> None:
     root = tree_of(tags)
@@ -397,6 +402,7 @@ def test_locales(variables: dict[str, str], due: bool) -> None:
     assert speaks_utf8(variables) is due
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 2), st.integers(1, 60), st.booleans())
 def test_bars(share: float, width: int, utf8: bool) -> None:
     bar = draw(share, width, utf8)
@@ -407,6 +413,7 @@ def test_bars(share: float, width: int, utf8: bool) -> None:
         assert bar == " " * width
 
 
+@settings(deadline=None)
 @given(tags_strategy, choices, st.none() | st.integers(1, 200), st.booleans())
 def test_any_layout(tags: list[Tag], choice: Choice, width: int | None, utf8: bool) -> None:
     root = tree_of(tags)
