@@ -1,4 +1,4 @@
-"""Make the man pages, the completions and the README's options from the declarations.
+"""Make the man pages, the completions and the README's options and picture from the declarations.
 
 python tests/generate.py            write what is not current
 python tests/generate.py --check    write nothing, name it, exit with 1
@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from generators import bash, fish, man, readme, zsh  # noqa: E402
+from generators import bash, fish, man, picture, readme, zsh  # noqa: E402
 
 from allocq import __version__  # noqa: E402
 
@@ -25,6 +25,7 @@ def made() -> dict[Path, str]:
     files[Path("completions/allocq.bash")] = bash.completion()
     files[Path("completions/_allocq")] = zsh.completion()
     files[Path("completions/allocq.fish")] = fish.completion()
+    files[Path("man/screen.svg")] = picture.svg(ROOT)
     files[Path("README.md")] = readme.with_table((ROOT / "README.md").read_text())
     return files
 
