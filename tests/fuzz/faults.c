@@ -2,7 +2,7 @@
  * LD_PRELOAD: makes one system call fail, fall short or lie (tests/faulty.py sets the environment).
  *
  * FAULT_CALL    read, write, open, get_at, get_next, content_id, or malloc (allocq's C only)
- * FAULT_FILE    only of files whose name has this in it; of any without it
+ * FAULT_FILE    only of files whose name has this in it, or is it (=NAME); of any without it
  * FAULT_AT      the first call that fails, from 1; 0: none
  * FAULT_TIMES   how many calls fail from then on; 0: all
  * FAULT_ERRNO   with what; 0: read and write take at most 7 bytes, a content id is never the same
@@ -47,6 +47,8 @@ __attribute__((constructor)) static void prepare(void)
 
 static int is_name(const char *name)
 {
+	if (file && *file == '=')
+		return !strcmp(name, file + 1);
 	return !file || strstr(name, file);
 }
 

@@ -1,4 +1,4 @@
-"""Fuzzes the C: `python tests/fuzz/run.py` (needs clang with libFuzzer; see tests/README.md).
+"""Fuzzes the C: `python tests/fuzz/fuzz.py` (needs clang with libFuzzer; see tests/README.md).
 
 Each harness starts from its corpus and from pieces of real texts; what adds coverage is merged
 into the corpus, which the tests replay. A report ends the run, its input kept as crash-* here.

@@ -1,0 +1,32 @@
+"""What fuzzing has found, once more: without a fuzzer, under gcc's sanitizers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+CORPUS = HERE / "corpus"
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+@pytest.mark.parametrize("harness", ["text", "glob", "kernel"])
+def test_the_corpus_is_without_a_report(harness: str, tmp_path: Path) -> None:
+    import fuzz
+
+    program = tmp_path / harness
+    sanitizers = ("-fsanitize=address,undefined", *fuzz.RECOVER)
+    fuzz.build(harness, program, "cc", *sanitizers, str(HERE / "replay.c"))
+    files = sorted(str(path) for path in (CORPUS / harness).iterdir())
+    assert len(files) > 50
+    done = subprocess.run(
+        [program, *files],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1"},
+    )
+    assert (done.returncode, done.stdout) == (0, f"{len(files)}\n"), done.stderr
