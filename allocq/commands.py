@@ -4,7 +4,7 @@ Only the app, the man pages and the completions read this; the quick way knows `
 """
 
 from .bench_options import BENCH_OPTIONS
-from .growth_options import DIFF_OPTIONS, SNAPSHOT_OPTIONS
+from .growth_options import CHECK_OPTIONS, DIFF_OPTIONS, SNAPSHOT_OPTIONS
 from .more_options import DOCTOR_OPTIONS, TREE_OPTIONS, VERIFY_OPTIONS
 from .options import QUERY_OPTIONS, Option
 
@@ -73,6 +73,24 @@ COMMANDS = (
                 "[AFTER]",
                 "The same, later; without it, the running kernel now.",
                 required=False,
+            ),
+        ),
+    ),
+    Command(
+        "check",
+        "Fail when something grew more than allowed while COMMAND ran: a leak gate for CI. Growth"
+        " is from the highest of several readings before to the lowest after. Exit status 0:"
+        " nothing leaked; 1: something did; 2: that could not be told; 3: COMMAND failed.",
+        "check:check_command",
+        CHECK_OPTIONS,
+        (
+            Operand(
+                "command",
+                "[-- COMMAND...]",
+                "The command and its arguments, run without a"
+                " shell; without one, --baseline is compared with now.",
+                required=False,
+                many=True,
             ),
         ),
     ),

@@ -17,6 +17,11 @@ from .options import (
 )
 
 SAVE_PANEL = "Where it is kept"
+GATE_PANEL = "What is a leak"
+MAX_GROWTH = "128K"
+RETRIES = 10
+INTERVAL = 0.5
+CHECK_FORMATS = ("table", "json", "junit")
 DIFF_FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
 _V, _S = VIEW_PANEL, SOURCE_PANEL
@@ -51,6 +56,41 @@ DIFF_OPTIONS = (
     Option("bytes", ("--bytes",), FLAG, _V, "Plain byte counts in a table instead of 1.5M."),
     Option("color", ("--color",), TEXT, _V, "Color in a table; NO_COLOR is respected.", "WHEN",
            COLORS),
+    Option("interface", ("--interface",), TEXT, _S,
+           "How to ask the running kernel; auto takes the cheaper way.", "KIND", INTERFACES),
+)  # fmt: skip
+
+CHECK_OPTIONS = (
+    Option("max_growth", ("--max-growth",), TEXT, GATE_PANEL,
+           f"How much each place in the source may grow; {MAX_GROWTH}, for a kernel keeps a little"
+           " back after any command. Slab pages (mm/slub.c alloc_slab_page), which are counted"
+           " again as objects, and what the page cache grew by are no leak; --file or --function"
+           " brings the slab pages back.", "SIZE"),
+    Option("baseline", ("--baseline",), TEXT, GATE_PANEL,
+           "A snapshot or a saved /proc/allocinfo to compare with, instead of a reading right"
+           " before the command.", "FILE"),
+    Option("retries", ("--retries",), TEXT, GATE_PANEL,
+           f"How often to read again while something is over; {RETRIES}.", "N"),
+    Option("interval", ("--interval",), TEXT, GATE_PANEL,
+           f"Seconds to wait before each of these; {INTERVAL}.", "SECONDS"),
+    Option("drop_caches", ("--drop-caches",), FLAG, GATE_PANEL,
+           "Before the command and before each retry, sync and drop the page cache, dentries and"
+           " inodes: what files leave in them is no leak."),
+    Option("ignore_lines", ("-L", "--ignore-lines"), FLAG, GATE_PANEL,
+           "Match by file, module and function, for a baseline of another kernel."),
+    *FILTER_OPTIONS,
+    Option("format", ("-o", "--format"), TEXT, _V, "How to report; table.", "FORMAT",
+           CHECK_FORMATS),
+    Option("report", ("--report",), TEXT, _V,
+           "Write the report there instead of standard output, which is the command's as well.",
+           "FILE"),
+    Option("quiet", ("-q", "--quiet"), FLAG, _V, "No report on standard output."),
+    Option("header", ("--header/--no-header",), SWITCH, _V, "Print a header in the table; on."),
+    Option("bytes", ("--bytes",), FLAG, _V, "Plain byte counts in a table instead of 1.5M."),
+    Option("color", ("--color",), TEXT, _V, "Color in a table; NO_COLOR is respected.", "WHEN",
+           COLORS),
+    Option("source", ("--source",), TEXT, _S,
+           "A saved listing to hold against --baseline instead of the running kernel.", "PATH"),
     Option("interface", ("--interface",), TEXT, _S,
            "How to ask the running kernel; auto takes the cheaper way.", "KIND", INTERFACES),
 )  # fmt: skip

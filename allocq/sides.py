@@ -37,12 +37,17 @@ class Side:
         Check(filter).apply(self.table)
 
 
-def read_side(path: "str | None", filter: Filter, interface: str = "auto") -> Side:
-    """Read a saved listing, or the running kernel for None. SourceError, FormatError."""
+def read_side(
+    path: "str | None", filter: Filter, interface: str = "auto", noted: bool = True
+) -> Side:
+    """Read a saved listing, or the running kernel for None. SourceError, FormatError.
+
+    noted: say of the running kernel what a snapshot would say of itself.
+    """
     with open_source(path, interface) as source:
         snapshot = source.read(filter)
         notes = snapshot.info.notes
-        if source.live:
+        if source.live and noted:
             from .snapshot import live_notes
 
             notes = live_notes(snapshot.info)

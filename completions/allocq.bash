@@ -26,7 +26,7 @@ _allocq() {
 		before=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query bench snapshot diff doctor verify tree -h --help -V --version" "$current"
+		_allocq_words "query bench snapshot diff check doctor verify tree -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -78,6 +78,23 @@ _allocq() {
 		*)
 			if [[ $current == -* ]]; then
 				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --min-growth -g --group-by -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --interface -h --help" "$current"
+			else
+				_allocq_files
+			fi
+			;;
+		esac
+		;;
+	check)
+		case $before in
+		--max-growth | --retries | --interval | -f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude) : ;;
+		--baseline | --report | --source) _allocq_files ;;
+		-m | --module) _allocq_modules "$current" ;;
+		-o | --format) _allocq_words "table json junit" "$current" ;;
+		--color) _allocq_words "auto always never" "$current" ;;
+		--interface) _allocq_words "auto ioctl text" "$current" ;;
+		*)
+			if [[ $current == -* ]]; then
+				_allocq_words "--max-growth --baseline --retries --interval --drop-caches -L --ignore-lines -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format --report -q --quiet --header --no-header --bytes --color --source --interface -h --help" "$current"
 			else
 				_allocq_files
 			fi
