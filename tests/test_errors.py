@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -258,7 +259,6 @@ def test_a_live_file_that_is_not_allocinfo(kernel: Callable[..., Result]) -> Non
     refused(here("query", "--source", "/proc/self/mem"), "/proc/self/mem")
 
 
-@pytest.mark.xfail(strict=True, reason="live.py takes an empty text for no match")
 def test_a_live_file_that_is_empty(kernel: Callable[..., Result]) -> None:
     refused(kernel(b""))
 
@@ -433,7 +433,19 @@ def test_the_environment_and_the_current_directory_are_no_source(tmp_path: Path)
     assert not list(tmp_path.glob("__pycache__"))
 
 
-def test_a_very_long_word_is_told_in_short() -> None:
+def test_a_path_that_is_no_text(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\x1b\n")
+    refused(here("query", "--source", path), "no such file", "\\xff\\x1b\\x0a")
+    Path(path).write_bytes(HEADER + TAG + b"bad\n")
+    refused(here("query", "--source", path), "\\xff\\x1b\\x0a, line 4 is no tag")
+    Path(path).write_bytes(HEADER + TAG)
+    for format in FORMATS:
+        assert here("query", "--source", path, "-o", format).status == 0
+    document = json.loads(here("query", "--source", path, "-o", "json").out)
+    assert document["source"]["path"].endswith("/\ufffd\x1b\n")
+
+
+def test_a_very_long_word_is_no_mistake() -> None:
     with saved(HEADER + TAG) as path:
         result = here("query", "--source", path, "-f", "x" * 100_000)
         assert result == Result(1, b"", "")

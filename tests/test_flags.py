@@ -101,7 +101,7 @@ command_lines = st.lists(st.one_of(*[option_words()] * 4, bundles, broken), max_
 )
 
 
-@settings(unhurried, max_examples=250)
+@settings(unhurried, max_examples=150)
 @given(command_lines)
 @example(["-cqr"])
 @example(["-cfmm/*"])
@@ -126,7 +126,7 @@ def test_both_ways_read_the_same(argv: list[str]) -> None:
         assert "--" in argv, argv
 
 
-@settings(unhurried, max_examples=250)
+@settings(unhurried, max_examples=150)
 @given(command_lines)
 def test_the_quick_reader_never_raises_and_gives_only_known_values(argv: list[str]) -> None:
     values = read_plain(argv)

@@ -253,6 +253,13 @@ def test_a_table_fits_the_terminal(columns: int, way: str) -> None:
         assert not any(".." in line for line in rows)
 
 
+@pytest.mark.parametrize("columns", ["", "0", "-5", "x", "99999", "9" * 5000])
+def test_columns_that_make_no_sense_are_passed_over(columns: str) -> None:
+    shown = on_terminal("--sample", "-n", "1", columns=100, env={"COLUMNS": columns})
+    assert bare(shown).startswith("BYTES")
+    assert "Traceback" not in shown
+
+
 def test_a_table_in_a_file_is_whole() -> None:
     shown = allocq("query", "--sample", "-o", "table", env={"COLUMNS": "40"}).out.decode()
     assert max(map(len, shown.splitlines())) > 80
