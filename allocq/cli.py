@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from . import __version__
 from .commands import COMMANDS, Command, Operand
@@ -14,6 +15,7 @@ from .options import FLAG, LIST, SWITCH, Option
 from .run import FAILED, INTERRUPTED, complain, say
 
 NAME = "allocq"
+HELP_FLAGS = ["-h", "--help"]
 SUMMARY = "Ask Linux which line of kernel source holds the memory (/proc/allocinfo)."
 
 
@@ -60,6 +62,19 @@ def _misused(error: Any, argv: list[str]) -> int:
     return FAILED
 
 
+class _Subcommand(TyperCommand):
+    """Typer's own, with the same usage line in all its versions."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        operands = next(command.operands for command in COMMANDS if command.name == self.name)
+        return ["[OPTIONS]", *map(_usage, operands)]
+
+
+def _usage(operand: Operand) -> str:
+    word = operand.metavar if operand.required else f"[{operand.metavar}]"
+    return word + ("..." if operand.many else "")
+
+
 def make_app() -> typer.Typer:
     """The app with every command of the declarations."""
     app = typer.Typer(
@@ -67,28 +82,54 @@ def make_app() -> typer.Typer:
         help=SUMMARY,
         add_completion=False,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": HELP_FLAGS},
     )
 
-    @app.callback()
+    @app.callback(add_help_option=False)
     def main(
         version: Annotated[
             bool,
             typer.Option(
                 "--version",
                 "-V",
-                help="Print the version.",
+                help="Print the version and end.",
                 metavar="",
                 is_eager=True,
                 callback=_version,
             ),
         ] = False,
+        help: Annotated[bool, _help_option()] = False,
     ) -> None:
-        """No option of its own but --version."""
+        """No option of its own but --version and --help."""
 
     for command in COMMANDS:
-        app.command(command.name, help=command.help)(_function(command))
+        short = command.help.partition(". ")[0].rstrip(".") + "."
+        app.command(
+            command.name,
+            cls=_Subcommand,
+            help=command.help,
+            short_help=short,
+            add_help_option=False,
+        )(_function(command))
     return app
+
+
+def _help_option() -> Any:
+    """Typer's own --help, but shown without a type."""
+    return typer.Option(
+        *HELP_FLAGS,
+        help="Say what there is and end.",
+        metavar="",
+        show_default=False,
+        is_eager=True,
+        callback=_help_asked,
+    )
+
+
+def _help_asked(context: typer.Context, asked: bool) -> None:
+    if asked:
+        typer.echo(context.get_help())
+        raise typer.Exit(0)
 
 
 def _version(asked: bool) -> None:
@@ -100,7 +141,7 @@ def _version(asked: bool) -> None:
 def _function(command: Command) -> Callable[..., int]:
     """A function with the signature that Typer makes the command's parameters from."""
 
-    def run(**values: Any) -> int:
+    def run(help: bool, **values: Any) -> int:
         given = {
             name: value
             for name, value in values.items()
@@ -115,6 +156,7 @@ def _function(command: Command) -> Callable[..., int]:
 
     parameters = [_operand(operand) for operand in command.operands]
     parameters += [_option(option) for option in command.options]
+    parameters.append(_parameter("help", Annotated[bool, _help_option()], False))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__name__ = command.name
@@ -132,7 +174,7 @@ def _operand(operand: Operand) -> inspect.Parameter:
 def _option(option: Option) -> inspect.Parameter:
     info = typer.Option(
         *option.flags,
-        help=_help(option),
+        help=_about(option),
         metavar=option.metavar,
         show_default=False,
         rich_help_panel=option.panel,
@@ -145,7 +187,7 @@ def _option(option: Option) -> inspect.Parameter:
     return _parameter(option.name, Annotated[kind | None, info], None)
 
 
-def _help(option: Option) -> str:
+def _about(option: Option) -> str:
     return f"{option.help} One of {', '.join(option.choices)}." if option.choices else option.help
 
 

@@ -70,7 +70,7 @@ COMMANDS = (
             ),
             Operand(
                 "after",
-                "[AFTER]",
+                "AFTER",
                 "The same, later; without it, the running kernel now.",
                 required=False,
             ),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from allocq.commands import COMMANDS, Command, Operand
+from allocq.commands import COMMANDS, Command
 from allocq.options import FLAG, LIST, SWITCH, TEXT, Option
 
 OWN_PANEL = "Options"
@@ -82,11 +82,6 @@ def brief(help: str) -> str:
     """A few words for a list of completions."""
     words = re.sub(r" \([^)]*\)", "", sentence(help))
     return words.partition("; ")[0].partition(": ")[0]
-
-
-def metavar(operand: Operand) -> str:
-    """The operand's name, without the brackets of one that may be left out."""
-    return operand.metavar.strip("[].")
 
 
 def is_switch(option: Option) -> bool:

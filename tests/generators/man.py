@@ -18,7 +18,6 @@ from .declared import (
     Command,
     Option,
     flags,
-    metavar,
     options,
     panels,
     sentence,
@@ -77,7 +76,7 @@ def _page(
     if command is not None:
         lines += [".Sh SYNOPSIS", ".Nm allocq", f".Cm {command.name}", ".Op Ar option ..."]
         for operand in command.operands:
-            word = f"Ar {metavar(operand)}" + (" ..." if operand.many else "")
+            word = f"Ar {operand.metavar}" + (" ..." if operand.many else "")
             lines.append(f".{word}" if operand.required else f".Op {word}")
     text = "\n".join(lines) + "\n" + body
     chosen = MAIN_OPTIONS if command is None else options(command)
@@ -104,7 +103,7 @@ def _operands(command: Command | None) -> str:
         return ""
     lines = [".Bl -tag -width Ds"]
     for operand in command.operands:
-        lines += [f".It Ar {metavar(operand)}", _text(operand.help)]
+        lines += [f".It Ar {operand.metavar}", _text(operand.help)]
     return "\n".join([*lines, ".El"]) + "\n"
 
 

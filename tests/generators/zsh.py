@@ -9,7 +9,6 @@ from .declared import (
     Option,
     brief,
     flags,
-    metavar,
     options,
     repeats,
     takes_file,
@@ -78,7 +77,7 @@ def _command(command: Command) -> str:
     for place, operand in enumerate(command.operands, 1):
         where = "*" if operand.many else str(place)
         colons = ":" if operand.required or operand.many else "::"
-        specs.append(_quoted(f"{where}{colons}{_message(metavar(operand))}:_files"))
+        specs.append(_quoted(f"{where}{colons}{_message(operand.metavar)}:_files"))
     body = " \\\n\t\t\t".join(specs)
     return f"\t{command.name})\n\t\t_arguments -s -S : \\\n\t\t\t{body} && ret=0\n\t\t;;\n"
 

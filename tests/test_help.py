@@ -1,0 +1,54 @@
+"""--help says all there is, and --version what it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from command import allocq
+from generators.declared import COMMANDS, Command, flags
+
+import allocq as package
+
+ROOT = Path(__file__).parents[1]
+
+
+def shown(*argv: str) -> str:
+    result = allocq(*argv, env={"COLUMNS": "200", "TERM": "dumb"})
+    assert (result.status, result.err) == (0, "")
+    return " ".join(re.sub("[│╭╮╰╯─]", " ", result.out.decode()).split())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_the_help_of_a_command(command: Command, flag: str) -> None:
+    text = shown(command.name, flag)
+    usage, _, _ = text.partition(command.help[:20])
+    assert f"Usage: allocq {command.name} [OPTIONS]" in usage
+    assert command.help.split(". ")[0] in text
+    for option in command.options:
+        assert all(flag in text.replace(",", " ").split() for flag in flags(option)), option.name
+        assert all(choice in text for choice in option.choices), option.name
+        assert option.metavar in text
+    for operand in command.operands:
+        assert operand.metavar in usage
+        assert operand.required or f"[{operand.metavar}]" in usage
+    assert not re.search("<bool>|BOOLEAN|[[{]{2}", text)
+
+
+def test_the_help_of_all() -> None:
+    text = shown("--help")
+    assert text == shown("-h") == shown()
+    for command in COMMANDS:
+        assert re.search(rf"\b{command.name} \w", text)
+    assert not re.search("<bool>|BOOLEAN", text)
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version(flag: str) -> None:
+    assert allocq(flag) == (0, f"allocq {package.__version__}\n".encode(), "")
+
+
+def test_the_version_is_the_projects() -> None:
+    assert f'\nversion = "{package.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
