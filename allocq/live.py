@@ -4,6 +4,7 @@ import posix
 import time
 
 from . import names, scan
+from .errors import FormatError
 from .model import Filter
 from .plan import FILTER, SEEK, TEXT, Costs, Known, Option, Plan, kernel_fields, make_plan
 from .source import ATTEMPTS, Info, Live, Snapshot, Wanted
@@ -241,7 +242,11 @@ def _read_text(source: Live, check: scan.Check, known: Names | None) -> Table:
 
 def _stream_text(source: Live, check: scan.Check) -> Table:
     posix.lseek(source.fd, 0, 0)
-    return scan.collect(scan.TextScan(check).from_fd(source.fd))
+    text = scan.TextScan(check)
+    table = scan.collect(text.from_fd(source.fd))
+    if not text.headers and not text.tags:
+        raise FormatError(f"{source.path} is not /proc/allocinfo or its like")
+    return table
 
 
 def read_names(source: Live, content: int | None) -> tuple[bytes, Costs]:
@@ -253,6 +258,8 @@ def read_names(source: Live, content: int | None) -> tuple[bytes, Costs]:
         pieces.append(piece)
     whole = time.perf_counter_ns() - begin
     text = b"".join(pieces)
+    if not text:
+        raise FormatError(f"{source.path} is empty")
     costs = measure(source, parse(text, scan.Check(Filter())), whole)
     if content is not None and source.content_id() == content:
         names.save(names.boot_id(), content, text, costs)
