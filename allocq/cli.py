@@ -71,8 +71,10 @@ class _Subcommand(TyperCommand):
 
 
 def _usage(operand: Operand) -> str:
-    word = operand.metavar if operand.required else f"[{operand.metavar}]"
-    return word + ("..." if operand.many else "")
+    word = operand.metavar + ("..." if operand.many else "")
+    if operand.name == "command":
+        word = f"-- {word}"  # its options are its own
+    return word if operand.required else f"[{word}]"
 
 
 def make_app() -> typer.Typer:

@@ -86,7 +86,7 @@ COMMANDS = (
         (
             Operand(
                 "command",
-                "[-- COMMAND...]",
+                "COMMAND",
                 "The command and its arguments, run without a"
                 " shell; without one, --baseline is compared with now.",
                 required=False,

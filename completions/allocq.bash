@@ -16,6 +16,21 @@ _allocq_modules() {
 	_allocq_words "${names[*]}" "$1"
 }
 
+# What is behind --, if there is one: a command and its words.
+_allocq_command() {
+	local i
+	for ((i = 2; i < COMP_CWORD; i++)); do
+		[[ ${COMP_WORDS[i]} == -- ]] || continue
+		if ((i + 1 == COMP_CWORD)); then
+			mapfile -t COMPREPLY < <(compgen -c -- "$1")
+		else
+			_allocq_files
+		fi
+		return 0
+	done
+	return 1
+}
+
 _allocq() {
 	local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} IFS=$' \t\n'
 	COMPREPLY=()
@@ -85,6 +100,7 @@ _allocq() {
 		esac
 		;;
 	check)
+		_allocq_command "$current" && return
 		case $before in
 		--max-growth | --retries | --interval | -f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude) : ;;
 		--baseline | --report | --source) _allocq_files ;;
@@ -93,11 +109,7 @@ _allocq() {
 		--color) _allocq_words "auto always never" "$current" ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
-			if [[ $current == -* ]]; then
-				_allocq_words "--max-growth --baseline --retries --interval --drop-caches -L --ignore-lines -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format --report -q --quiet --header --no-header --bytes --color --source --interface -h --help" "$current"
-			else
-				_allocq_files
-			fi
+			_allocq_words "--max-growth --baseline --retries --interval --drop-caches -L --ignore-lines -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format --report -q --quiet --header --no-header --bytes --color --source --interface -h --help" "$current"
 			;;
 		esac
 		;;

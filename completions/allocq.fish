@@ -13,6 +13,14 @@ function __allocq_modules
     test -r /proc/modules; and string replace -r ' .*' '' </proc/modules
 end
 
+# What is behind --, if there is one: a command and its words.
+function __allocq_run
+    set -l words (commandline -opc)
+    set -l at (contains -i -- -- $words); or return
+    set -e words[1..$at]
+    complete -C (string join ' ' -- (string escape -- $words) (commandline -ct))
+end
+
 complete -c allocq -f
 complete -c allocq -n __allocq_no_command -a query -d 'Find tags and print them'
 complete -c allocq -n __allocq_no_command -a bench -d 'Time cat, grep and awk against the ioctl'
@@ -149,7 +157,7 @@ complete -c allocq -n '__allocq_command check' -l color -x -a 'auto always never
 complete -c allocq -n '__allocq_command check' -l source -r -F -d 'A saved listing to hold against --baseline instead of the running kernel'
 complete -c allocq -n '__allocq_command check' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command check' -s h -l help -d 'Say what there is and end'
-complete -c allocq -n '__allocq_command check' -F
+complete -c allocq -n '__allocq_command check' -a '(__allocq_run)'
 
 complete -c allocq -n '__allocq_command doctor' -s o -l format -x -a 'table json' -d 'How to print'
 complete -c allocq -n '__allocq_command doctor' -l color -x -a 'auto always never' -d 'Color'

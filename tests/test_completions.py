@@ -16,7 +16,7 @@ from fcntl import ioctl
 from pathlib import Path
 
 import pytest
-from generators.declared import COMMANDS, Command, Option, flags, options, takes_file
+from generators.declared import COMMANDS, Command, Option, flags, options, runs, takes_file
 
 COMPLETIONS = Path(__file__).parents[1] / "completions"
 NAMES = [command.name for command in COMMANDS]
@@ -113,6 +113,21 @@ def test_bash_narrows_what_it_offers(work: Path) -> None:
     assert bash(work, lines) == [["query"], ["--format"], ["json", "jsonl"], [], [], []]
 
 
+def runner() -> str:
+    """The subcommand that runs a command behind `--`."""
+    return next(command.name for command in COMMANDS if runs(command))
+
+
+def test_bash_completes_the_command_behind_two_dashes(work: Path) -> None:
+    lines = [
+        ["allocq", runner(), "-q", "--", "readlin"],
+        ["allocq", runner(), "--", "sort", "--format", ""],
+        ["allocq", runner(), ""],
+    ]
+    first, second, third = bash(work, lines)
+    assert "readlink" in first and second == [] and "--format" in third
+
+
 def fish(work: Path, *lines: str) -> list[list[str]]:
     """What fish offers for each line."""
     needs("fish")
@@ -178,6 +193,12 @@ def test_fish_narrows_what_it_offers(work: Path) -> None:
     ]
 
 
+def test_fish_completes_the_command_behind_two_dashes(work: Path) -> None:
+    lines = (f"allocq {runner()} -q -- readlin", f"allocq {runner()} -- cat one")
+    first, second = fish(work, *lines)
+    assert "readlink" in first and second == ["one file.txt"]
+
+
 class Terminal:
     """A shell on a terminal of its own."""
 
@@ -240,6 +261,12 @@ def test_zsh_completes_on_a_terminal(zsh: Terminal) -> None:
     assert zsh.ask("allocq query -f one\t") == ["query", "-f", "one"]
     assert zsh.ask("allocq snap\t-o one\t") == ["snapshot", "-o", "one file.txt"]
     assert zsh.ask("allocq query --file a --fil\tb") == ["query", "--file", "a", "--file=b"]
+
+
+def test_zsh_completes_the_command_behind_two_dashes(zsh: Terminal) -> None:
+    for before in ("", "-q ", "--format json "):
+        words = zsh.ask(f"allocq {runner()} {before}-- readlin\tone\t")
+        assert words[-3:] == ["--", "readlink", "one file.txt"]
 
 
 def test_zsh_knows_every_flag(zsh: Terminal) -> None:

@@ -33,8 +33,8 @@ def test_the_help_of_a_command(command: Command, flag: str) -> None:
         assert option.metavar in text
     for operand in command.operands:
         assert operand.metavar in usage
-        assert operand.required or f"[{operand.metavar}]" in usage
-    assert not re.search("<bool>|BOOLEAN|[[{]{2}", text)
+        assert operand.required or re.search(rf"\[(-- )?{operand.metavar}(\.\.\.)?\]", usage)
+    assert not re.search(r"<bool>|BOOLEAN|\[\[|\[\{", text)
 
 
 def test_the_help_of_all() -> None:

@@ -9,6 +9,7 @@ from .declared import (
     Option,
     flags,
     options,
+    runs,
     spellings,
     takes_file,
     takes_module,
@@ -31,6 +32,21 @@ _allocq_modules() {
 		names+=("$name")
 	done 2>/dev/null </proc/modules
 	_allocq_words "${names[*]}" "$1"
+}
+
+# What is behind --, if there is one: a command and its words.
+_allocq_command() {
+	local i
+	for ((i = 2; i < COMP_CWORD; i++)); do
+		[[ ${COMP_WORDS[i]} == -- ]] || continue
+		if ((i + 1 == COMP_CWORD)); then
+			mapfile -t COMPREPLY < <(compgen -c -- "$1")
+		else
+			_allocq_files
+		fi
+		return 0
+	done
+	return 1
 }
 
 _allocq() {
@@ -63,7 +79,10 @@ def completion() -> str:
 
 
 def _command(command: Command) -> str:
-    lines = [f"{command.name})", "\tcase $before in"]
+    lines = [f"{command.name})"]
+    if runs(command):
+        lines.append('\t_allocq_command "$current" && return')
+    lines.append("\tcase $before in")
     for value, found in _by_value(command).items():
         lines.append(f"\t{' | '.join(found)}) {value} ;;")
     lines += ["\t*)", *(f"\t\t{line}" for line in _others(command)), "\t\t;;", "\tesac", "\t;;"]
@@ -90,6 +109,6 @@ def _value(option: Option) -> str:
 def _others(command: Command) -> list[str]:
     known = " ".join(spelling.flag for spelling in spellings(options(command)))
     words = f'_allocq_words "{known}" "$current"'
-    if not command.operands:
+    if not command.operands or runs(command):
         return [words]
     return ["if [[ $current == -* ]]; then", f"\t{words}", "else", "\t_allocq_files", "fi"]

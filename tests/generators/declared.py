@@ -84,6 +84,11 @@ def brief(help: str) -> str:
     return words.partition("; ")[0].partition(": ")[0]
 
 
+def runs(command: Command) -> bool:
+    """Does it run another command, behind `--`?"""
+    return any(operand.name == "command" for operand in command.operands)
+
+
 def is_switch(option: Option) -> bool:
     """Has it an opposite?"""
     return option.kind == SWITCH

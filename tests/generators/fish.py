@@ -11,6 +11,7 @@ from .declared import (
     flags,
     is_switch,
     options,
+    runs,
     takes_file,
     takes_module,
     takes_value,
@@ -32,6 +33,14 @@ function __allocq_modules
     test -r /proc/modules; and string replace -r ' .*' '' </proc/modules
 end
 
+# What is behind --, if there is one: a command and its words.
+function __allocq_run
+    set -l words (commandline -opc)
+    set -l at (contains -i -- -- $words); or return
+    set -e words[1..$at]
+    complete -C (string join ' ' -- (string escape -- $words) (commandline -ct))
+end
+
 complete -c allocq -f
 """
 
@@ -50,7 +59,9 @@ def completion() -> str:
 def _command(command: Command) -> str:
     here = _quoted(f"__allocq_command {command.name}")
     lines = [_option(here, option) for option in options(command)]
-    if command.operands:
+    if runs(command):
+        lines.append(f"complete -c allocq -n {here} -a '(__allocq_run)'")
+    elif command.operands:
         lines.append(f"complete -c allocq -n {here} -F")
     return "\n" + "\n".join(lines) + "\n"
 

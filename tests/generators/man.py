@@ -77,6 +77,7 @@ def _page(
         lines += [".Sh SYNOPSIS", ".Nm allocq", f".Cm {command.name}", ".Op Ar option ..."]
         for operand in command.operands:
             word = f"Ar {operand.metavar}" + (" ..." if operand.many else "")
+            word = rf"Fl \- {word}" if operand.name == "command" else word
             lines.append(f".{word}" if operand.required else f".Op {word}")
     text = "\n".join(lines) + "\n" + body
     chosen = MAIN_OPTIONS if command is None else options(command)

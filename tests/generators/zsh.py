@@ -11,6 +11,7 @@ from .declared import (
     flags,
     options,
     repeats,
+    runs,
     takes_file,
     takes_module,
     takes_value,
@@ -24,6 +25,16 @@ _allocq_modules() {
 	local -a names
 	[[ -r /proc/modules ]] && names=(${${(f)"$(</proc/modules)"}%% *})
 	compadd -- $names
+}
+
+# What is behind --: a command and its words.
+(( $+functions[_allocq_run] )) ||
+_allocq_run() {
+	if [[ $words[1] == -- ]]; then
+		shift words
+		(( CURRENT-- ))
+	fi
+	_normal
 }
 
 (( $+functions[_allocq_commands] )) ||
@@ -74,7 +85,9 @@ def _command(command: Command) -> str:
     specs = [
         _spec(option, "(- : *)" if option.name == "help" else "") for option in options(command)
     ]
-    for place, operand in enumerate(command.operands, 1):
+    if runs(command):
+        specs.append("'*:: :_allocq_run'")
+    for place, operand in enumerate(() if runs(command) else command.operands, 1):
         where = "*" if operand.many else str(place)
         colons = ":" if operand.required or operand.many else "::"
         specs.append(_quoted(f"{where}{colons}{_message(operand.metavar)}:_files"))
