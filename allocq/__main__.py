@@ -1,9 +1,11 @@
-"""The entry: the quick way for a plain `query`, the app for everything else."""
+"""The entry: the quickest way for a plain `query`, a quick one for other plain command lines, the
+app for help and mistakes."""
 
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from .query import Query
@@ -25,6 +27,19 @@ def quick(argv: list[str]) -> "Query | None":
         return Query(values)
     except UsageError:
         return None
+
+
+def quick_command(argv: list[str]) -> "Callable[[], int] | None":
+    """The body of another subcommand with its values, for a plain command line; or None."""
+    from .commands import COMMANDS
+    from .options import read_plain
+
+    found = next((command for command in COMMANDS if argv[:1] == [command.name]), None)
+    # Without a -- it is the app that says where the words of a COMMAND begin.
+    if found is None or (any(word.many for word in found.operands) and "--" not in argv):
+        return None
+    command, values = found, read_plain(argv[1:], found.options, found.operands)
+    return None if values is None else lambda: command.run(values)
 
 
 def find_packages() -> None:
@@ -54,17 +69,15 @@ def main(argv: list[str] | None = None) -> int:
         query = quick(argv)
         if query is None or not has_cffi():
             find_packages()
-        if query is None:
-            from .cli import run_app
+        if query is not None:
+            from .run import run_query
 
-            return run_app(argv)
-        from .errors import AllocqError
-        from .run import complain, run_query
+            return _settled(lambda: run_query(query))
+        if command := quick_command(argv):
+            return _settled(command)
+        from .cli import run_app
 
-        try:
-            return run_query(query)
-        except AllocqError as error:
-            return complain(error)
+        return run_app(argv)
     except ModuleNotFoundError as error:
         return lacking(error)
     except BrokenPipeError:
@@ -82,6 +95,18 @@ def main(argv: list[str] | None = None) -> int:
         except OSError:
             pass
         return 2
+
+
+def _settled(body: "Callable[[], int]") -> int:
+    """The exit status of a body, an error said."""
+    from .errors import AllocqError
+
+    try:
+        return body()
+    except AllocqError as error:
+        from .run import complain
+
+        return complain(error)
 
 
 def hold_standard_streams() -> None:

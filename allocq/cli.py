@@ -152,9 +152,7 @@ def _function(command: Command) -> Callable[..., int]:
         for option in command.options:
             if option.kind == SWITCH and values[option.name] is not None:
                 given[option.name] = values[option.name]
-        module, _, function = command.body.partition(":")
-        body = getattr(__import__(f"{NAME}.{module}", fromlist=(function,)), function)
-        return int(body(given))
+        return command.run(given)
 
     parameters = [_operand(operand) for operand in command.operands]
     parameters += [_option(option) for option in command.options]

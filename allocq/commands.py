@@ -1,12 +1,16 @@
 """The subcommands: what each is for, its operands and options, and where its body is.
 
-Only the app, the man pages and the completions read this; the quick way knows `query` alone.
+The app, the man pages and the completions are made from this; a plain `query` does not need it.
 """
 
 from .bench_options import BENCH_OPTIONS
 from .growth_options import CHECK_OPTIONS, DIFF_OPTIONS, SNAPSHOT_OPTIONS
 from .more_options import DOCTOR_OPTIONS, TREE_OPTIONS, VERIFY_OPTIONS
 from .options import QUERY_OPTIONS, Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Operand:
@@ -43,6 +47,12 @@ class Command:
         self.body = body
         self.options = options
         self.operands = operands
+
+    def run(self, values: "Mapping[str, object]") -> int:
+        """Import the body and call it; returns the exit status."""
+        module, _, function = self.body.partition(":")
+        body = getattr(__import__(f"{__package__}.{module}", fromlist=(function,)), function)
+        return int(body(values))
 
 
 COMMANDS = (

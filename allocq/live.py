@@ -47,11 +47,11 @@ def answer(source: Live, filter: Filter, wanted: Wanted) -> Snapshot:
     """Read until no module has come or gone during a scan, at most ATTEMPTS times."""
     question = Question(source, filter, wanted)
     info = Info(source.path, "text")
-    info.warnings = list(source.info.warnings)
     info.kernel = posix.uname().release
     trusted = True
     for attempt in range(ATTEMPTS):
         before = source.content_id()
+        info.warnings, info.cut = list(source.warnings), False
         info.time = time.time()
         last = attempt == ATTEMPTS - 1
         known = known_names(source, before) if trusted and not last else None
@@ -61,8 +61,9 @@ def answer(source: Live, filter: Filter, wanted: Wanted) -> Snapshot:
             trusted = source.content_id() != before
             continue
         info.content_id = before
-        info.consistent = None if before is None else source.content_id() == before
-        if info.consistent is not False:
+        same = None if before is None else source.content_id() == before
+        info.consistent = False if info.cut else same
+        if same is not False:
             break
     else:
         info.consistent = False
@@ -74,7 +75,11 @@ def answer(source: Live, filter: Filter, wanted: Wanted) -> Snapshot:
 def plan_for(source: Live, filter: Filter, wanted: Wanted) -> Plan:
     """The plan that `answer` would follow now."""
     question = Question(source, filter, wanted)
-    return _plan(question, known_names(source, source.content_id()), wanted)
+    content = source.content_id()
+    known = known_names(source, content)
+    if source.interface == "ioctl" and known is None:
+        known = Names(*read_names(source, content))
+    return _plan(question, known, wanted)
 
 
 def known_names(source: Live, content: int | None) -> Names | None:
@@ -90,18 +95,29 @@ def parse(text: bytes, check: scan.Check) -> Table:
     return scan.collect(scan.TextScan(check).from_pieces((text,)))
 
 
+def _told(reader: scan.TextScan, table: Table, source: Live, info: Info) -> Table:
+    """`table` as it was read, and in `info` what the text said of itself."""
+    if not reader.headers and not reader.tags:
+        raise FormatError(f"{source.path} is not /proc/allocinfo or its like")
+    info.version = reader.version
+    if reader.unfinished:
+        info.cut = True
+        info.warnings.append(f"{source.path}: the last line has no end and was left out")
+    return table
+
+
 def _anyhow(question: Question, info: Info) -> Table:
     """Everything once, however the tags move: what is left when nothing else came to an end."""
     source, check = question.source, question.check
     if source.interface != "ioctl":
         info.interface = "text"
-        return _stream_text(source, check)
+        return _stream_text(source, check, info)
     table = Table()
     info.interface = "ioctl"
     info.ioctls += scan.ask(source.fd, scan.KernelFilter({}), check, table)
     if scan.has_trimmed(table):
         info.interface = "text"  # which has the whole names
-        return _stream_text(source, check)
+        return _stream_text(source, check, info)
     check.apply(table)
     return table
 
@@ -213,7 +229,7 @@ def _follow(plan: Plan, question: Question, known: Names | None, info: Info) -> 
     source, check = question.source, question.check
     info.interface = "text" if plan.way == TEXT else "ioctl"
     if plan.way == TEXT:
-        return _read_text(source, check, known)
+        return _read_text(source, check, known, info)
     table = Table()
     if plan.way == SEEK:
         assert known is not None
@@ -229,24 +245,26 @@ def _follow(plan: Plan, question: Question, known: Names | None, info: Info) -> 
         except scan.Ambiguous:
             return None
     check.apply(table)
-    return table if len(table) >= plan.least else None
+    # Counters below zero pass the kernel's minimum; they are not among the largest.
+    enough = (
+        not plan.least or scan.count(table, {"min_size": plan.kernel["min_size"]}) >= plan.least
+    )
+    return table if enough else None
 
 
-def _read_text(source: Live, check: scan.Check, known: Names | None) -> Table:
+def _read_text(source: Live, check: scan.Check, known: Names | None, info: Info) -> Table:
     content = source.content_id()
     if content is not None and known is None and source.interface == "auto":
         text, _ = read_names(source, content)
-        return parse(text, check)
-    return _stream_text(source, check)
+        reader = scan.TextScan(check)
+        return _told(reader, scan.collect(reader.from_pieces((text,))), source, info)
+    return _stream_text(source, check, info)
 
 
-def _stream_text(source: Live, check: scan.Check) -> Table:
+def _stream_text(source: Live, check: scan.Check, info: Info) -> Table:
     posix.lseek(source.fd, 0, 0)
-    text = scan.TextScan(check)
-    table = scan.collect(text.from_fd(source.fd))
-    if not text.headers and not text.tags:
-        raise FormatError(f"{source.path} is not /proc/allocinfo or its like")
-    return table
+    reader = scan.TextScan(check)
+    return _told(reader, scan.collect(reader.from_fd(source.fd)), source, info)
 
 
 def read_names(source: Live, content: int | None) -> tuple[bytes, Costs]:

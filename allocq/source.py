@@ -32,13 +32,14 @@ class Info:
 
     interface: ioctl or text. kernel: the release, None where a saved text does not say. content_id:
     None without the ioctl. consistent: False where modules came or went during every attempt or a
-    text is cut off, None where that cannot be known. time: seconds since 1970, None if not known.
+    text is cut off (`cut`), None where that cannot be known. time: since 1970 in seconds, or None.
     version: of the text's format. notes: what a snapshot says of itself. warnings: for people.
     """
 
     __slots__ = (
         "consistent",
         "content_id",
+        "cut",
         "interface",
         "ioctls",
         "kernel",
@@ -58,6 +59,7 @@ class Info:
         self.time: float | None = None
         self.version = ""
         self.ioctls = 0
+        self.cut = False
         self.notes: dict[str, str] = {}
         self.warnings: list[str] = []
 
@@ -228,7 +230,9 @@ class Live(Source):
                 f"{path} has no ioctl on this kernel",
                 "it is in Linux since 7.3; --interface text gives the same answers",
             )
-        self._warn_if_off()
+        # What holds for every reading; --explain says it too.
+        self.warnings = self._warnings()
+        self.info.warnings = list(self.warnings)
 
     def batches(self, filter: Filter) -> "Iterator[Table]":
         yield self.read(filter).table
@@ -255,7 +259,12 @@ class Live(Source):
 
     def content_id(self) -> int | None:
         """The content id now; None without the ioctl."""
-        return self._content_id() if self._content is not None else None
+        if self._content is None:
+            return None
+        now = self._content_id()
+        if now is None:
+            raise self.vanished(OSError(errno.ENOTTY, ""))
+        return now
 
     def _content_id(self) -> int | None:
         try:
@@ -272,11 +281,10 @@ class Live(Source):
             )
         return unreadable(self.path, error)
 
-    def _warn_if_off(self) -> None:
-        if profiling_switch(self.path) == "0":
-            self.info.warnings.append(
-                "vm.mem_profiling is 0: the counters stand still (sysctl vm.mem_profiling=1)"
-            )
+    def _warnings(self) -> list[str]:
+        if profiling_switch(self.path) != "0":
+            return []
+        return ["vm.mem_profiling is 0: the counters stand still (sysctl vm.mem_profiling=1)"]
 
 
 def open_source(path: str | None = None, interface: str = "auto") -> Live | Saved:

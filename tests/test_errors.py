@@ -246,7 +246,6 @@ def test_a_line_of_the_kernels_that_is_no_tag(kernel: Callable[..., Result]) -> 
     refused(kernel(HEADER + TAG + b"garbage\n"), "line 4 is no tag")
 
 
-@pytest.mark.xfail(strict=True, reason="live.py does not look at TextScan.unfinished")
 def test_a_live_text_that_ends_in_mid_line_is_said(kernel: Callable[..., Result]) -> None:
     result = kernel(HEADER + TAG + TAG[:-5])
     assert result.status == 0

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import allocq.run
 from allocq import AllocqError, UsageError
-from allocq.__main__ import quick
+from allocq.__main__ import quick, quick_command
 from allocq.cli import make_app, run_app
+from allocq.commands import COMMANDS, Command
 from allocq.options import FLAG, LIST, QUERY_OPTIONS, SWITCH, TEXT, Option, read_plain
 from allocq.query import Query
 
@@ -206,3 +207,40 @@ def test_help_and_version_are_on_standard_output(capfd: pytest.CaptureFixture[st
     status, out, _ = run(["query", "--help"], capfd)
     for flag in flags:
         assert flag in out
+
+
+def words_for(command: Command) -> st.SearchStrategy[list[str]]:
+    """Words that `command` might be given: its options with values, operands, and mistakes."""
+    parts = [broken]
+    for option in command.options:
+        for flag in (flag for part in option.flags for flag in part.split("/")):
+            if option.kind in (FLAG, SWITCH):
+                parts.append(st.just([flag]))
+            else:
+                parts.append(st.sampled_from(["x", "1", "-", "-q"]).map(lambda v, f=flag: [f, v]))
+    operand = st.sampled_from([["a"], ["b.txt"], ["-"], ["--", "cmd", "-x", "--file"]])
+    line = st.lists(st.one_of(st.one_of(parts), operand), max_size=5)
+    return line.map(lambda found: [word for part in found for word in part])
+
+
+@pytest.mark.parametrize("command", COMMANDS[1:], ids=lambda command: command.name)
+@settings(unhurried, max_examples=60)
+@given(data=st.data())
+def test_other_commands_are_read_the_same_both_ways(command: Command, data: st.DataObject) -> None:
+    argv = [command.name, *data.draw(words_for(command))]
+    got: list[Values] = []
+
+    def run(self: Command, values: Values) -> int:
+        got.append(dict(values))
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Command, "run", run)
+        if quickly := quick_command(argv):
+            quickly()
+            try:
+                make_app()(args=argv, prog_name="allocq", standalone_mode=False)
+            except Exception as error:
+                assert hasattr(error, "format_message"), error
+                pytest.fail(f"the app refuses {argv}")
+            assert got[0] == got[1]

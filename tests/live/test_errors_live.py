@@ -120,7 +120,6 @@ def test_booted_with_profiling_off(interface: str) -> None:
 
 
 @pytest.mark.guest(kernel="old")
-@pytest.mark.xfail(strict=True, reason="live.py does not set Info.version")
 def test_an_older_kernel_has_its_own_header() -> None:
     head = b"".join(still.ALLOCINFO.read_bytes().splitlines(keepends=True)[:2])
     assert head.startswith(b"allocinfo - version: 1.0\n")

@@ -160,7 +160,6 @@ def test_counters_below_zero_pass_no_minimum_in_any_interface() -> None:
         assert [tag.bytes for tag in shown] == [tag.bytes for tag in negative]
 
 
-@pytest.mark.xfail(strict=True, reason="a counter below zero counts towards Plan.least")
 @pytest.mark.usefixtures("oddtags")
 def test_the_largest_are_found_although_some_shrank_and_one_is_below_zero() -> None:
     """The counters that are kept with the names are old, and the kernel takes one below zero for a
@@ -291,7 +290,6 @@ def test_explain_tells_what_would_be_asked(known: bool) -> None:
     assert "checked here: " in words
 
 
-@pytest.mark.xfail(strict=True, reason="explain plans without the names that answer() would read")
 @pytest.mark.parametrize("argv", [[], ["-f", "slub.c"], ["-f", "*.h", "-e", "x"]], ids=str)
 def test_explain_with_the_ioctl_asked_for_never_says_text(argv: list[str]) -> None:
     forget()
