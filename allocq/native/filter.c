@@ -286,8 +286,6 @@ bool aq_may_match(const aq_filter *filter, struct aq_str file, struct aq_str fun
 
 		if (blank)
 			function.len = (size_t)(blank - function.s);
-		else if (function.s[function.len - 1] == '\r')
-			function.len--;
 		if (!any(&names[AQ_FUNCTION], function))
 			return false;
 	}
