@@ -246,6 +246,31 @@ static void check_seek(const aq_filter *check, const aq_table *names, aq_table *
 		CHECK(result == (stale || kernel.error ? AQ_STALE : AQ_DONE));
 }
 
+/* What resolving must say, found out the long way. */
+static int resolvable(const aq_table *table, const aq_table *names)
+{
+	for (size_t i = 0; i < table->len; i++) {
+		const struct aq_row *row = &table->rows[i];
+		struct aq_tag tag = { .line = row->line, .has_module = row->has_module }, first, whole;
+		size_t found = 0;
+
+		tag.file = aq_row_str(table, row, row->file, row->file_len);
+		tag.module = aq_row_str(table, row, row->module, row->module_len);
+		tag.function = aq_row_str(table, row, row->function, row->function_len);
+		for (size_t j = 0; row->trimmed && j < names->len; j++) {
+			if (!aq_row_is(names, j, &tag, &whole))
+				continue;
+			if (found++ && !(equal(whole.file, first.file) && equal(whole.module, first.module) &&
+					 equal(whole.function, first.function)))
+				return AQ_AMBIGUOUS;
+			first = whole;
+		}
+		if (row->trimmed && !found)
+			return AQ_STALE;
+	}
+	return AQ_DONE;
+}
+
 static void check_resolve(aq_table *table, const aq_table *names)
 {
 	aq_table *before = aq_table_new();
@@ -254,6 +279,7 @@ static void check_resolve(aq_table *table, const aq_table *names)
 	CHECK(before && !aq_table_append(before, table));
 	result = aq_table_resolve(table, names);
 	check_rows(table);
+	CHECK(result == resolvable(before, names));
 	CHECK(table->len == before->len);
 	CHECK(result || aq_table_trimmed(table) == 0);
 	for (size_t i = 0; i < before->len; i++) {
