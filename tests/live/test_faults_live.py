@@ -8,7 +8,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -227,11 +226,10 @@ def test_little_memory_is_said(cat_allocinfo: Callable[[], str]) -> None:
             done = subprocess.run(argv, capture_output=True, preexec_fn=limit)
             return Result(done.returncode, done.stdout, done.stderr.decode())
 
-        # -X importtime and the like aside, this is what python -m needs before allocq begins.
-        if run(sys.executable, "-m", "allocq.errors").status != 0:
-            continue
         for argv in (("-o", "jsonl"), ("-o", "json", "--interface", "ioctl"), ("-e", ".")):
             result = run(*ALLOCQ, "query", *argv)
+            if result.status and "in entry" not in result.err and "allocq: " not in result.err:
+                continue  # Python did not come as far as allocq
             ended[result.status] += 1
             if result.status != 0:
                 refused(result, "allocq: out of memory")
