@@ -155,6 +155,8 @@ def prepare(work: Path) -> None:
         (work / name).write_bytes(data)
     (work / "after.txt").write_bytes(data.replace(line, b"   116351232    23992 mm/readahead.c"))
     (work / "saved.txt.gz").write_bytes(gzip.compress(data))
+    (work / "run-tests").write_text("#!/bin/sh\n")
+    (work / "run-tests").chmod(0o755)
 
 
 def readable(path: str) -> bool:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from test_man import EXAMPLES, prepare
 
-
 # What these do takes most of a minute, and has live tests of its own.
 LONG = ("allocq-bench.1", "allocq-verify.1")
 
