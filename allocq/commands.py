@@ -3,10 +3,11 @@
 The app, the man pages and the completions are made from this; a plain `query` does not need it.
 """
 
-from .bench_options import BENCH_OPTIONS
-from .growth_options import CHECK_OPTIONS, DIFF_OPTIONS, SNAPSHOT_OPTIONS
-from .more_options import DOCTOR_OPTIONS, TREE_OPTIONS, VERIFY_OPTIONS
+from .bench.options import BENCH_OPTIONS
+from .growth.options import CHECK_OPTIONS, DIFF_OPTIONS, SNAPSHOT_OPTIONS
+from .health.options import DOCTOR_OPTIONS, VERIFY_OPTIONS
 from .options import QUERY_OPTIONS, Option
+from .tree.options import TREE_OPTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,13 +59,16 @@ class Command:
 COMMANDS = (
     Command("query", "Find tags and print them.", "run:query_command", QUERY_OPTIONS),
     Command(
-        "bench", "Time cat, grep and awk against the ioctl.", "bench:bench_command", BENCH_OPTIONS
+        "bench",
+        "Time cat, grep and awk against the ioctl.",
+        "bench.command:bench_command",
+        BENCH_OPTIONS,
     ),
     Command(
         "snapshot",
         "Save the tags to a file, with what is needed to judge them later: a text that cat, grep"
         " and every command here can read. Exit status 1: no tag matches (saved all the same).",
-        "snapshot:snapshot_command",
+        "growth.snapshot:snapshot_command",
         SNAPSHOT_OPTIONS,
     ),
     Command(
@@ -72,7 +76,7 @@ COMMANDS = (
         "What grew between two listings, or a listing and now. Tags are matched by file, line,"
         " module and function; those filtered by their counters are shown if they pass before or"
         " after. Exit status 0: something differs; 1: nothing does.",
-        "compare:diff_command",
+        "growth.compare:diff_command",
         DIFF_OPTIONS,
         (
             Operand(
@@ -91,7 +95,7 @@ COMMANDS = (
         "Fail when something grew more than allowed while COMMAND ran: a leak gate for CI. Growth"
         " is from the highest of several readings before to the lowest after. Exit status 0:"
         " nothing leaked; 1: something did; 2: that could not be told; 3: COMMAND failed.",
-        "check:check_command",
+        "growth.check:check_command",
         CHECK_OPTIONS,
         (
             Operand(
@@ -107,21 +111,21 @@ COMMANDS = (
     Command(
         "doctor",
         "Say what this kernel offers, what is switched on, and what to do about what is not.",
-        "doctor:doctor_command",
+        "health.doctor:doctor_command",
         DOCTOR_OPTIONS,
     ),
     Command(
         "verify",
         "Hold the ioctl against the text on this kernel. Exit status 0: all holds, 1: they differ,"
         " 2: could not tell.",
-        "verify:verify_command",
+        "health.verify:verify_command",
         VERIFY_OPTIONS,
     ),
     Command(
         "tree",
         "Memory by source directory, file, function and line, like du. Exit status 1: no tag"
         " matches.",
-        "trees:tree_command",
+        "tree.command:tree_command",
         TREE_OPTIONS,
     ),
 )

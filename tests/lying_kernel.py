@@ -8,7 +8,16 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from allocq.rawioctl import CONTENT_ID, GET_AT, GET_AT_SIZE, GET_NEXT, NEXT_SIZE, U64, Kernel, Row
+from allocq.health.rawioctl import (
+    CONTENT_ID,
+    GET_AT,
+    GET_AT_SIZE,
+    GET_NEXT,
+    NEXT_SIZE,
+    U64,
+    Kernel,
+    Row,
+)
 
 LIES = (
     "drops a tag",

@@ -13,10 +13,14 @@ from pathlib import Path
 import pytest
 from command import here
 
-from allocq import bench, bench_report, host, pipeline, scan
-from allocq.bench import Bench, Sample, Scenario, Settings, Way
-from allocq.bench_compare import Agreement, Found, found
+from allocq import scan
+from allocq.bench import command as bench
+from allocq.bench import pipeline
+from allocq.bench import report as bench_report
+from allocq.bench.command import Bench, Sample, Scenario, Settings, Way
+from allocq.bench.compare import Agreement, Found, found
 from allocq.errors import SourceError, UsageError
+from allocq.health import host
 from allocq.live import parse
 from allocq.model import Filter
 

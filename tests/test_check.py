@@ -18,8 +18,8 @@ from command import Result, allocq, here, refused, saved, unhurried
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allocq.child import Ended, describe, run
-from allocq.leak import Level, grown
+from allocq.growth.child import Ended, describe, run
+from allocq.growth.leak import Level, grown
 from allocq.model import Tag
 
 SAMPLE = str(oracle.SAMPLE)
@@ -218,7 +218,7 @@ def test_a_child_ends_as_it_ends() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_child_and_it_is_waited_for(number: int, tmp_path: Path) -> None:
     script = (
-        "import sys; from allocq.child import run, Ended\n"
+        "import sys; from allocq.growth.child import run, Ended\n"
         "try: run(['sh', '-c', 'trap \"echo got; exit 5\" INT TERM; echo up; "
         "while :; do sleep 0.05; done'])\n"
         "except Ended as end: sys.exit(100 + end.number)\n"
@@ -235,7 +235,7 @@ def test_a_signal_reaches_the_child_and_it_is_waited_for(number: int, tmp_path: 
 
 def test_a_child_that_will_not_listen_is_killed_at_the_second_signal() -> None:
     script = (
-        "import sys; from allocq.child import run, Ended\n"
+        "import sys; from allocq.growth.child import run, Ended\n"
         "try: run(['sh', '-c', 'trap \"\" INT; echo up; while :; do sleep 0.05; done'])\n"
         "except Ended as end: sys.exit(100 + end.number)\n"
     )

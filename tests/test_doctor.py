@@ -15,10 +15,11 @@ from command import allocq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allocq import diagnose, facts, host, names
-from allocq.diagnose import CANNOT, GOOD, LESS, NOT_GOOD, READY, UNKNOWN
-from allocq.doctor import in_lines
-from allocq.facts import Cache, Cost, Facts
+from allocq import names
+from allocq.health import diagnose, facts, host
+from allocq.health.diagnose import CANNOT, GOOD, LESS, NOT_GOOD, READY, UNKNOWN
+from allocq.health.doctor import in_lines
+from allocq.health.facts import Cache, Cost, Facts
 
 CONFIG = "CONFIG_MEM_ALLOC_PROFILING"
 DEFAULT = f"{CONFIG}_ENABLED_BY_DEFAULT"

@@ -14,7 +14,7 @@ import oracle
 import pytest
 from command import ALLOCQ, allocq, here, refused
 
-from allocq.save import save
+from allocq.growth.save import save
 
 SAMPLE = str(oracle.SAMPLE)
 

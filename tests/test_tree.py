@@ -19,8 +19,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import HEADER, SAMPLE, TEXTS, Tag, parse
 
-from allocq.tree import DIRECTORY, FILE, FUNCTION, LINE, Choice, Node, build, fold, split_path, walk
-from allocq.treetext import Layout, draw, lay_out, rows, speaks_utf8
+from allocq.tree.build import (
+    DIRECTORY,
+    FILE,
+    FUNCTION,
+    LINE,
+    Choice,
+    Node,
+    build,
+    fold,
+    split_path,
+    walk,
+)
+from allocq.tree.text import Layout, draw, lay_out, rows, speaks_utf8
 
 NAMES = ("a", "b", "c.c", "arch", "mm")
 SLAB = ("mm/slub.c", "alloc_slab_page")

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lying_kernel import LIES, LyingKernel
 
-from allocq import rawioctl, tap, verify
-from allocq.bracket import Outcome, Seen, Undecided, compare, differences, question
-from allocq.checks import CHECKS, Bench, own_answers
 from allocq.errors import UsageError
-from allocq.modules import Module
-from allocq.rawioctl import MAX_SIZE, MIN_SIZE, U64, BadText, Row, Wanted, parse
+from allocq.health import rawioctl, tap, verify
+from allocq.health.bracket import Outcome, Seen, Undecided, compare, differences, question
+from allocq.health.checks import CHECKS, Bench, own_answers
+from allocq.health.modules import Module
+from allocq.health.rawioctl import MAX_SIZE, MIN_SIZE, U64, BadText, Row, Wanted, parse
 
 SAMPLE = Path(__file__).parents[1] / "allocq/sample.txt"
 

@@ -1,6 +1,6 @@
 """The options of `bench`, apart from its body: the app reads them for every command line."""
 
-from .options import FLAG, LIST, TEXT, Option
+from ..options import FLAG, LIST, TEXT, Option
 
 PUBLISHED_FILE = "arch/x86/events/rapl.c"
 SCENARIOS = ("file", "file-size", "size")

@@ -32,6 +32,6 @@ def line(number: int, name: str, result: str, why: str = "", details: Sequence[s
 
 def comment(words: str) -> str:
     """Words that stay on their line and show what a terminal would act on."""
-    from .formats.table import printable
+    from ..formats.table import printable
 
     return printable(words).replace("#", "\\#") if "#" in words else printable(words)

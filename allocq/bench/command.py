@@ -11,15 +11,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from . import host, pipeline, scan
-from .bench_compare import Agreement, Found, found
-from .bench_options import FORMATS, PUBLISHED_FILE, RUNS, SCENARIOS
-from .errors import SourceError, UsageError
-from .model import Filter, Tag
-from .query import choice, number, strings
-from .source import ALLOCINFO, Live, Wanted, open_source
-from .table import Table
-from .units import parse_size
+from .. import scan
+from ..errors import SourceError, UsageError
+from ..health import host
+from ..model import Filter, Tag
+from ..query import choice, number, strings
+from ..source import ALLOCINFO, Live, Wanted, open_source
+from ..table import Table
+from ..units import parse_size
+from . import pipeline
+from .compare import Agreement, Found, found
+from .options import FORMATS, PUBLISHED_FILE, RUNS, SCENARIOS
 
 PUBLISHED_ON = "Xeon Platinum 8481C, 224 CPUs"
 PIPELINE, IOCTL, QUERY = "pipeline", "ioctl", "query"
@@ -107,8 +109,8 @@ class Bench:
 
 def bench_command(values: dict[str, object]) -> int:
     """`allocq bench`. Returns the exit status."""
-    from .bench_report import as_json, in_words
-    from .run import FOUND, INTERRUPTED, Output, warn
+    from ..run import FOUND, INTERRUPTED, Output, warn
+    from .report import as_json, in_words
 
     settings = Settings(values)
     with open_source() as source:
@@ -154,7 +156,7 @@ def prepare(settings: Settings, source: Live) -> Bench:
 
 def _go(bench: Bench, source: Live) -> None:
     """One round that does not count, then the others."""
-    from .live import plan_for
+    from ..live import plan_for
 
     _round(bench, source, 0, count=False)
     for scenario in bench.scenarios:

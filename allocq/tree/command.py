@@ -3,17 +3,17 @@
 import os
 from collections.abc import Iterator, Mapping
 
-from .errors import UsageError
-from .formats import NUMBER, SIZE, TEXT, Column, Shape, writer
-from .formats.json import dump
-from .more_options import SLABS, TREE_FORMATS, TREE_SORTS
-from .options import COLORS
-from .query import Origin, choice, number, read_filter
-from .run import FOUND, NOTHING, Output, head_of, terminal_width, total_words, warn
-from .source import open_source, sample_path
-from .tree import FUNCTION, LINE, Choice, Node, build, fold, is_slab_page, path_of, walk
-from .treetext import Layout, fitting_depth, lay_out, speaks_utf8
-from .units import format_size, parse_size
+from ..errors import UsageError
+from ..formats import NUMBER, SIZE, TEXT, Column, Shape, writer
+from ..formats.json import dump
+from ..options import COLORS
+from ..query import Origin, choice, number, read_filter
+from ..run import FOUND, NOTHING, Output, head_of, terminal_width, total_words, warn
+from ..source import open_source, sample_path
+from ..units import format_size, parse_size
+from .build import FUNCTION, LINE, Choice, Node, build, fold, is_slab_page, path_of, walk
+from .options import SLABS, TREE_FORMATS, TREE_SORTS
+from .text import Layout, fitting_depth, lay_out, speaks_utf8
 
 LINES = 60
 _FRAME = str.maketrans(";\r\n", "___")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from .table import Table
+from ..table import Table
 
 NAME_BYTES = 63  # struct allocinfo_tag's char[64], with its NUL
 Key = tuple[bytes, int, bytes, bytes]

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from ..model import Filter
+from ..source import Source, open_source
 from . import rawioctl
 from .bracket import ATTEMPTS, Outcome, Question, Undecided, compare, question
-from .model import Filter
 from .rawioctl import (
     CONTENT_ID,
     FILE,
@@ -31,7 +32,6 @@ from .rawioctl import (
     Row,
     Wanted,
 )
-from .source import Source, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,40 +1,12 @@
-"""The options of `doctor`, `verify` and `tree`. Those of `query` are in options.py."""
+"""The options of `tree`."""
 
-from .options import (
-    COLORS,
-    FILTER_OPTIONS,
-    SOURCE_OPTIONS,
-    TEXT,
-    VIEW_OPTIONS,
-    VIEW_PANEL,
-    Option,
-)
+from ..options import FILTER_OPTIONS, SOURCE_OPTIONS, TEXT, VIEW_OPTIONS, VIEW_PANEL, Option
 
-DOCTOR_FORMATS = ("table", "json")
-VERIFY_FORMATS = ("tap", "json")
 TREE_FORMATS = ("table", "json", "jsonl", "csv", "tsv", "folded")
 TREE_SORTS = ("bytes", "calls", "name")
 SLABS = ("include", "exclude", "mark")
 
-
 _V = VIEW_PANEL
-
-DOCTOR_OPTIONS = (
-    Option("format", ("-o", "--format"), TEXT, _V, "How to print.", "FORMAT", DOCTOR_FORMATS),
-    Option("color", ("--color",), TEXT, _V, "Color; NO_COLOR is respected.", "WHEN", COLORS),
-)  # fmt: skip
-
-VERIFY_OPTIONS = (
-    Option("load_module", ("--load-module",), TEXT, "What is checked",
-           "Load this module that is not loaded yet, a name or a .ko file's path, check, and unload"
-           " it again.", "NAME"),
-    Option("rounds", ("--rounds",), TEXT, "What is checked",
-           "Random filters, and values of each field at most (default: 100).", "N"),
-    Option("seed", ("--seed",), TEXT, "What is checked",
-           "What the random choices are made from; a run says its own.", "N"),
-    Option("format", ("-o", "--format"), TEXT, _V,
-           "How to print; tap is what kselftest and prove read.", "FORMAT", VERIFY_FORMATS),
-)  # fmt: skip
 
 TREE_OPTIONS = (
     *(option for option in FILTER_OPTIONS if option.name not in ("min_size", "max_size")),

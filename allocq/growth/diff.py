@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Protocol
 
-    from .model import Filter
+    from ..model import Filter
 
     Key = tuple[str | int | None, ...]
 

@@ -1,6 +1,6 @@
 """gzip and zstd, packed as the name of a file asks for it."""
 
-from .errors import OutputError
+from ..errors import OutputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

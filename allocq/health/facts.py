@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from . import __version__, host, names, scan
-from .model import Filter
-from .source import ALLOCINFO
-from .table import Table
+from .. import __version__, names, scan
+from ..model import Filter
+from ..source import ALLOCINFO
+from ..table import Table
+from . import host
 
 LIBRARIES = ("typer", "cffi", "orjson")
 _T = TypeVar("_T")

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from .formats.table import printable
-from .tree import DIRECTORY, FUNCTION, LINE, Choice, Node
-from .units import format_size
+from ..formats.table import printable
+from ..units import format_size
+from .build import DIRECTORY, FUNCTION, LINE, Choice, Node
 
 MARK = "*"
 BAR = 20

@@ -1,8 +1,7 @@
 """The options of `snapshot`, `diff` and `check`, apart from their bodies: the app reads them for
 every command line. Those of `query` are in options.py."""
 
-from .diff import SORTS as DIFF_SORTS
-from .options import (
+from ..options import (
     COLORS,
     FILTER_OPTIONS,
     FLAG,
@@ -15,6 +14,7 @@ from .options import (
     VIEW_PANEL,
     Option,
 )
+from .diff import SORTS as DIFF_SORTS
 
 SAVE_PANEL = "Where it is kept"
 GATE_PANEL = "What is a leak"

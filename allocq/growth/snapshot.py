@@ -6,22 +6,22 @@ back by notes.py), then the kernel's own lines.
 
 import posix
 
-from .errors import UsageError
-from .formats.json import dump
-from .formats.procfs import HEADER
-from .host import count_cpus, possible_cpus
-from .model import Filter
-from .names import boot_id
-from .notes import MARK, format_time
-from .query import Origin, read_filter
-from .run import FOUND, NOTHING, Output, asked, warn
-from .source import open_source, sample_path
+from ..errors import UsageError
+from ..formats.json import dump
+from ..formats.procfs import HEADER
+from ..health.host import count_cpus, possible_cpus
+from ..model import Filter
+from ..names import boot_id
+from ..notes import MARK, format_time
+from ..query import Origin, read_filter
+from ..run import FOUND, NOTHING, Output, asked, warn
+from ..source import open_source, sample_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .source import Info, Snapshot
+    from ..source import Info, Snapshot
 
 VERSION = "1"
 _KEPT = ("time", "host", "kernel", "boot-id", "content-id", "possible-cpus", "consistent")

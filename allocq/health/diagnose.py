@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from ..units import format_size
 from .facts import Cache, Cost, Facts
 from .host import BOOT_PARAMETER, count_cpus
-from .units import format_size
 
 GOOD, NOT_GOOD, UNKNOWN = "good", "not good", "unknown"
 READY, LESS, CANNOT = 0, 1, 2

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from .errors import SourceError, UsageError
+from ..errors import SourceError, UsageError
 
 PLACES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
 _SECONDS = 120

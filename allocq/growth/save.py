@@ -3,7 +3,7 @@
 import errno
 import posix
 
-from .errors import OutputError, UsageError
+from ..errors import OutputError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

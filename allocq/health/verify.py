@@ -4,16 +4,16 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 
+from ..errors import AllocqError, SourceError, UsageError
+from ..query import choice, number
+from ..run import FAILED, Output
+from ..source import ALLOCINFO, open_source
 from . import tap
 from .bracket import Outcome, Undecided
 from .checks import CHECKS, Bench, Check, Skipped, found
-from .errors import AllocqError, SourceError, UsageError
 from .modules import Module
-from .more_options import VERIFY_FORMATS
-from .query import choice, number
+from .options import VERIFY_FORMATS
 from .rawioctl import MODULE, BadText, Kernel, Row, Wanted
-from .run import FAILED, Output
-from .source import ALLOCINFO, open_source
 from .tap import NOT_OK, OK, SKIP, UNDECIDED
 
 HOLDS, DIFFERS = 0, 1

@@ -1,14 +1,14 @@
 """The two listings that are compared: opened, read, and what they say of themselves set side by
 side."""
 
-from .errors import UsageError
-from .model import Filter
-from .source import open_source
+from ..errors import UsageError
+from ..model import Filter
+from ..source import open_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .source import Info
-    from .table import Table
+    from ..source import Info
+    from ..table import Table
 
 _NOTES = ("host", "kernel", "boot-id", "filter")
 
@@ -32,7 +32,7 @@ class Side:
 
     def narrow(self, filter: Filter) -> None:
         """Drop the tags that do not match."""
-        from .scan import Check
+        from ..scan import Check
 
         Check(filter).apply(self.table)
 

@@ -4,7 +4,7 @@ import errno
 import mmap
 import os
 
-from .errors import AccessError, OutputError
+from ..errors import AccessError, OutputError
 
 DROP_CACHES = "/proc/sys/vm/drop_caches"
 

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import subprocess
 
-from .errors import UsageError
+from ..errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,20 +12,20 @@ import posix
 import sys
 import time
 
+from ..errors import SourceError, UsageError
+from ..formats import Shape, writer
+from ..options import INTERFACES
+from ..query import View, choice, number, read_filter, strings
+from ..run import FOUND, NOTHING, Output, say, shape_of, warn
+from ..source import profiling_switch
+from ..units import format_size, parse_size
 from .child import Ended, describe, run
 from .compare import Layout, heading, place_of
 from .diff import Change, asks_counters, names_only, passing
-from .errors import SourceError, UsageError
-from .formats import Shape, writer
-from .growth_options import CHECK_FORMATS, INTERVAL, MAX_GROWTH, RETRIES
 from .leak import Level, grown
-from .options import INTERFACES
-from .query import View, choice, number, read_filter, strings
-from .run import FOUND, NOTHING, Output, say, shape_of, warn
+from .options import CHECK_FORMATS, INTERVAL, MAX_GROWTH, RETRIES
 from .settle import drain_lists, drop_caches, page_cache
 from .sides import Side, differences, elapsed, level, read_side
-from .source import profiling_switch
-from .units import format_size, parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 import dataclasses
 import posix
 
+from ..formats.table import printable
+from ..options import COLORS
+from ..query import choice
+from ..run import Output
 from .diagnose import GOOD, NOT_GOOD, VERDICTS, Finding, findings, reason, verdict
 from .facts import Facts, gather
-from .formats.table import printable
-from .more_options import DOCTOR_FORMATS
-from .options import COLORS
-from .query import choice
-from .run import Output
+from .options import DOCTOR_FORMATS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

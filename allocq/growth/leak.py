@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..model import Tag
     from .diff import Key
-    from .model import Tag
 
 
 PAGE_CACHE = ("mm/filemap.c", "mm/readahead.c")

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Sequence
 
-from .errors import SourceError
+from ..errors import SourceError
 
 _CHUNK = 1 << 16
 _DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)  # what Python ignores and a program does not

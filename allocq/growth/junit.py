@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from .formats.table import printable
+from ..formats.table import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,6 +2,12 @@
 
 import posix
 
+from ..errors import UsageError
+from ..formats import FLAG, NUMBER, PERCENT, SIZE, TEXT, Column, writer
+from ..options import GROUPS, INTERFACES
+from ..query import View, choice, number, read_filter
+from ..run import FOUND, NOTHING, Output, asked, head_of, shape_of, warn
+from ..units import parse_size
 from .diff import (
     SORTS,
     Change,
@@ -14,20 +20,14 @@ from .diff import (
     passing,
     sums,
 )
-from .errors import UsageError
-from .formats import FLAG, NUMBER, PERCENT, SIZE, TEXT, Column, writer
-from .options import GROUPS, INTERFACES
-from .query import View, choice, number, read_filter
-from .run import FOUND, NOTHING, Output, asked, head_of, shape_of, warn
 from .sides import Side, differences, elapsed, level, read_side
-from .units import parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .formats import Value
-    from .model import Filter
+    from ..formats import Value
+    from ..model import Filter
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from statistics import median
 
-from .bench import IOCTL, PIPELINE, PUBLISHED_ON, QUERY, Bench, Scenario, Way
-from .formats.json import dump
-from .plan import FILTER, SEEK, TEXT
-from .units import format_size
+from ..formats.json import dump
+from ..plan import FILTER, SEEK, TEXT
+from ..units import format_size
+from .command import IOCTL, PIPELINE, PUBLISHED_ON, QUERY, Bench, Scenario, Way
 
 _TIMES = ("wall", "user", "system")
 _NAMES = {PIPELINE: "pipeline", IOCTL: "ioctl", QUERY: "allocq"}

@@ -1,0 +1,1 @@
+"""The ioctl timed against cat, grep and awk on this machine."""

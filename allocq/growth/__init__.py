@@ -1,0 +1,1 @@
+"""What grew: snapshots, diffs between two, and the leak gate."""

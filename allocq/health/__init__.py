@@ -1,0 +1,1 @@
+"""What this kernel offers (doctor), and whether it keeps its word (verify)."""

@@ -1,0 +1,1 @@
+"""Memory by directory, file, function and line."""
