@@ -44,13 +44,17 @@ def quick_command(argv: list[str]) -> "Callable[[], int] | None":
 
 def find_packages() -> None:
     """Let imports find what is installed, if Python was started without (see launcher/allocq)."""
-    if sys.flags.no_site:
-        ours = sys.path.pop(0)
+    if sys.flags.no_site and "site" not in sys.modules:
+        standard_library_first()
         import site
 
         site.main()
-        if ours not in sys.path:
-            sys.path.append(ours)
+
+
+def standard_library_first() -> None:
+    """The launcher puts what is installed in front, where cffi is found at once; move it back."""
+    if sys.flags.no_site and "site" not in sys.modules and sys.path[0].endswith("-packages"):
+        sys.path.append(sys.path.pop(0))
 
 
 def has_cffi() -> bool:
@@ -67,14 +71,16 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         query = quick(argv)
-        if query is None or not has_cffi():
+        if not has_cffi():
             find_packages()
         if query is not None:
             from .run import run_query
 
             return _settled(lambda: run_query(query))
         if command := quick_command(argv):
+            standard_library_first()
             return _settled(command)
+        find_packages()
         from .cli import run_app
 
         return run_app(argv)

@@ -3,15 +3,12 @@
 The app, the man pages and the completions are made from this; a plain `query` does not need it.
 """
 
-from .bench.options import BENCH_OPTIONS
-from .growth.options import CHECK_OPTIONS, DIFF_OPTIONS, SNAPSHOT_OPTIONS
-from .health.options import DOCTOR_OPTIONS, VERIFY_OPTIONS
-from .options import QUERY_OPTIONS, Option
-from .tree.options import TREE_OPTIONS
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
+
+    from .options import Option
 
 
 class Operand:
@@ -31,45 +28,56 @@ class Operand:
 
 class Command:
     """One subcommand. body: `module:function` of this package; it takes the values by name (absent
-    where not given) and returns the exit status."""
+    where not given) and returns the exit status. options: `module:NAME` of a tuple of them, so
+    that one command does not import another's."""
 
-    __slots__ = ("body", "help", "name", "operands", "options")
+    __slots__ = ("_where", "body", "help", "name", "operands")
 
     def __init__(
         self,
         name: str,
         help: str,
         body: str,
-        options: tuple[Option, ...] = (),
+        options: str,
         operands: tuple[Operand, ...] = (),
     ) -> None:
         self.name = name
         self.help = help
         self.body = body
-        self.options = options
+        self._where = options
         self.operands = operands
 
     def run(self, values: "Mapping[str, object]") -> int:
         """Import the body and call it; returns the exit status."""
-        module, _, function = self.body.partition(":")
-        body = getattr(__import__(f"{__package__}.{module}", fromlist=(function,)), function)
-        return int(body(values))
+        return int(_named(self.body)(values))
+
+    @property
+    def options(self) -> "tuple[Option, ...]":
+        """What it can be told."""
+        found: tuple[Option, ...] = _named(self._where)
+        return found
+
+
+def _named(where: str) -> "Any":
+    """What `module:name` of this package stands for."""
+    module, _, name = where.partition(":")
+    return getattr(__import__(f"{__package__}.{module}", fromlist=(name,)), name)
 
 
 COMMANDS = (
-    Command("query", "Find tags and print them.", "run:query_command", QUERY_OPTIONS),
+    Command("query", "Find tags and print them.", "run:query_command", "options:QUERY_OPTIONS"),
     Command(
         "bench",
         "Time cat, grep and awk against the ioctl.",
         "bench.command:bench_command",
-        BENCH_OPTIONS,
+        "bench.options:BENCH_OPTIONS",
     ),
     Command(
         "snapshot",
         "Save the tags to a file, with what is needed to judge them later: a text that cat, grep"
         " and every command here can read. Exit status 1: no tag matches (saved all the same).",
         "growth.snapshot:snapshot_command",
-        SNAPSHOT_OPTIONS,
+        "growth.options:SNAPSHOT_OPTIONS",
     ),
     Command(
         "diff",
@@ -77,7 +85,7 @@ COMMANDS = (
         " module and function; those filtered by their counters are shown if they pass before or"
         " after. Exit status 0: something differs; 1: nothing does.",
         "growth.compare:diff_command",
-        DIFF_OPTIONS,
+        "growth.options:DIFF_OPTIONS",
         (
             Operand(
                 "before", "BEFORE", "A snapshot or a saved /proc/allocinfo; - reads standard input."
@@ -96,7 +104,7 @@ COMMANDS = (
         " is from the highest of several readings before to the lowest after. Exit status 0:"
         " nothing leaked; 1: something did; 2: that could not be told; 3: COMMAND failed.",
         "growth.check:check_command",
-        CHECK_OPTIONS,
+        "growth.options:CHECK_OPTIONS",
         (
             Operand(
                 "command",
@@ -112,20 +120,20 @@ COMMANDS = (
         "doctor",
         "Say what this kernel offers, what is switched on, and what to do about what is not.",
         "health.doctor:doctor_command",
-        DOCTOR_OPTIONS,
+        "health.options:DOCTOR_OPTIONS",
     ),
     Command(
         "verify",
         "Hold the ioctl against the text on this kernel. Exit status 0: all holds, 1: they differ,"
         " 2: could not tell.",
         "health.verify:verify_command",
-        VERIFY_OPTIONS,
+        "health.options:VERIFY_OPTIONS",
     ),
     Command(
         "tree",
         "Memory by source directory, file, function and line, like du. Exit status 1: no tag"
         " matches.",
         "tree.command:tree_command",
-        TREE_OPTIONS,
+        "tree.options:TREE_OPTIONS",
     ),
 )

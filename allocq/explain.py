@@ -88,7 +88,7 @@ def in_words(plan: Plan, query: Query) -> list[str]:
 def left_here(plan: Plan, query: Query) -> list[str]:
     """The parts of the filter that the kernel does not decide, by name."""
     asked = query.filter.items()
-    if plan.way == TEXT:
+    if plan.way == TEXT or plan.joined:
         return list(asked)
     if plan.way == SEEK:
         counters = ("min_size", "max_size", "min_calls", "max_calls", "accurate")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _PAGE = 1 << 16
 _LEAST_TOP = 4096
-_FEW = 16
+_FEW = 48
+_ROUNDS = 2
 
 
 class Names:
@@ -164,7 +165,7 @@ def describe(known: Names, question: Question, wanted: Wanted) -> Known:
         largest = _top_option(table, fields, runs, wanted.top)
         if largest:
             options.append(largest)
-    return Known(len(table), runs, options, known.costs)
+    return Known(len(table), runs, options, known.costs, joinable=wanted.first is None)
 
 
 def _top_option(
@@ -235,6 +236,8 @@ def _follow(plan: Plan, question: Question, known: Names | None, info: Info) -> 
         assert known is not None
         first = question.wanted.first
         info.ioctls += scan.seek(source.fd, known.table, plan.runs, check, table, first)
+        if plan.joined:
+            check.apply(table)
         return table
     assert plan.way == FILTER
     info.ioctls += scan.ask(source.fd, scan.KernelFilter(plan.kernel), check, table)
@@ -270,11 +273,14 @@ def _stream_text(source: Live, check: scan.Check, info: Info) -> Table:
 def read_names(source: Live, content: int | None) -> tuple[bytes, Costs]:
     """Read the whole text, measure what asking costs, and keep both."""
     posix.lseek(source.fd, 0, 0)
-    begin = time.perf_counter_ns()
-    pieces = []
+    pieces, times = [], [time.perf_counter_ns()]
     while piece := posix.read(source.fd, _PAGE):
         pieces.append(piece)
-    whole = time.perf_counter_ns() - begin
+        times.append(time.perf_counter_ns())
+    # The first reads warm what the later ones, and all later scans, find warm.
+    middle = len(pieces) // 2
+    later = sum(map(len, pieces[middle:]))
+    whole = (times[-1] - times[middle]) * sum(map(len, pieces)) // max(1, later)
     text = b"".join(pieces)
     if not text:
         raise FormatError(f"{source.path} is empty")
@@ -292,20 +298,26 @@ def measure(source: Live, table: Table, text: int) -> Costs:
     check, tags = scan.Check(Filter()), max(2, len(table))
     few = min(_FEW, tags - 1)
     file, summed = _probe_file(table.strings("file"))
-    nothing: Fields = {"file": "no such file"}
-    impossible: Fields = {"file": file, "min_size": 1 << 62, "max_size": 1 << 62}
-    one = _timed(lambda: scan.seek(source.fd, table, [(0, 1)], check, Table()))
-    last = _timed(lambda: scan.seek(source.fd, table, [(tags - 1, 1)], check, Table()))
-    some = _timed(lambda: scan.seek(source.fd, table, [(0, few + 1)], check, Table()))
-    walk = _timed(lambda: scan.ask(source.fd, scan.KernelFilter(nothing), check, Table()))
-    sums = _timed(lambda: scan.ask(source.fd, scan.KernelFilter(impossible), check, Table()))
-    step = max(0, last - one) // tags
+    nothing = scan.KernelFilter({"file": "no such file"})
+    impossible = scan.KernelFilter({"file": file, "min_size": 1 << 62, "max_size": 1 << 62})
+    one, last, some, walk, sums = _least(
+        lambda: scan.seek(source.fd, table, [(0, 1)], check, Table()),
+        lambda: scan.seek(source.fd, table, [(tags - 1, 1)], check, Table()),
+        lambda: scan.seek(source.fd, table, [(0, few + 1)], check, Table()),
+        lambda: scan.ask(source.fd, nothing, check, Table()),
+        lambda: scan.ask(source.fd, impossible, check, Table()),
+    )
+    # A text line costs a sum and some printing: what is far from that was an interrupt, not a cost.
+    line = max(1, text // tags)
+    tag = (some - one) // few
+    tag = tag if 8 * tag > line else line
+    step = max(1, (last - one) // tags)
     return Costs(
         call=one,
-        tag=max(1, (some - one) // few),
+        tag=tag,
         step=step,
-        compare=max(0, (walk - one) // tags - step),
-        sum=max(0, sums - walk) // summed,
+        compare=max(1, (walk - one) // tags - step),
+        sum=min(max(0, sums - walk) // summed, tag, line),
         text=text,
     )
 
@@ -320,11 +332,13 @@ def _probe_file(files: list[str]) -> tuple[str, int]:
     return file, count
 
 
-def _timed(call: "Callable[[], object]") -> int:
-    """The lesser nanoseconds of two tries: the first warms, an interrupt spoils at most one."""
-    least = 1 << 62
-    for _ in range(2):
-        begin = time.perf_counter_ns()
-        call()
-        least = min(least, time.perf_counter_ns() - begin)
+def _least(*calls: "Callable[[], object]") -> list[int]:
+    """The least nanoseconds of each, tried in turn; the first round warms and does not count."""
+    least = [1 << 62] * len(calls)
+    for turn in range(_ROUNDS + 1):
+        for i, call in enumerate(calls):
+            begin = time.perf_counter_ns()
+            call()
+            if turn:
+                least[i] = min(least[i], time.perf_counter_ns() - begin)
     return least

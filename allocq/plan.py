@@ -55,9 +55,10 @@ class Option:
 
 class Known:
     """What the names say of a query: how many tags the kernel has, the (position, count) of those
-    whose names match, the filters that the kernel could check, and what things cost."""
+    whose names match, the filters that the kernel could check, and what things cost. joinable: may
+    tags between the runs be taken along?"""
 
-    __slots__ = ("costs", "options", "runs", "tags")
+    __slots__ = ("costs", "joinable", "options", "runs", "tags")
 
     def __init__(
         self,
@@ -65,11 +66,13 @@ class Known:
         runs: "Sequence[tuple[int, int]]",
         options: "Sequence[Option]",
         costs: Costs,
+        joinable: bool = True,
     ) -> None:
         self.tags = tags
         self.runs = list(runs)
         self.options = list(options)
         self.costs = costs
+        self.joinable = joinable
 
     @property
     def matching(self) -> int:
@@ -81,10 +84,21 @@ class Plan:
     """One way to the answer. `cost` is in nanoseconds, None where it is not known.
 
     kernel: what GET_AT's filter says; runs: the positions sought; expected: tags the kernel will
-    hand out, None if not known; least: with fewer answers than this the plan was too narrow.
+    hand out, None if not known; least: with fewer answers than this the plan was too narrow;
+    joined: some of the positions do not match.
     """
 
-    __slots__ = ("cost", "expected", "kernel", "least", "others", "reason", "runs", "way")
+    __slots__ = (
+        "cost",
+        "expected",
+        "joined",
+        "kernel",
+        "least",
+        "others",
+        "reason",
+        "runs",
+        "way",
+    )
 
     def __init__(
         self,
@@ -95,7 +109,9 @@ class Plan:
         expected: int | None = None,
         cost: float | None = None,
         least: int = 0,
+        joined: bool = False,
     ) -> None:
+        self.joined = joined
         self.way = way
         self.reason = reason
         self.kernel = kernel or {}
@@ -177,15 +193,32 @@ def make_plan(filter: Filter, known: Known | None, interface: str) -> Plan:
 
 def _seek(known: Known) -> Plan:
     costs, matching = known.costs, known.matching
-    steps = sum(position for position, _ in known.runs)
+    runs = join_runs(known.runs, costs) if known.joinable else known.runs
+    handed = sum(count for _, count in runs)
+    steps = sum(position for position, _ in runs)
     noun = "tag that matches" if matching == 1 else "tags that match"
     return Plan(
         SEEK,
         f"the positions of the {matching} {noun} by name are known",
-        runs=known.runs,
-        expected=matching,
-        cost=costs.call + steps * costs.step + matching * costs.tag,
+        runs=runs,
+        expected=handed,
+        cost=costs.call + steps * costs.step + handed * costs.tag,
+        joined=handed > matching,
     )
+
+
+def join_runs(runs: "Sequence[tuple[int, int]]", costs: Costs) -> list[tuple[int, int]]:
+    """Runs with the gaps taken along where that is cheaper than to step up to the next one."""
+    joined: list[tuple[int, int]] = []
+    for position, count in runs:
+        if joined:
+            start, before = joined[-1]
+            gap = position - start - before
+            if gap * costs.tag < position * costs.step:
+                joined[-1] = (start, before + gap + count)
+                continue
+        joined.append((position, count))
+    return joined
 
 
 def _ask(known: Known, option: Option) -> Plan:
