@@ -1,5 +1,6 @@
 """A question put to the running kernel: names, plan, scans, and again where modules moved."""
 
+import itertools
 import posix
 import time
 
@@ -177,7 +178,7 @@ def _top_option(
     if len(matching) <= top:
         return None
     matching.sort(reverse=True)
-    size = matching[top - 1] - matching[top - 1] // 4
+    size = matching[top - 1] - matching[top - 1] // 8
     if size <= max(_LEAST_TOP, int(fields.get("min_size", 0))):
         return None
     narrowed: Fields = {**fields, "min_size": size}
@@ -277,10 +278,9 @@ def read_names(source: Live, content: int | None) -> tuple[bytes, Costs]:
     while piece := posix.read(source.fd, _PAGE):
         pieces.append(piece)
         times.append(time.perf_counter_ns())
-    # The first reads warm what the later ones, and all later scans, find warm.
-    middle = len(pieces) // 2
-    later = sum(map(len, pieces[middle:]))
-    whole = (times[-1] - times[middle]) * sum(map(len, pieces)) // max(1, later)
+    # Reads are alike, a page each; the first are cold, and some are interrupted.
+    spent = sorted(after - before for before, after in itertools.pairwise(times))
+    whole = spent[len(spent) // 4] * len(spent) if spent else 0
     text = b"".join(pieces)
     if not text:
         raise FormatError(f"{source.path} is empty")
