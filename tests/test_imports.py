@@ -129,7 +129,18 @@ LAYERS = (
 # A running kernel is read by `live`, which is imported when the first question comes.
 BACK = {("source", "live")}
 PURE = (
-    *("errors", "model", "units", "plan", "view", "options", "query", "growth.diff", "health.diagnose", "tree.build"),
+    *(
+        "errors",
+        "model",
+        "units",
+        "plan",
+        "view",
+        "options",
+        "query",
+        "growth.diff",
+        "health.diagnose",
+        "tree.build",
+    ),
     *("formats", "formats.table", "formats.procfs", "formats.json", "formats.jsonl"),
     *("formats.csv", "formats.tsv"),
 )

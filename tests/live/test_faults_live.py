@@ -213,6 +213,10 @@ def test_long_names_are_whole_even_in_the_last_scan(
         refused(run("malloc", errno.ENOMEM, *query, at=step), "allocq: out of memory")
 
 
+# Kilobytes of address space that a Python needs to get anywhere.
+LEAST_PYTHON = 16_000
+
+
 def test_little_memory_is_said(cat_allocinfo: Callable[[], str]) -> None:
     """From the least that Python itself starts in."""
     right = names_of(oracle.parse(cat_allocinfo().encode()))
@@ -223,11 +227,16 @@ def test_little_memory_is_said(cat_allocinfo: Callable[[], str]) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
         def run(*argv: str, limit: Callable[[], None] = limit) -> Result:
-            done = subprocess.run(argv, capture_output=True, preexec_fn=limit)
+            done = subprocess.run(argv, capture_output=True, preexec_fn=limit, timeout=60)
             return Result(done.returncode, done.stdout, done.stderr.decode())
 
         for argv in (("-o", "jsonl"), ("-o", "json", "--interface", "ioctl"), ("-e", ".")):
-            result = run(*ALLOCQ, "query", *argv)
+            try:
+                result = run(*ALLOCQ, "query", *argv)
+            except subprocess.TimeoutExpired:
+                # Seen in User-Mode Linux alone, of a Python with less memory than a bare one takes.
+                assert kilobytes < LEAST_PYTHON
+                continue
             if result.status and "in entry" not in result.err and "allocq: " not in result.err:
                 continue  # Python did not come as far as allocq
             ended[result.status] += 1
