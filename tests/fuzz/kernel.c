@@ -251,7 +251,8 @@ static int resolvable(const aq_table *table, const aq_table *names)
 {
 	for (size_t i = 0; i < table->len; i++) {
 		const struct aq_row *row = &table->rows[i];
-		struct aq_tag tag = { .line = row->line, .has_module = row->has_module }, first = { 0 }, whole = { 0 };
+		struct aq_tag tag = { .line = row->line, .has_module = row->has_module };
+		struct aq_tag first = { 0 }, whole = { 0 };
 		size_t found = 0;
 
 		tag.file = aq_row_str(table, row, row->file, row->file_len);
