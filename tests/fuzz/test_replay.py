@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-CORPUS = HERE / "corpus"
+FOUND = (HERE / "cases", HERE / "corpus")
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
@@ -21,7 +21,7 @@ def test_the_corpus_is_without_a_report(harness: str, tmp_path: Path) -> None:
     program = tmp_path / harness
     sanitizers = ("-fsanitize=address,undefined", *fuzz.RECOVER)
     fuzz.build(harness, program, "cc", *sanitizers, str(HERE / "replay.c"))
-    files = sorted(str(path) for path in (CORPUS / harness).iterdir())
+    files = [str(path) for folder in FOUND for path in sorted((folder / harness).glob("*"))]
     assert len(files) > 50
     done = subprocess.run(
         [program, *files],
