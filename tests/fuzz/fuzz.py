@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
@@ -58,13 +59,30 @@ def seeds(harness: str) -> Iterator[bytes]:
                 yield chosen.randbytes(256)
 
 
+def unpack(harness: str, to: Path) -> list[Path]:
+    """The inputs of a harness as files in a new directory."""
+    to.mkdir()
+    with zipfile.ZipFile(CORPUS / f"{harness}.zip") as packed:
+        packed.extractall(to)
+    return sorted(to.iterdir())
+
+
+def pack(harness: str, files: list[Path]) -> int:
+    """Keep these inputs, the same ones always as the same bytes; returns the size."""
+    target = CORPUS / f"{harness}.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(files):
+            packed.writestr(zipfile.ZipInfo(path.name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return target.stat().st_size
+
+
 def fuzz(harness: str, runs: int, work: Path) -> int:
     """Run one harness, keep what it learnt; returns the executions."""
     program, found = work / harness, work / f"{harness}-found"
-    corpus = CORPUS / harness
+    corpus = work / f"{harness}-corpus"
+    unpack(harness, corpus)
     build(harness, program, "clang", "-fsanitize=fuzzer,address,undefined", *RECOVER)
     found.mkdir()
-    corpus.mkdir(exist_ok=True)
     for i, seed in enumerate(seeds(harness)):
         (found / f"seed{i}").write_bytes(seed[: LONGEST[harness]])
     options = [f"-max_len={LONGEST[harness]}", f"-artifact_prefix={HERE}/crash-", "-verbosity=1"]
@@ -84,17 +102,13 @@ def fuzz(harness: str, runs: int, work: Path) -> int:
     subprocess.run(
         [str(program), "-merge=1", *options, str(merged), str(corpus), str(found)], **quiet
     )
-    for old in corpus.iterdir():
-        old.unlink()
-    for new in merged.iterdir():
-        new.replace(corpus / new.name)
+    kept = list(merged.iterdir())
+    size = pack(harness, kept)
     executed = re.search(r"number_of_executed_units: (\d+)", done.stderr)
     speed = re.search(r"average_exec_per_sec: +(\d+)", done.stderr)
     assert executed and speed
-    size = sum(file.stat().st_size for file in corpus.iterdir())
-    count = len(list(corpus.iterdir()))
     print(
-        f"{harness}: {executed[1]} executions, {speed[1]} a second; {count} files, {size} bytes",
+        f"{harness}: {executed[1]} executions, {speed[1]} a second; {len(kept)} inputs in {size}",
         flush=True,
     )
     return int(executed[1])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-FOUND = (HERE / "cases", HERE / "corpus")
+CASES = HERE / "cases"
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
@@ -21,7 +21,8 @@ def test_the_corpus_is_without_a_report(harness: str, tmp_path: Path) -> None:
     program = tmp_path / harness
     sanitizers = ("-fsanitize=address,undefined", *fuzz.RECOVER)
     fuzz.build(harness, program, "cc", *sanitizers, str(HERE / "replay.c"))
-    files = [str(path) for folder in FOUND for path in sorted((folder / harness).glob("*"))]
+    files = [str(path) for path in sorted((CASES / harness).glob("*"))]
+    files += [str(path) for path in fuzz.unpack(harness, tmp_path / "corpus")]
     assert len(files) > 50
     done = subprocess.run(
         [program, *files],
