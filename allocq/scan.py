@@ -212,7 +212,10 @@ def collect(batches: "Iterable[Table]") -> Table:
     """All batches in one table."""
     whole = Table()
     for batch in batches:
-        _raise(lib.aq_table_append(whole.native, batch.native))
+        if len(whole):
+            _raise(lib.aq_table_append(whole.native, batch.native))
+        else:
+            lib.aq_table_swap(whole.native, batch.native)
     return whole
 
 

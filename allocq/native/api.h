@@ -32,6 +32,7 @@ enum aq_kfield {
 aq_table *aq_table_new(void);
 void aq_table_free(aq_table *table);
 void aq_table_clear(aq_table *table);
+void aq_table_swap(aq_table *table, aq_table *other);
 int aq_table_append(aq_table *table, const aq_table *more);
 size_t aq_table_rows(const aq_table *table);
 size_t aq_table_trimmed(const aq_table *table); /* rows with a name of 63 bytes from the ioctl */

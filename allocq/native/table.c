@@ -88,6 +88,14 @@ int aq_table_add_line(aq_table *table, const struct aq_tag *tag, const char *lin
 	return 0;
 }
 
+void aq_table_swap(aq_table *table, aq_table *other)
+{
+	struct aq_table held = *table;
+
+	*table = *other;
+	*other = held;
+}
+
 int aq_table_append(aq_table *table, const aq_table *more)
 {
 	for (size_t i = 0; i < more->len; i++) {
