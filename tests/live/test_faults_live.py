@@ -213,7 +213,7 @@ def test_long_names_are_whole_even_in_the_last_scan(
         refused(run("malloc", errno.ENOMEM, *query, at=step), "allocq: out of memory")
 
 
-# Kilobytes of address space. With less, Python itself hangs now and then in User-Mode Linux.
+# Kilobytes of address space; with less, nothing of allocq's is reached.
 LEAST_PYTHON = 16_000
 
 
@@ -227,11 +227,15 @@ def test_little_memory_is_said(cat_allocinfo: Callable[[], str]) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
         def run(*argv: str, limit: Callable[[], None] = limit) -> Result:
-            done = subprocess.run(argv, capture_output=True, preexec_fn=limit, timeout=60)
+            done = subprocess.run(argv, capture_output=True, preexec_fn=limit, timeout=30)
             return Result(done.returncode, done.stdout, done.stderr.decode())
 
         for argv in (("-o", "jsonl"), ("-o", "json", "--interface", "ioctl"), ("-e", ".")):
-            result = run(*ALLOCQ, "query", *argv)
+            try:
+                result = run(*ALLOCQ, "query", *argv)
+            except subprocess.TimeoutExpired:
+                # In User-Mode Linux a Python short of memory hangs now and then; allocq never twice.
+                result = run(*ALLOCQ, "query", *argv)
             if result.status and "in entry" not in result.err and "allocq: " not in result.err:
                 continue  # Python did not come as far as allocq
             ended[result.status] += 1
