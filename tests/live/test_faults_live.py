@@ -234,7 +234,7 @@ def test_little_memory_is_said(cat_allocinfo: Callable[[], str]) -> None:
             try:
                 result = run(*ALLOCQ, "query", *argv)
             except subprocess.TimeoutExpired:
-                # In User-Mode Linux a Python short of memory hangs now and then; allocq never twice.
+                # In User-Mode Linux a Python short of memory hangs now and then.
                 result = run(*ALLOCQ, "query", *argv)
             if result.status and "in entry" not in result.err and "allocq: " not in result.err:
                 continue  # Python did not come as far as allocq
