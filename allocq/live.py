@@ -307,10 +307,10 @@ def measure(source: Live, table: Table, text: int) -> Costs:
         lambda: scan.ask(source.fd, nothing, check, Table()),
         lambda: scan.ask(source.fd, impossible, check, Table()),
     )
-    # A text line costs a sum and some printing: what is far from that was an interrupt, not a cost.
+    # The few tags tried are warm by now, most are not. A line of the text costs a sum and some
+    # printing; a tag handed out is not cheaper.
     line = max(1, text // tags)
-    tag = (some - one) // few
-    tag = tag if 8 * tag > line else line
+    tag = max(line, (some - one) // few)
     step = max(1, (last - one) // tags)
     return Costs(
         call=one,

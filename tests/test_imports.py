@@ -139,7 +139,7 @@ PURE = (
         "query",
         "growth.diff",
         "health.diagnose",
-        "tree.build",
+        "tree.sums",
     ),
     *("formats", "formats.table", "formats.procfs", "formats.json", "formats.jsonl"),
     *("formats.csv", "formats.tsv"),

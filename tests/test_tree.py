@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import HEADER, SAMPLE, TEXTS, Tag, parse
 
-from allocq.tree.build import (
+from allocq.tree.sums import (
     DIRECTORY,
     FILE,
     FUNCTION,

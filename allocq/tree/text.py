@@ -5,7 +5,7 @@ from itertools import islice
 
 from ..formats.table import printable
 from ..units import format_size
-from .build import DIRECTORY, FUNCTION, LINE, Choice, Node
+from .sums import DIRECTORY, FUNCTION, LINE, Choice, Node
 
 MARK = "*"
 BAR = 20
