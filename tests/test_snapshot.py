@@ -226,7 +226,7 @@ def test_ten_at_once_and_one_wins(tmp_path: Path) -> None:
 def test_a_host_with_line_ends_in_its_words_cannot_forge_notes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from allocq import snapshot
+    from allocq.growth import snapshot
     from allocq.source import Info
 
     class Uname:
