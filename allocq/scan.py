@@ -307,13 +307,6 @@ def hash_bytes(data: bytes) -> int:
     return int(lib.aq_hash(data, len(data)))
 
 
-def thread_time() -> tuple[int, int]:
-    """CPU time of this thread and its system part, in nanoseconds."""
-    total, system = ffi.new("uint64_t *"), ffi.new("uint64_t *")
-    lib.aq_thread_time(total, system)
-    return int(total[0]), int(system[0])
-
-
 def _made(native: object, free: object) -> object:
     """What C has made, freed when Python lets go of it."""
     if native == ffi.NULL:

@@ -6,7 +6,6 @@ errno of a source becomes words here.
 
 import errno
 import posix
-import time
 
 from . import scan
 from .errors import AccessError, FormatError, InterfaceError, SourceError
@@ -382,8 +381,3 @@ def _no_allocinfo(error: OSError) -> SourceError:
         f"no {ALLOCINFO}: this kernel was built without CONFIG_MEM_ALLOC_PROFILING",
         "boot a kernel that has it, or read a saved file with --source",
     )
-
-
-def wall_clock() -> float:
-    """Seconds since 1970."""
-    return time.time()

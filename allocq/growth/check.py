@@ -21,7 +21,7 @@ from ..source import profiling_switch
 from ..units import format_size, parse_size
 from .child import Ended, describe, run
 from .compare import Layout, heading, place_of
-from .diff import Change, asks_counters, names_only, passing
+from .diff import Change, names_only, passing
 from .leak import Level, grown
 from .options import CHECK_FORMATS, INTERVAL, MAX_GROWTH, RETRIES
 from .settle import drain_lists, drop_caches, page_cache
@@ -208,7 +208,7 @@ def _over(ask: Asked, before: Level, after: Level) -> list[Change]:
     cached = after.cached - before.cached if ask.baseline is None else 0
     named = bool(ask.filter.files or ask.filter.functions)
     changes = grown(before, after, ask.max_growth, cached, slab_pages=named)
-    return passing(changes, ask.filter) if asks_counters(ask.filter) else changes
+    return passing(changes, ask.filter) if ask.filter.asks_counters else changes
 
 
 def _report(ask: Asked, result: Result) -> None:

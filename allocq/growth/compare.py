@@ -11,7 +11,6 @@ from ..units import parse_size
 from .diff import (
     SORTS,
     Change,
-    asks_counters,
     changed,
     drop_equal,
     match,
@@ -92,13 +91,13 @@ def diff_command(values: "Mapping[str, object]") -> int:
 
 def select(ask: Asked, before: Side, after: Side) -> list[Change]:
     """The changes that are asked for, in order, without the limit."""
-    whole = ask.ignore_lines or ask.group_by or asks_counters(ask.filter)
+    whole = ask.ignore_lines or ask.group_by or ask.filter.asks_counters
     if not whole:
         drop_equal(before.table, after.table)
     changes = match(before.table, after.table)
     if ask.ignore_lines:
         changes = sums(changes, "place")
-    if asks_counters(ask.filter):
+    if ask.filter.asks_counters:
         changes = passing(changes, ask.filter)
     if ask.group_by:
         changes = sums(changes, ask.group_by)

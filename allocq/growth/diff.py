@@ -186,11 +186,6 @@ def names_only(filter: "Filter") -> "Filter":
     return type(filter)(**names)
 
 
-def asks_counters(filter: "Filter") -> bool:
-    """Does the filter ask anything of the counters?"""
-    return names_only(filter) is not filter
-
-
 def passing(changes: "Iterable[Change]", filter: "Filter") -> list[Change]:
     """Those whose counters pass the filter before or after."""
     return [

@@ -106,6 +106,4 @@ int aq_seek(int fd, const aq_table *names, const uint32_t *first, const uint32_t
 
 /* A hash for finding damage, not malice. */
 uint64_t aq_hash(const char *data, size_t len);
-/* CPU time of this thread, and of the system part of it, in nanoseconds. */
-void aq_thread_time(uint64_t *total, uint64_t *system);
 int aq_is_proc(int fd); /* 1: the descriptor is on a proc file system */

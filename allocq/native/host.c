@@ -1,8 +1,6 @@
 /* The few questions to the host that Python would have to import modules for. */
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/vfs.h>
-#include <time.h>
 
 #include "native.h"
 
@@ -13,17 +11,6 @@ int aq_is_proc(int fd)
 	struct statfs fs;
 
 	return fstatfs(fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
-}
-
-void aq_thread_time(uint64_t *total, uint64_t *system)
-{
-	struct timespec now = { 0 };
-	struct rusage usage = { 0 };
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	getrusage(RUSAGE_THREAD, &usage);
-	*total = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	*system = (uint64_t)usage.ru_stime.tv_sec * 1000000000u + (uint64_t)usage.ru_stime.tv_usec * 1000u;
 }
 
 uint64_t aq_hash(const char *data, size_t len)
