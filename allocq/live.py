@@ -78,10 +78,7 @@ def plan_for(source: Live, filter: Filter, wanted: Wanted) -> Plan:
     """The plan that `answer` would follow now."""
     question = Question(source, filter, wanted)
     content = source.content_id()
-    known = known_names(source, content)
-    if source.interface == "ioctl" and known is None:
-        known = Names(*read_names(source, content))
-    return _plan(question, known, wanted)
+    return _plan(question, _needed(source, content, known_names(source, content)), wanted)
 
 
 def known_names(source: Live, content: int | None) -> Names | None:
@@ -90,6 +87,13 @@ def known_names(source: Live, content: int | None) -> Names | None:
         return None
     kept = names.load(names.boot_id(), content)
     return Names(kept.text, kept.costs) if kept else None
+
+
+def _needed(source: Live, content: int | None, known: Names | None) -> Names | None:
+    """`known`, or the names read now where the ioctl alone may answer and cannot without them."""
+    if known is None and source.interface == "ioctl":
+        return Names(*read_names(source, content))
+    return known
 
 
 def parse(text: bytes, check: scan.Check) -> Table:
@@ -126,8 +130,7 @@ def _anyhow(question: Question, info: Info) -> Table:
 
 def _scan(question: Question, content: int | None, known: Names | None, info: Info) -> Table:
     source, wanted = question.source, question.wanted
-    if source.interface == "ioctl" and known is None:
-        known = Names(*read_names(source, content))
+    known = _needed(source, content, known)
     plan = _plan(question, known, wanted)
     table = _follow(plan, question, known, info)
     if table is None and plan.least:
