@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FOUND, NOTHING, FAILED, CLOSED_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
 HELD = 16 << 20
-_ASKED = {
+ASKED = {
     "files": "file",
     "functions": "function",
     "modules": "module",
@@ -177,7 +177,7 @@ def head_of(filter: "Filter", info: "Info") -> "dict[str, object]":
 
 def asked(filter: "Filter") -> "dict[str, object]":
     """What was asked for, under the names of its options."""
-    return {_ASKED.get(name, name): value for name, value in filter.items().items()}
+    return {ASKED.get(name, name): value for name, value in filter.items().items()}
 
 
 def total_words(tags: int) -> str:

@@ -59,14 +59,9 @@ def read_noted(text: str) -> "Filter | None":
     known."""
     from json import loads
 
-    names = {
-        "file": "files",
-        "function": "functions",
-        "module": "modules",
-        "line": "lines",
-        "regexp": "regexps",
-        "exclude": "excludes",
-    }
+    from ..run import ASKED
+
+    names = {option: field for field, option in ASKED.items()}
     try:
         values = {names.get(name, name): value for name, value in loads(text).items()}
         if "lines" in values:

@@ -138,13 +138,9 @@ def cpu_clock() -> tuple[str, Callable[[], float]]:
     Its CPU time where the kernel counts it finely, else (User-Mode Linux: ticks of 10 ms) the
     clock on the wall.
     """
-    steps = []
-    for _ in range(5):  # an interrupt makes a step seem longer
-        begin = time.thread_time_ns()
-        while (now := time.thread_time_ns()) == begin:
-            pass
-        steps.append(now - begin)
-    if min(steps) > COARSE_NS:
+    from allocq.bench.command import clock_step
+
+    if clock_step() > COARSE_NS:
         return "wall clock (this kernel counts CPU time in ticks)", time.perf_counter
     return "CPU time of the thread", time.thread_time
 
