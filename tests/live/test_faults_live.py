@@ -213,29 +213,23 @@ def test_long_names_are_whole_even_in_the_last_scan(
         refused(run("malloc", errno.ENOMEM, *query, at=step), "allocq: out of memory")
 
 
-# Kilobytes of address space; with less, nothing of allocq's is reached.
-LEAST_PYTHON = 16_000
-
-
 def test_little_memory_is_said(cat_allocinfo: Callable[[], str]) -> None:
-    """From the least that Python itself starts in."""
+    """In all that lies between too little for Python to start in and enough for every answer."""
     right = names_of(oracle.parse(cat_allocinfo().encode()))
     ended = Counter[int]()
-    for kilobytes in range(LEAST_PYTHON, 40_000, 1_500):
+    for kilobytes in range(12_000, 24_000, 500):
 
         def limit(most: int = kilobytes << 10) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
-        def run(*argv: str, limit: Callable[[], None] = limit) -> Result:
-            done = subprocess.run(argv, capture_output=True, preexec_fn=limit, timeout=30)
-            return Result(done.returncode, done.stdout, done.stderr.decode())
-
         for argv in (("-o", "jsonl"), ("-o", "json", "--interface", "ioctl"), ("-e", ".")):
             try:
-                result = run(*ALLOCQ, "query", *argv)
+                done = subprocess.run(
+                    [*ALLOCQ, "query", *argv], capture_output=True, preexec_fn=limit, timeout=30
+                )
             except subprocess.TimeoutExpired:
-                # In User-Mode Linux a Python short of memory hangs now and then.
-                result = run(*ALLOCQ, "query", *argv)
+                continue  # in User-Mode Linux a Python short of memory hangs now and then
+            result = Result(done.returncode, done.stdout, done.stderr.decode())
             if result.status and "in entry" not in result.err and "allocq: " not in result.err:
                 continue  # Python did not come as far as allocq
             ended[result.status] += 1
