@@ -94,6 +94,14 @@ class Table:
         assert len(flags) == len(self)
         lib.aq_table_keep(self.native, flags)
 
+    def cancel(self, other: "Table") -> None:
+        """Take out of both the tags that are in both, one for one, with the same counters.
+
+        What is left is what changed.
+        """
+        if lib.aq_table_cancel(self.native, other.native):
+            raise MemoryError
+
     def tags(self) -> "list[Tag]":
         """Every row as a Tag."""
         return [

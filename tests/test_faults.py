@@ -174,6 +174,16 @@ def test_every_allocation_in_c_fails(run: faulty.Faulty, argv: tuple[str, ...], 
             assert failed.err.count("\n") == 1
 
 
+def test_every_allocation_of_a_diff_fails(run: faulty.Faulty, text: Path, tmp_path: Path) -> None:
+    other = tmp_path / "after.txt"
+    other.write_bytes(text.read_bytes().replace(b"func:", b"func:x_", 40))
+    diff = ("diff", str(text), str(other))
+    steps = run.count("malloc", *diff)
+    assert steps > 6
+    for step in range(1, steps + 1):
+        refused(run("malloc", errno.ENOMEM, *diff, at=step), "allocq: out of memory")
+
+
 def test_memory_that_runs_out_in_python(text: Path) -> None:
     """A text whose JSON takes more than the process may have."""
     lines = b"".join(b"%12d %8d mm/f%d.c:1 func:f \n" % (i, i, i) for i in range(300_000))

@@ -12,7 +12,6 @@ from .diff import (
     SORTS,
     Change,
     changed,
-    drop_equal,
     match,
     names_only,
     ordered,
@@ -93,7 +92,7 @@ def select(ask: Asked, before: Side, after: Side) -> list[Change]:
     """The changes that are asked for, in order, without the limit."""
     whole = ask.ignore_lines or ask.group_by or ask.filter.asks_counters
     if not whole:
-        drop_equal(before.table, after.table)
+        before.table.cancel(after.table)
     changes = match(before.table, after.table)
     if ask.ignore_lines:
         changes = sums(changes, "place")

@@ -6,7 +6,6 @@ so that as few as possible differ and the answer does not depend on their order.
 """
 
 from itertools import zip_longest
-from operator import ne
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
         def __len__(self) -> int: ...
         def column(self, name: str) -> list[int]: ...
         def strings(self, name: str) -> list[str]: ...
-        def packed(self, name: str) -> bytes: ...
-        def keep(self, flags: bytes) -> None: ...
 
 
 NEW, GONE, GROWN, SHRUNK, SAME = "new", "gone", "grown", "shrunk", "same"
@@ -92,38 +89,6 @@ class Change:
     def accurate(self) -> bool:
         """Is neither counter known to miss something?"""
         return all(count.accurate for count in (self.before, self.after) if count)
-
-
-def drop_equal(before: "Columns", after: "Columns") -> None:
-    """Take out of both the tags that are in both with the same counters, one for one.
-
-    What is left is as much as changed, and all that have a twin. Two listings of the same tags are
-    compared column by column, for that takes no look-ups.
-    """
-    names, others = before.packed("subject"), after.packed("subject")
-    counters = list(zip(before.column("bytes"), before.column("calls"), strict=True))
-    after_counters = list(zip(after.column("bytes"), after.column("calls"), strict=True))
-    if names == others:
-        flags = bytes(map(ne, counters, after_counters))
-        before.keep(flags)
-        after.keep(flags)
-        return
-    rows, after_rows = names.split(b"\0")[:-1], others.split(b"\0")[:-1]
-    held: dict[bytes, Any] = dict(zip(rows, counters, strict=True))
-    after_held: dict[bytes, Any] = dict(zip(after_rows, after_counters, strict=True))
-    for name in _twins(rows, held) | _twins(after_rows, after_held):
-        held[name] = after_held[name] = ()
-    before.keep(bytes(map(ne, counters, map(after_held.get, rows))))
-    after.keep(bytes(map(ne, after_counters, map(held.get, after_rows))))
-
-
-def _twins(names: list[bytes], once: "dict[bytes, Any]") -> set[bytes]:
-    """The names that are there more than once; `once` has each of them."""
-    if len(once) == len(names):
-        return set()
-    left = dict.fromkeys(once)
-    missing = object()
-    return {name for name in names if left.pop(name, missing) is missing}
 
 
 def match(before: "Columns", after: "Columns") -> list[Change]:

@@ -38,6 +38,8 @@ size_t aq_table_rows(const aq_table *table);
 size_t aq_table_trimmed(const aq_table *table); /* rows with a name of 63 bytes from the ioctl */
 /* Keep the rows whose byte in `keep` is not 0. */
 void aq_table_keep(aq_table *table, const uint8_t *keep);
+/* Take out of both the rows that are in both, one for one: same names, line, bytes and calls. */
+int aq_table_cancel(aq_table *table, aq_table *other);
 /* Keep the rows that match. */
 void aq_table_filter(aq_table *table, const aq_filter *filter);
 /* keep[i] = 1 where the names and the line of row i match, whatever its counters; returns how many. */

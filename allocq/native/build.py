@@ -5,7 +5,17 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("allocq/native")
-SOURCES = ("table.c", "filter.c", "line.c", "skim.c", "text.c", "ioctl.c", "render.c", "host.c")
+SOURCES = (
+    "table.c",
+    "filter.c",
+    "line.c",
+    "skim.c",
+    "text.c",
+    "ioctl.c",
+    "render.c",
+    "cancel.c",
+    "host.c",
+)
 HEADERS = ("abi.h", "api.h", "native.h")
 
 ffi = FFI()

@@ -60,6 +60,12 @@ static inline struct aq_str aq_row_str(const aq_table *table, const struct aq_ro
 	return (struct aq_str){ table->text + row->text + at, len };
 }
 
+/* `FILE:LINE [MODULE] func:FUNCTION`, as the line has it. */
+static inline struct aq_str aq_row_subject(const aq_table *table, const struct aq_row *row)
+{
+	return aq_row_str(table, row, row->file, row->function + row->function_len - row->file);
+}
+
 bool aq_match_counter(const aq_filter *filter, int64_t bytes, uint64_t calls, bool accurate);
 bool aq_match_names(const aq_filter *filter, const struct aq_tag *tag);
 bool aq_glob(const char *pattern, size_t pattern_len, const char *s, size_t len);

@@ -374,8 +374,7 @@ static struct aq_str string_of(const aq_table *table, const struct aq_row *row, 
 	case AQ_S_FUNCTION:
 		return aq_row_str(table, row, row->function, row->function_len);
 	default:
-		return aq_row_str(table, row, row->file,
-				  row->function + row->function_len - row->file);
+		return aq_row_subject(table, row);
 	}
 }
 

@@ -1,0 +1,92 @@
+/* What two tables have in common is taken out of both. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "native.h"
+
+/* A row by what makes it equal to another: its names and line as they stand, and its counters. */
+struct key {
+	uint64_t hash;
+	int64_t bytes;
+	uint64_t calls;
+	struct aq_str subject;
+	size_t row;
+};
+
+/* By hash first, for it seldom ties; a hash made to tie costs comparisons, not a longer walk. */
+static int compare(const void *a, const void *b)
+{
+	const struct key *x = a, *y = b;
+
+	if (x->hash != y->hash)
+		return x->hash < y->hash ? -1 : 1;
+	if (x->bytes != y->bytes)
+		return x->bytes < y->bytes ? -1 : 1;
+	if (x->calls != y->calls)
+		return x->calls < y->calls ? -1 : 1;
+	if (x->subject.len != y->subject.len)
+		return x->subject.len < y->subject.len ? -1 : 1;
+	return memcmp(x->subject.s, y->subject.s, x->subject.len);
+}
+
+static struct key *sorted_keys(const aq_table *table)
+{
+	struct key *keys = malloc(table->len * sizeof(*keys));
+
+	if (!keys)
+		return NULL;
+	for (size_t i = 0; i < table->len; i++) {
+		const struct aq_row *row = &table->rows[i];
+		struct key *key = &keys[i];
+
+		key->bytes = row->bytes;
+		key->calls = row->calls;
+		key->subject = aq_row_subject(table, row);
+		key->hash = aq_hash(key->subject.s, key->subject.len);
+		key->row = i;
+	}
+	qsort(keys, table->len, sizeof(*keys), compare);
+	return keys;
+}
+
+static void mark_common(const struct key *a, size_t a_len, const struct key *b, size_t b_len,
+			uint8_t *keep_a, uint8_t *keep_b)
+{
+	for (size_t i = 0, j = 0; i < a_len && j < b_len;) {
+		int order = compare(&a[i], &b[j]);
+
+		if (!order) {
+			keep_a[a[i].row] = 0;
+			keep_b[b[j].row] = 0;
+		}
+		i += order <= 0;
+		j += order >= 0;
+	}
+}
+
+int aq_table_cancel(aq_table *table, aq_table *other)
+{
+	size_t rows = table->len + other->len;
+	struct key *a, *b;
+	uint8_t *keep;
+	int error = 0;
+
+	if (!table->len || !other->len)
+		return 0;
+	a = sorted_keys(table);
+	b = sorted_keys(other);
+	keep = malloc(rows);
+	if (a && b && keep) {
+		memset(keep, 1, rows);
+		mark_common(a, table->len, b, other->len, keep, keep + table->len);
+		aq_table_keep(table, keep);
+		aq_table_keep(other, keep + (rows - other->len));
+	} else {
+		error = -ENOMEM;
+	}
+	free(a);
+	free(b);
+	free(keep);
+	return error;
+}
