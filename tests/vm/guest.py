@@ -26,8 +26,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+import madt
+
 HERE = Path(__file__).resolve().parent
 NO_STATUS = 125
+ONLINE_CPUS = 2
+INITRD = "initrd"
 POLL_SECONDS = 0.02
 CONSOLE_LINES = 40
 CARRIED = ("PATH", "VIRTUAL_ENV", "LANG", "TERM", "TZ", "CI", "NO_COLOR", "COLUMNS")
@@ -98,7 +102,7 @@ class Machine:
             "panic=-1",
         ]
         # Unloading a module waits for RCU many times over.
-        common += ["maxcpus=2", "rcupdate.rcu_expedited=1", *self.params]
+        common += [f"maxcpus={ONLINE_CPUS}", "rcupdate.rcu_expedited=1", *self.params]
         if kernel_kind(self.kernel) == "uml":
             uml = [
                 str(self.kernel.resolve()),
@@ -111,10 +115,10 @@ class Machine:
         if shutil.which("qemu-system-x86_64") is None:
             raise GuestError("a bzImage needs qemu-system-x86_64 (Debian package qemu-system-x86)")
         # Emulated even where there is a /dev/kvm: nested ones cannot be relied on.
-        # Many emulated processors race in QEMU's multi-threaded emulation.
-        emulation = "tcg,thread=single" if self.cpus > 8 else "tcg,thread=multi"
-        qemu = ["qemu-system-x86_64", "-M", "q35", "-accel", emulation, "-cpu", "max"]
-        qemu += ["-smp", str(self.cpus), "-m", self.mem or "4G"]
+        qemu = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"]
+        qemu += ["-smp", str(min(self.cpus, ONLINE_CPUS)), "-m", self.mem or "4G"]
+        if self.cpus > ONLINE_CPUS:
+            qemu += ["-initrd", f"{job}/{INITRD}"]
         qemu += ["-nographic", "-no-reboot", "-nic", "none", "-kernel", str(self.kernel)]
         share = "local,security_model=none,multidevs=remap"
         qemu += [
@@ -152,6 +156,22 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**carried, "HOME": "/run/home", "TMPDIR": "/run/tmp", "ALLOCQ_IN_GUEST": "1", **extra}
 
 
+def _more_cpus(cpus: int) -> bytes:
+    if cpus > madt.MOST_CPUS:
+        raise GuestError(f"{cpus} CPUs: at most {madt.MOST_CPUS} in QEMU")
+    return madt.initrd(cpus)
+
+
+def _same_possible_cpus(cpus: int) -> str:
+    """Shell that ends a guest whose kernel has another number of possible CPUs than asked for."""
+    wanted = f"0-{cpus - 1}" if cpus > 1 else "0"
+    return (
+        "possible=$(cat /sys/devices/system/cpu/possible)\n"
+        f'[ "$possible" = {wanted} ] || '
+        f'{{ echo "guest: possible CPUs are $possible, not {wanted}" >&2; exit {NO_STATUS}; }}'
+    )
+
+
 def _closed_to_others(paths: Sequence[Path]) -> list[Path]:
     """The directories on the way to `paths` that only their owner may enter (a home, often)."""
     ways = {parent for path in paths for parent in (path.resolve() / "x").parents}
@@ -181,6 +201,8 @@ class Guest:
         self._late = False
         self.job = Path(tempfile.mkdtemp(prefix="allocq-guest-")).resolve()
         try:
+            if machine.cpus > ONLINE_CPUS and kernel_kind(machine.kernel) == "qemu":
+                (self.job / INITRD).write_bytes(_more_cpus(machine.cpus))
             self._prepare(command, cwd or Path.cwd(), env or {}, files or {})
             with (self.job / "console").open("wb") as console:
                 self._process = subprocess.Popen(
@@ -208,6 +230,8 @@ class Guest:
         closed = _closed_to_others([cwd, Path(sys.prefix), Path(sys.base_prefix)])
         if closed:
             lines.append("chmod o+x " + shlex.join(map(str, closed)))
+        if (self.job / INITRD).exists():
+            lines.append(_same_possible_cpus(self.machine.cpus))
         lines += [f"cd {shlex.quote(str(cwd))} || exit 126", f"exec {shlex.join(command)}"]
         (self.job / "job").write_text("\n".join(lines) + "\n")
         shutil.copy(HERE / "guest-init", self.job / "guest-init")
