@@ -1,6 +1,5 @@
 """A question put to the running kernel: names, plan, scans, and again where modules moved."""
 
-import itertools
 import posix
 import time
 
@@ -13,14 +12,15 @@ from .table import Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .plan import Fields
 
 _PAGE = 1 << 16
 _LEAST_TOP = 4096
-_FEW = 48
-_ROUNDS = 2
+_FEW = 16
+_REREADS, _READS = 3, 3
+_ROUNDS = 5
+_MOST_SUMMED = 48
+_IMPOSSIBLE: "Fields" = {"min_size": 1 << 62, "max_size": 1 << 62}
 
 
 class Names:
@@ -277,50 +277,84 @@ def _stream_text(source: Live, check: scan.Check, info: Info) -> Table:
 def read_names(source: Live, content: int | None) -> tuple[bytes, Costs]:
     """Read the whole text, measure what asking costs, and keep both."""
     posix.lseek(source.fd, 0, 0)
-    pieces, times = [], [time.perf_counter_ns()]
-    while piece := posix.read(source.fd, _PAGE):
-        pieces.append(piece)
-        times.append(time.perf_counter_ns())
-    # Reads are alike, a page each; the first are cold, and some are interrupted.
-    spent = sorted(after - before for before, after in itertools.pairwise(times))
-    whole = spent[len(spent) // 4] * len(spent) if spent else 0
+    pieces = _read_pieces(source.fd)
     text = b"".join(pieces)
     if not text:
         raise FormatError(f"{source.path} is empty")
+    whole = _time_reads(source.fd) * len(pieces)
     costs = measure(source, parse(text, scan.Check(Filter())), whole)
     if content is not None and source.content_id() == content:
         names.save(names.boot_id(), content, text, costs)
     return text, costs
 
 
+def _read_pieces(fd: int, most: int | None = None) -> list[bytes]:
+    """The text from where it stands, as many reads as it takes but at most `most`."""
+    pieces: list[bytes] = []
+    while (most is None or len(pieces) < most) and (piece := posix.read(fd, _PAGE)):
+        pieces.append(piece)
+    return pieces
+
+
+def _time_reads(fd: int) -> int:
+    """Nanoseconds of one read, which gives a page. It is warm, as what else is measured."""
+    posix.lseek(fd, 0, 0)
+    times = []
+    for _ in range(_REREADS):
+        begin = time.perf_counter_ns()
+        _read_pieces(fd, _READS)
+        times.append(time.perf_counter_ns() - begin)
+    return _median(times) // _READS
+
+
 def measure(source: Live, table: Table, text: int) -> Costs:
-    """Time the kernel's steps with a few scans that together cost a small part of the text.
+    """Time the kernel's steps with a few scans that together cost a part of the text.
 
     Raises Stale if a module came or went since `table` was read.
     """
-    check, tags = scan.Check(Filter()), max(2, len(table))
+    fd, room, check = source.fd, Table(), scan.Check(Filter())
+    tags = max(2, len(table))
     few = min(_FEW, tags - 1)
+
+    def timed(seen: scan.KernelFilter | tuple[int, int]) -> int:
+        room.clear()
+        begin = time.perf_counter_ns()
+        if isinstance(seen, tuple):
+            scan.seek(fd, table, [seen], check, room)
+        else:
+            scan.ask(fd, seen, check, room)
+        return time.perf_counter_ns() - begin
+
     file, summed = _probe_file(table.strings("file"))
     nothing = scan.KernelFilter({"file": "no such file"})
-    impossible = scan.KernelFilter({"file": file, "min_size": 1 << 62, "max_size": 1 << 62})
-    one, last, some, walk, sums = _least(
-        lambda: scan.seek(source.fd, table, [(0, 1)], check, Table()),
-        lambda: scan.seek(source.fd, table, [(tags - 1, 1)], check, Table()),
-        lambda: scan.seek(source.fd, table, [(0, few + 1)], check, Table()),
-        lambda: scan.ask(source.fd, nothing, check, Table()),
-        lambda: scan.ask(source.fd, impossible, check, Table()),
-    )
-    # The few tags tried are warm by now, most are not. A line of the text costs a sum and some
-    # printing; a tag handed out is not cheaper.
-    line = max(1, text // tags)
-    tag = max(line, (some - one) // few)
+    no_sum = scan.KernelFilter({"file": file, **_IMPOSSIBLE})
+    timed((0, few + 1))  # makes room
+    rounds = []
+    for turn in range(_ROUNDS):
+        place = (tags - few) * turn // _ROUNDS  # tags not looked at before, as most are
+        rounds.append(
+            (
+                timed((0, 1)),
+                timed((tags - 1, 1)),
+                timed((place, 1)),
+                timed((place, few + 1)),
+                timed(nothing),
+                timed(no_sum),
+            )
+        )
+    one, last, _, _, walk, sums = map(min, zip(*rounds, strict=True))
     step = max(1, (last - one) // tags)
+    # A line of the text costs a sum and some printing: a tag handed out is not cheaper.
+    line = max(1, text // tags)
+    sum_ = (sums - walk) // summed
+    if sum_ < line // 2:
+        sum_ = (timed(scan.KernelFilter(_IMPOSSIBLE)) - last) // tags  # all, for it is cheap
     return Costs(
-        call=one,
-        tag=tag,
+        call=_median([call for call, *_ in rounds]),
+        tag=max(line, _median([(some - first) // few for _, _, first, some, _, _ in rounds])),
         step=step,
         compare=max(1, (walk - one) // tags - step),
-        sum=min(max(0, sums - walk) // summed, tag, line),
+        sum=min(max(0, sum_), line),
         text=text,
     )
 
@@ -330,18 +364,10 @@ def _probe_file(files: list[str]) -> tuple[str, int]:
     counts: dict[str, int] = {}
     for file in files:
         counts[file] = counts.get(file, 0) + 1
-    few = [(count, file) for file, count in counts.items() if count <= _FEW]
+    few = [(count, file) for file, count in counts.items() if count <= _MOST_SUMMED]
     count, file = max(few, default=(1, "no such file either"))
     return file, count
 
 
-def _least(*calls: "Callable[[], object]") -> list[int]:
-    """The least nanoseconds of each, tried in turn; the first round warms and does not count."""
-    least = [1 << 62] * len(calls)
-    for turn in range(_ROUNDS + 1):
-        for i, call in enumerate(calls):
-            begin = time.perf_counter_ns()
-            call()
-            if turn:
-                least[i] = min(least[i], time.perf_counter_ns() - begin)
-    return least
+def _median(numbers: list[int]) -> int:
+    return sorted(numbers)[(len(numbers) - 1) // 2]

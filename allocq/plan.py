@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 SEEK, FILTER, TEXT = "seek", "filter", "text"
 NAME_FIELDS = frozenset(("module", "function", "file", "line", "inaccurate"))
 _SMALL = 65536
+_NO_DIFFERENCE = 1.05
+# What is taken along has to be sorted out again.
+_WORTHWHILE = 0.75
 
 
 class Costs:
@@ -183,9 +186,12 @@ def make_plan(filter: Filter, known: Known | None, interface: str) -> Plan:
     if not known.runs:
         return Plan(SEEK, "no tag has such names: nothing to ask", expected=0, cost=0)
     plans = [_seek(known), *(_ask(known, option) for option in known.options)]
-    if interface == "auto":
-        plans.append(Plan(TEXT, "reading everything is cheaper here", cost=known.costs.text))
     plans.sort(key=lambda plan: plan.cost or 0)
+    if interface == "auto":
+        text = Plan(TEXT, "reading everything is cheaper here", cost=known.costs.text)
+        # The text has to be taken apart here as well: where the kernel does not mind, it is slower.
+        dear = (plans[0].cost or 0) > _NO_DIFFERENCE * known.costs.text
+        plans.insert(0 if dear else 1, text)
     best = plans[0]
     best.others = plans[1:]
     return best
@@ -214,7 +220,7 @@ def join_runs(runs: "Sequence[tuple[int, int]]", costs: Costs) -> list[tuple[int
         if joined:
             start, before = joined[-1]
             gap = position - start - before
-            if gap * costs.tag < position * costs.step:
+            if gap * costs.tag < _WORTHWHILE * position * costs.step:
                 joined[-1] = (start, before + gap + count)
                 continue
         joined.append((position, count))
