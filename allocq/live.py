@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _PAGE = 1 << 16
 _LEAST_TOP = 4096
 _FEW = 16
-_REREADS, _READS = 3, 3
+_FEW_CPUS = 16
+_REREADS, _READS = 2, 5
 _ROUNDS = 5
 _MOST_SUMMED = 48
 _IMPOSSIBLE: "Fields" = {"min_size": 1 << 62, "max_size": 1 << 62}
@@ -275,14 +276,19 @@ def _stream_text(source: Live, check: scan.Check, info: Info) -> Table:
 
 
 def read_names(source: Live, content: int | None) -> tuple[bytes, Costs]:
-    """Read the whole text, measure what asking costs, and keep both."""
+    """Read the whole text, keep it and what asking costs: that is measured once per boot."""
     posix.lseek(source.fd, 0, 0)
     pieces = _read_pieces(source.fd)
     text = b"".join(pieces)
     if not text:
         raise FormatError(f"{source.path} is empty")
-    whole = _time_reads(source.fd) * len(pieces)
-    costs = measure(source, parse(text, scan.Check(Filter())), whole)
+    before = names.load(names.boot_id(), None)
+    if before is None:
+        whole = _time_reads(source.fd) * len(pieces)
+        costs = measure(source, parse(text, scan.Check(Filter())), whole)
+    else:
+        costs = before.costs
+        costs.text = costs.text * len(text) // max(1, len(before.text))
     if content is not None and source.content_id() == content:
         names.save(names.boot_id(), content, text, costs)
     return text, costs
@@ -304,7 +310,7 @@ def _time_reads(fd: int) -> int:
         begin = time.perf_counter_ns()
         _read_pieces(fd, _READS)
         times.append(time.perf_counter_ns() - begin)
-    return _median(times) // _READS
+    return min(times) // _READS
 
 
 def measure(source: Live, table: Table, text: int) -> Costs:
@@ -314,7 +320,7 @@ def measure(source: Live, table: Table, text: int) -> Costs:
     """
     fd, room, check = source.fd, Table(), scan.Check(Filter())
     tags = max(2, len(table))
-    few = min(_FEW, tags - 1)
+    few = min(max(_FEW, tags // 40), tags - 1)
 
     def timed(seen: scan.KernelFilter | tuple[int, int]) -> int:
         room.clear()
@@ -347,11 +353,12 @@ def measure(source: Live, table: Table, text: int) -> Costs:
     # A line of the text costs a sum and some printing: a tag handed out is not cheaper.
     line = max(1, text // tags)
     sum_ = (sums - walk) // summed
-    if sum_ < line // 2:
-        sum_ = (timed(scan.KernelFilter(_IMPOSSIBLE)) - last) // tags  # all, for it is cheap
+    # All of them, where that is cheap: a few, here and there, cost more each.
+    if sum_ < line // 2 or posix.sysconf("SC_NPROCESSORS_CONF") <= _FEW_CPUS:
+        sum_ = (timed(scan.KernelFilter(_IMPOSSIBLE)) - last) // tags
     return Costs(
         call=_median([call for call, *_ in rounds]),
-        tag=max(line, _median([(some - first) // few for _, _, first, some, _, _ in rounds])),
+        tag=max(line, min((some - first) // few for _, _, first, some, _, _ in rounds)),
         step=step,
         compare=max(1, (walk - one) // tags - step),
         sum=min(max(0, sum_), line),

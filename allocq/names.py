@@ -48,8 +48,8 @@ def boot_id() -> str:
         posix.close(fd)
 
 
-def load(boot: str, content: int) -> Cached | None:
-    """What was saved for this boot and content id, or None, whatever the reason."""
+def load(boot: str, content: int | None) -> Cached | None:
+    """What was saved for this boot and content id (None: any), or None, whatever the reason."""
     try:
         data = _read()
     except OSError:
@@ -61,7 +61,9 @@ def load(boot: str, content: int) -> Cached | None:
     numbers = {
         name: int(value) for name, value in fields.items() if value.isdecimal() and len(value) < 21
     }
-    if fields.get("boot") != boot or not boot or numbers.get("content") != content:
+    if fields.get("boot") != boot or not boot:
+        return None
+    if content is not None and numbers.get("content") != content:
         return None
     if numbers.get("bytes") != len(text) or fields.get("hash") != _seal(head, text):
         return None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import faulty
 import oracle
 import pytest
 import still
@@ -26,6 +27,7 @@ PACKAGE = Path(library.__file__).parent
 FOLDER = Path("/run/allocq")
 NAMES = FOLDER / "names"
 TORN = "allocq: warning: modules came or went during every scan; the answer may be torn\n"
+COSTS = ("call", "compare", "step", "sum", "tag", "text")
 QUESTIONS = (Asked(files=["mm/slub.c"]), Asked(files=["*.h"]), Asked(functions=["*_init"]), Asked())
 
 
@@ -102,6 +104,28 @@ def test_the_names_follow_modules_that_come_and_go(modprobe: Modprobe) -> None:
         for interface in ("ioctl", "auto", "text"):
             assert [still.key(t) for t in ask(interface)] == [still.key(t) for t in gone]
         right()
+
+
+def test_what_asking_costs_is_measured_once_a_boot(modprobe: Modprobe, tmp_path: Path) -> None:
+    """The names of new modules cost one reading of the text, and nothing beside it."""
+    module = next((m for m in ("xfs", "tun") if modprobe.has(m)), None)
+    if module is None:
+        pytest.skip("this kernel has neither a module xfs nor tun")
+    run = faulty.Faulty(faulty.build(tmp_path))
+    assert run.count("get_at", "query", "-c") > 5
+    old = costs()
+    modprobe(module)
+    assert run.count("get_at", "query", "-c") == 0
+    new = costs()
+    assert new.pop("text") > old.pop("text")
+    assert new == old
+
+
+def costs() -> dict[str, int]:
+    """What the file says that asking costs."""
+    words = NAMES.read_bytes().partition(b"\n")[0].decode().split()[3:]
+    found = dict(word.split("=") for word in words)
+    return {name: int(found[name]) for name in COSTS}
 
 
 def test_names_of_a_module_that_is_gone_mislead_nobody(modprobe: Modprobe) -> None:
