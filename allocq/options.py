@@ -103,6 +103,13 @@ SOURCE_OPTIONS = (
            " why."),
 )  # fmt: skip
 
+
+def named(options: tuple[Option, ...], *names: str) -> tuple[Option, ...]:
+    """Some of the options, in the order of `names`."""
+    by_name = {option.name: option for option in options}
+    return tuple(by_name[name] for name in names)
+
+
 QUERY_OPTIONS = FILTER_OPTIONS + VIEW_OPTIONS + SOURCE_OPTIONS
 
 

@@ -39,6 +39,11 @@ class View:
         self.color = choice("color", values.get("color"), COLORS) or "auto"
 
 
+def shape_asked(values: "Mapping[str, object]") -> View:
+    """The view of a command that shares only --header, --bytes and --color with `query`."""
+    return View({name: values[name] for name in ("header", "bytes", "color") if name in values})
+
+
 class Origin:
     """Where the tags come from. `path` None is the running kernel."""
 

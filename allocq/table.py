@@ -66,15 +66,10 @@ class Table:
         The subject is `FILE:LINE [MODULE] func:FUNCTION`. Bytes that are no UTF-8 become
         surrogates, as in file names.
         """
-        return str(self.packed(name), "utf-8", "surrogateescape").split("\0")[:-1]
-
-    def packed(self, name: str) -> bytes:
-        """The same strings as the bytes they are, each ended by a NUL."""
         need = lib.aq_table_strings(self.native, _STRINGS[name], ffi.NULL, 0)
         buffer = ffi.new("char[]", need)
         lib.aq_table_strings(self.native, _STRINGS[name], buffer, need)
-        packed: bytes = ffi.buffer(buffer, need)[:]
-        return packed
+        return str(ffi.buffer(buffer, need), "utf-8", "surrogateescape").split("\0")[:-1]
 
     def string(self, name: str, row: int) -> str:
         """One string of one row, as `strings` gives it."""

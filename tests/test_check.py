@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 import oracle
@@ -215,12 +216,11 @@ def test_a_child_ends_as_it_ends() -> None:
         run(["a\0b"])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_reaches_the_child_and_it_is_waited_for(number: int, tmp_path: Path) -> None:
+def waiting(trap: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """A process that runs a child with this trap, which is up, and its output from here on."""
     script = (
         "import sys; from allocq.growth.child import run, Ended\n"
-        "try: run(['sh', '-c', 'trap \"echo got; exit 5\" INT TERM; echo up; "
-        "while :; do sleep 0.05; done'])\n"
+        f"try: run(['sh', '-c', {trap + '; echo up; while :; do sleep 0.05; done'!r}])\n"
         "except Ended as end: sys.exit(100 + end.number)\n"
     )
     process = subprocess.Popen(
@@ -228,22 +228,19 @@ def test_a_signal_reaches_the_child_and_it_is_waited_for(number: int, tmp_path: 
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"up\n"
+    return process, process.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_child_and_it_is_waited_for(number: int, tmp_path: Path) -> None:
+    process, out = waiting('trap "echo got; exit 5" INT TERM')
     os.kill(process.pid, number)
-    assert process.stdout.read() == b"got\n"
+    assert out.read() == b"got\n"
     assert process.wait(timeout=20) == 100 + number
 
 
 def test_a_child_that_will_not_listen_is_killed_at_the_second_signal() -> None:
-    script = (
-        "import sys; from allocq.growth.child import run, Ended\n"
-        "try: run(['sh', '-c', 'trap \"\" INT; echo up; while :; do sleep 0.05; done'])\n"
-        "except Ended as end: sys.exit(100 + end.number)\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"up\n"
+    process, _ = waiting('trap "" INT')
     os.kill(process.pid, signal.SIGINT)
     time.sleep(1)
     assert process.poll() is None

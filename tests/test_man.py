@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import generate
@@ -119,23 +120,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("page", [page for page, examples in EXAMPLES.items() if examples])
 def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
-    tools, work = tmp_path / "bin", tmp_path / "work"
-    tools.mkdir()
-    work.mkdir()
-    (tools / "allocq").write_text(SHIM)
-    (tools / "allocq").chmod(0o755)
-    prepare(work)
-    env = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHON": sys.executable}
-    for example in EXAMPLES[page]:
-        if "| jq " in example and not shutil.which("jq"):
-            continue
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", example],
-            capture_output=True,
-            text=True,
-            env=env,
-            cwd=work,
-        )
+    for example, done in run_examples(EXAMPLES[page], tmp_path, SHIM):
         if "allocq doctor" in example:
             assert done.stdout and not done.stderr, example
         elif done.returncode == 2 and re.search(LIVE, example) and not readable("/proc/allocinfo"):
@@ -144,6 +129,32 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
         else:
             assert (done.returncode, done.stderr) == (0, ""), example
             assert done.stdout or re.search(" -o [a-z]| --output |>", example), example
+
+
+def run_examples(
+    examples: Sequence[str], place: Path, shim: str
+) -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
+    """Each of them in turn, in a shell in a folder with what they name; `shim` is their allocq."""
+    tools, work = place / "bin", place / "work"
+    tools.mkdir()
+    work.mkdir()
+    (tools / "allocq").write_text(shim)
+    (tools / "allocq").chmod(0o755)
+    prepare(work)
+    env = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHON": sys.executable}
+    for example in examples:
+        if "| jq " in example and not shutil.which("jq"):
+            continue
+        yield (
+            example,
+            subprocess.run(
+                ["bash", "-o", "pipefail", "-c", example],
+                capture_output=True,
+                text=True,
+                env=env,
+                cwd=work,
+            ),
+        )
 
 
 def prepare(work: Path) -> None:

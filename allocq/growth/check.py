@@ -15,13 +15,13 @@ import time
 from ..errors import SourceError, UsageError
 from ..formats import Shape, writer
 from ..options import INTERFACES
-from ..query import View, choice, number, read_filter, strings
+from ..query import choice, number, read_filter, shape_asked, strings
 from ..run import FOUND, NOTHING, Output, say, shape_of, warn
 from ..source import profiling_switch
 from ..units import format_size, parse_size
 from .child import Ended, describe, run
-from .compare import Layout, heading, place_of
 from .diff import Change, names_only, passing
+from .layout import Layout, heading, place_of
 from .leak import Level, grown
 from .options import CHECK_FORMATS, INTERVAL, MAX_GROWTH, RETRIES
 from .settle import drain_lists, drop_caches, page_cache
@@ -57,10 +57,9 @@ class Asked:
         self.ignore_lines = bool(values.get("ignore_lines"))
         self.format = choice("format", values.get("format"), CHECK_FORMATS) or "table"
         report = values.get("report")
-        self.report = None if report is None else str(report)
+        self.report = None if report in (None, "-") else str(report)
         self.quiet = bool(values.get("quiet"))
-        shape = ("header", "bytes", "color")
-        self.view = View({name: values[name] for name in shape if name in values})
+        self.view = shape_asked(values)
         self._check()
 
     def _check(self) -> None:
@@ -109,10 +108,10 @@ def check_command(values: "Mapping[str, object]") -> int:
 
 def _make_ready(ask: Asked) -> None:
     """Find out now what would fail only after the command has run."""
-    if ask.report not in (None, "-"):
+    if ask.report is not None:
         from .save import check_free
 
-        check_free(str(ask.report), force=True)
+        check_free(ask.report, force=True)
     if ask.source is None:
         _need_counters()
 
@@ -212,14 +211,13 @@ def _over(ask: Asked, before: Level, after: Level) -> list[Change]:
 
 
 def _report(ask: Asked, result: Result) -> None:
-    if ask.quiet and ask.report in (None, "-"):
+    if ask.quiet and ask.report is None:
         return
-    to_file = ask.report not in (None, "-")
-    data = b"".join(_render(ask, result, terminal=not to_file and posix.isatty(1)))
-    if to_file:
+    data = b"".join(_render(ask, result, terminal=ask.report is None and posix.isatty(1)))
+    if ask.report is not None:
         from .save import save
 
-        save(str(ask.report), (data,), force=True)
+        save(ask.report, (data,), force=True)
         return
     out = Output(1)
     out.write(data)

@@ -17,7 +17,8 @@ def report(
     details: "Sequence[str]",
 ) -> bytes:
     """One suite of at most two cases whose names do not change from run to run: `command`, an
-    error where it failed (`failure`), and `growth`, a failure where `details` names what grew."""
+    error where it failed (`failure`), and `growth`, a failure where `details` names what grew. What
+    XML cannot hold is escaped."""
     cases = ["command", "growth"] if command else ["growth"]
     suite = ElementTree.Element(
         "testsuite",
@@ -32,19 +33,14 @@ def report(
         case = ElementTree.SubElement(suite, "testcase", classname="allocq.check", name=name)
         case.set("time", f"{seconds if name == cases[0] else 0:.3f}")
         if name == "command" and failure:
-            ElementTree.SubElement(case, "error", message=_clean(failure)).text = _clean(
+            ElementTree.SubElement(case, "error", message=printable(failure)).text = printable(
                 " ".join(command)
             )
         if name == "growth" and details:
-            failed = ElementTree.SubElement(case, "failure", message=_clean(verdict))
-            failed.text = "\n".join(_clean(line) for line in details)
+            failed = ElementTree.SubElement(case, "failure", message=printable(verdict))
+            failed.text = "\n".join(printable(line) for line in details)
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode() + b"\n"
-
-
-def _clean(text: str) -> str:
-    """Without what XML cannot hold."""
-    return printable(text)

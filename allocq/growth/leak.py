@@ -4,6 +4,7 @@ A counter that moves all the time has a highest and a lowest value. Growth is fr
 that was seen before to the lowest that was seen after: a leak is over the one in every reading.
 """
 
+from ..slab import is_slab_page
 from .diff import Change, Count
 
 TYPE_CHECKING = False
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 
 PAGE_CACHE = ("mm/filemap.c", "mm/readahead.c")
-SLAB_PAGES = "mm/slub.c", "alloc_slab_page"
 
 
 class Level:
@@ -91,9 +91,10 @@ def grown(
     changes.sort(key=lambda change: change.bytes, reverse=True)
     found = []
     for change in changes:
-        if not slab_pages and (change.key[0], change.key[3]) == SLAB_PAGES:
+        file, _, module, function = change.key
+        if not slab_pages and is_slab_page(str(file), str(function), str(module or "")):
             continue
-        if change.key[0] in PAGE_CACHE and cached > 0:
+        if file in PAGE_CACHE and cached > 0:
             excused = min(cached, change.bytes)
             cached -= excused
             if change.bytes - excused <= allowed:

@@ -2,17 +2,16 @@
 every command line. Those of `query` are in options.py."""
 
 from ..options import (
-    COLORS,
     FILTER_OPTIONS,
     FLAG,
-    GROUPS,
-    INTERFACES,
     SOURCE_OPTIONS,
     SOURCE_PANEL,
     SWITCH,
     TEXT,
+    VIEW_OPTIONS,
     VIEW_PANEL,
     Option,
+    named,
 )
 from .diff import SORTS as DIFF_SORTS
 
@@ -42,22 +41,19 @@ DIFF_OPTIONS = (
            " has on several lines is summed."),
     Option("min_growth", ("--min-growth",), TEXT, _V,
            "Only what grew by so many bytes or more.", "SIZE"),
-    Option("group_by", ("-g", "--group-by"), TEXT, _V, "Sums instead of tags.", "KEY", GROUPS),
+    *named(VIEW_OPTIONS, "group_by"),
     Option("sort", ("-s", "--sort"), TEXT, _V,
            "Order; bytes: the largest growth in bytes first. after: the bytes now.", "KEY",
            DIFF_SORTS),
-    Option("reverse", ("-r", "--reverse"), FLAG, _V, "Turn the order round."),
+    *named(VIEW_OPTIONS, "reverse"),
     Option("limit", ("-n", "--limit", "--top"), TEXT, _V, "Only the first N after sorting.", "N"),
     Option("format", ("-o", "--format"), TEXT, _V,
            "How to print; table on a terminal, else tsv.", "FORMAT", DIFF_FORMATS),
-    Option("quiet", ("-q", "--quiet"), FLAG, _V, "Print nothing; the exit status answers."),
+    *named(VIEW_OPTIONS, "quiet"),
     Option("header", ("--header/--no-header",), SWITCH, _V,
            "Print a header; table, csv, tsv: on."),
-    Option("bytes", ("--bytes",), FLAG, _V, "Plain byte counts in a table instead of 1.5M."),
-    Option("color", ("--color",), TEXT, _V, "Color in a table; NO_COLOR is respected.", "WHEN",
-           COLORS),
-    Option("interface", ("--interface",), TEXT, _S,
-           "How to ask the running kernel; auto takes the cheaper way.", "KIND", INTERFACES),
+    *named(VIEW_OPTIONS, "bytes", "color"),
+    *named(SOURCE_OPTIONS, "interface"),
 )  # fmt: skip
 
 CHECK_OPTIONS = (
@@ -86,11 +82,8 @@ CHECK_OPTIONS = (
            "FILE"),
     Option("quiet", ("-q", "--quiet"), FLAG, _V, "No report on standard output."),
     Option("header", ("--header/--no-header",), SWITCH, _V, "Print a header in the table; on."),
-    Option("bytes", ("--bytes",), FLAG, _V, "Plain byte counts in a table instead of 1.5M."),
-    Option("color", ("--color",), TEXT, _V, "Color in a table; NO_COLOR is respected.", "WHEN",
-           COLORS),
+    *named(VIEW_OPTIONS, "bytes", "color"),
     Option("source", ("--source",), TEXT, _S,
            "A saved listing to hold against --baseline instead of the running kernel.", "PATH"),
-    Option("interface", ("--interface",), TEXT, _S,
-           "How to ask the running kernel; auto takes the cheaper way.", "KIND", INTERFACES),
+    *named(SOURCE_OPTIONS, "interface"),
 )  # fmt: skip

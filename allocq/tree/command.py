@@ -9,10 +9,11 @@ from ..formats.json import dump
 from ..options import COLORS
 from ..query import Origin, choice, number, read_filter
 from ..run import FOUND, NOTHING, Output, head_of, terminal_width, total_words, warn
+from ..slab import is_slab_page
 from ..source import open_source, sample_path
 from ..units import format_size, parse_size
 from .options import SLABS, TREE_FORMATS, TREE_SORTS
-from .sums import FUNCTION, LINE, Choice, Node, build, fold, is_slab_page, path_of, walk
+from .sums import FUNCTION, LINE, Choice, Node, build, fold, path_of, walk
 from .text import Layout, fitting_depth, lay_out, speaks_utf8
 
 LINES = 60

@@ -1,6 +1,6 @@
 """The options of `tree`."""
 
-from ..options import FILTER_OPTIONS, SOURCE_OPTIONS, TEXT, VIEW_OPTIONS, VIEW_PANEL, Option
+from ..options import FILTER_OPTIONS, SOURCE_OPTIONS, TEXT, VIEW_OPTIONS, VIEW_PANEL, Option, named
 
 TREE_FORMATS = ("table", "json", "jsonl", "csv", "tsv", "folded")
 TREE_SORTS = ("bytes", "calls", "name")
@@ -27,6 +27,6 @@ TREE_OPTIONS = (
     Option("format", ("-o", "--format"), TEXT, _V,
            "How to print; folded is for flame graph tools, paths in place of stacks, without what"
            " is zero or less.", "FORMAT", TREE_FORMATS),
-    *(option for option in VIEW_OPTIONS if option.name in ("header", "bytes", "color")),
+    *named(VIEW_OPTIONS, "header", "bytes", "color"),
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip

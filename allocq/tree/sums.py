@@ -6,7 +6,6 @@ Nothing here recurses: a saved text may hold a path with thousands of directorie
 from collections.abc import Iterator, Sequence
 
 DIRECTORY, FILE, FUNCTION, LINE = "directory", "file", "function", "line"
-SLAB_FILE, SLAB_FUNCTION = "mm/slub.c", "alloc_slab_page"
 
 
 _NONE: "dict[tuple[str, str], Node]" = {}
@@ -108,18 +107,6 @@ def path_of(way: Sequence[Node]) -> str:
     names = [node.name for node in way if node.kind in (DIRECTORY, FILE)]
     joined = "/".join(names)
     return joined[1:] if names[:1] == ["/"] and len(names) > 1 else joined
-
-
-def is_slab_page(file: str, function: str, module: str) -> bool:
-    """Do these bytes back slab objects, which are counted at their own tags as well?
-
-    alloc_slab_page() in mm/slub.c; a kernel built elsewhere than in its source has more in front.
-    """
-    return (
-        function == SLAB_FUNCTION
-        and not module
-        and (file == SLAB_FILE or file.endswith("/" + SLAB_FILE))
-    )
 
 
 def build(

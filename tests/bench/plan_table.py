@@ -210,7 +210,7 @@ class Bench:
         plan = live.plan_for(self.source, query.filter, query.wanted)
         check = scan.Check(query.filter)
         runs = list(plan.runs)
-        filters = filters_of(plan)
+        fields = dict(plan.kernel)
         if plan.way == TEXT:
             key: tuple[Any, ...] = (TEXT,)
             made = Way("text", key, lambda: self.text(check))
@@ -220,9 +220,8 @@ class Bench:
                 f"seek {len(runs)} runs", key, lambda: self.seek(runs, check, not plan.joined)
             )
         else:
-            key = filters_key(filters)
-            words = ", ".join("+".join(fields) for fields in filters)
-            made = Way(f"filter {words}", key, lambda: self.ask(filters, check))
+            key = filters_key([fields])
+            made = Way("filter " + "+".join(fields), key, lambda: self.ask([fields], check))
         same = next((way for way in ways if way.key == key), None)
         if same is None:
             ways.append(made)
@@ -252,12 +251,6 @@ def kernel_time() -> float:
 
 
 _COUNTERS = ("min_size", "max_size", "inaccurate")
-
-
-def filters_of(plan: Plan) -> list[Fields]:
-    """The kernel filters that a plan names: one, or several."""
-    several = getattr(plan, "filters", None)
-    return [dict(fields) for fields in several] if several else [dict(plan.kernel)]
 
 
 def filters_key(filters: list[Fields]) -> tuple[Any, ...]:

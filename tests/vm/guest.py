@@ -90,6 +90,11 @@ class Machine:
     mem: str | None = None
     params: tuple[str, ...] = ()
 
+    @property
+    def has_table(self) -> bool:
+        """Does a table have to tell the kernel of CPUs that are not there (madt.py)?"""
+        return self.cpus > ONLINE_CPUS and kernel_kind(self.kernel) == "qemu"
+
     def command(self, job: Path) -> list[str]:
         """The host's command that boots it; it does not outlive the process that starts it."""
         bound = ["setpriv", "--pdeathsig", "KILL"]
@@ -117,7 +122,7 @@ class Machine:
         # Emulated even where there is a /dev/kvm: nested ones cannot be relied on.
         qemu = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"]
         qemu += ["-smp", str(min(self.cpus, ONLINE_CPUS)), "-m", self.mem or "4G"]
-        if self.cpus > ONLINE_CPUS:
+        if self.has_table:
             qemu += ["-initrd", f"{job}/{INITRD}"]
         qemu += ["-nographic", "-no-reboot", "-nic", "none", "-kernel", str(self.kernel)]
         share = "local,security_model=none,multidevs=remap"
@@ -201,7 +206,7 @@ class Guest:
         self._late = False
         self.job = Path(tempfile.mkdtemp(prefix="allocq-guest-")).resolve()
         try:
-            if machine.cpus > ONLINE_CPUS and kernel_kind(machine.kernel) == "qemu":
+            if machine.has_table:
                 (self.job / INITRD).write_bytes(_more_cpus(machine.cpus))
             self._prepare(command, cwd or Path.cwd(), env or {}, files or {})
             with (self.job / "console").open("wb") as console:
@@ -230,7 +235,7 @@ class Guest:
         closed = _closed_to_others([cwd, Path(sys.prefix), Path(sys.base_prefix)])
         if closed:
             lines.append("chmod o+x " + shlex.join(map(str, closed)))
-        if (self.job / INITRD).exists():
+        if self.machine.has_table:
             lines.append(_same_possible_cpus(self.machine.cpus))
         lines += [f"cd {shlex.quote(str(cwd))} || exit 126", f"exec {shlex.join(command)}"]
         (self.job / "job").write_text("\n".join(lines) + "\n")
