@@ -241,6 +241,11 @@ class KernelFilter:
         return int(lib.aq_kfilter_mask(self.native))
 
 
+def parse(text: bytes, check: Check) -> Table:
+    """The matching tags of a whole text."""
+    return collect(TextScan(check).from_pieces((text,)))
+
+
 def content_id(fd: int) -> int | None:
     """What changes when a module comes or goes; None where the kernel has no ioctl."""
     found = ffi.new("uint64_t *")

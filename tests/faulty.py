@@ -14,7 +14,7 @@ import pytest
 from command import Result
 
 HERE = Path(__file__).resolve().parent
-NATIVE = HERE.parent / "allocq" / "native"
+NATIVE = HERE.parent / "allocq" / "core"
 
 # What the process itself has open at the end must be what it had open at the start.
 DRIVER = """

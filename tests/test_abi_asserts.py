@@ -1,7 +1,7 @@
 """The kernel's structs have one layout on all machines: compiled for others, the asserts hold.
 
 Nothing is linked or run. Kernel headers of the other machine are not needed either: those that
-allocq/native/abi.h includes lead to the asm-generic ones there, as they do here.
+allocq/core/abi.h includes lead to the asm-generic ones there, as they do here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-NATIVE = Path(__file__).parents[1] / "allocq" / "native"
+NATIVE = Path(__file__).parents[1] / "allocq" / "core"
 # include/uapi/asm-generic/ioctl.h; powerpc, mips, sparc, alpha and parisc number ioctls otherwise.
 NUMBERS = """
 #include "abi.h"

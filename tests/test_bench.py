@@ -22,8 +22,8 @@ from allocq.bench.command import Bench, Sample, Scenario, Settings, Way
 from allocq.bench.compare import Agreement, Found, found
 from allocq.errors import SourceError, UsageError
 from allocq.health import host
-from allocq.live import parse
 from allocq.model import Filter
+from allocq.scan import parse
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 LIVE = Path("/proc/allocinfo").exists()

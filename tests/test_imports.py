@@ -122,6 +122,7 @@ LAYERS = (
     ("scan",),
     ("unpack", "names"),
     ("source",),
+    ("learn",),
     ("live",),
     ("query",),
     ("explain", "run"),
@@ -207,7 +208,7 @@ def imports_of(name: str) -> set[str]:
 def every_module() -> list[str]:
     paths = sorted(PACKAGE.rglob("*.py"))
     names = [".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in paths]
-    return [name.removesuffix(".__init__") for name in names if not name.startswith("native.")]
+    return [name.removesuffix(".__init__") for name in names if not name.startswith("core.")]
 
 
 @pytest.mark.parametrize("name", [name for row in LAYERS for name in row if name != "_native"])

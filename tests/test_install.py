@@ -157,7 +157,7 @@ def test_the_wheel_is_for_every_python_and_holds_what_it_should(wheel: Path) -> 
     for name in ("py.typed", "sample.txt", "_native.abi3.so", "__main__.py", "formats/table.py"):
         assert f"allocq/{name}" in names
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("allocq/**/*.py")}
-    assert modules - {"allocq/native/build.py"} <= set(names)
+    assert modules - {"allocq/core/build.py"} <= set(names)
     for wanted in (*SHARED["man"], *SHARED["completions"]):
         assert [name for name in names if name.endswith(f".data/data/share/{wanted}")], wanted
     pages = {path.name for path in (ROOT / "man").glob("*.[0-9]")}

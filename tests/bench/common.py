@@ -20,7 +20,7 @@ from statistics import median
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-NATIVE = ROOT / "allocq" / "native"
+NATIVE = ROOT / "allocq" / "core"
 COARSE_NS = 100_000
 
 

@@ -25,6 +25,7 @@ WHERE = "kernel"
 IN_GUEST = ("--load", "xfs")
 
 from allocq import live, scan  # noqa: E402
+from allocq.learn import read_names  # noqa: E402
 from allocq.model import Filter  # noqa: E402
 from allocq.plan import SEEK, TEXT, Plan, kernel_fields  # noqa: E402
 from allocq.source import Live, Wanted, open_source  # noqa: E402
@@ -111,7 +112,7 @@ class Bench:
     def __init__(self, source: Live) -> None:
         self.source = source
         content = source.content_id()
-        text, self.costs = live.read_names(source, content)
+        text, self.costs = read_names(source, content)
         known = live.known_names(source, content)
         self.known = known or live.Names(text, self.costs)
         self.clock_name, self.clock = cpu_clock()

@@ -19,7 +19,7 @@ from math import ceil
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NATIVE = HERE.parents[1] / "allocq" / "native"
+NATIVE = HERE.parents[1] / "allocq" / "core"
 CORPUS = HERE / "corpus"
 CASES = HERE / "cases"  # made by hand: what only luck would find
 TEXTS = (HERE.parents[1] / "allocq" / "sample.txt", *sorted((HERE.parent / "fixtures").glob("*")))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cffi import FFI
 
-HERE = Path("allocq/native")
+HERE = Path("allocq/core")
 SOURCES = (
     "table.c",
     "filter.c",
