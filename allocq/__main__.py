@@ -31,7 +31,7 @@ def quick(argv: list[str]) -> "Query | None":
 
 def quick_command(argv: list[str]) -> "Callable[[], int] | None":
     """The body of another subcommand with its values, for a plain command line; or None."""
-    from .commands import COMMANDS
+    from .declarations.commands import COMMANDS
     from .options import read_plain
 
     found = next((command for command in COMMANDS if argv[:1] == [command.name]), None)

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from . import __version__
-from .commands import COMMANDS, Command, Operand
+from .declarations.commands import COMMANDS, Command, Operand
 from .errors import AllocqError, OutputError
 from .options import FLAG, LIST, SWITCH, Option
 from .run import FAILED, INTERRUPTED, complain, say

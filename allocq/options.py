@@ -6,7 +6,7 @@ declaration.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .commands import Operand
+    from .declarations.commands import Operand
 
 FLAG, TEXT, LIST, SWITCH = "flag", "text", "list", "switch"
 

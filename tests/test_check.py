@@ -19,8 +19,8 @@ from command import Result, allocq, here, refused, saved, unhurried
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allocq.growth.child import Ended, describe, run
 from allocq.growth.leak import Level, grown
+from allocq.host.processes import Ended, describe, run
 from allocq.model import Tag
 
 SAMPLE = str(oracle.SAMPLE)
@@ -219,7 +219,7 @@ def test_a_child_ends_as_it_ends() -> None:
 def waiting(trap: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
     """A process that runs a child with this trap, which is up, and its output from here on."""
     script = (
-        "import sys; from allocq.growth.child import run, Ended\n"
+        "import sys; from allocq.host.processes import run, Ended\n"
         f"try: run(['sh', '-c', {trap + '; echo up; while :; do sleep 0.05; done'!r}])\n"
         "except Ended as end: sys.exit(100 + end.number)\n"
     )

@@ -422,7 +422,7 @@ def test_the_quick_reader_reads_operands_as_the_app_does(words: list[str]) -> No
     import typer
 
     from allocq.cli import make_app
-    from allocq.commands import COMMANDS
+    from allocq.declarations.commands import COMMANDS
     from allocq.options import read_plain
 
     command = next(command for command in COMMANDS if command.name == "diff")

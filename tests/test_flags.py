@@ -13,7 +13,7 @@ import allocq.run
 from allocq import AllocqError, UsageError
 from allocq.__main__ import quick, quick_command
 from allocq.cli import make_app, run_app
-from allocq.commands import COMMANDS, Command
+from allocq.declarations.commands import COMMANDS, Command
 from allocq.options import FLAG, LIST, QUERY_OPTIONS, SWITCH, TEXT, Option, read_plain
 from allocq.query import Query
 

@@ -78,7 +78,7 @@ def test_a_plain_query_imports_next_to_nothing(argv: list[str]) -> None:
     assert others <= {"_cffi_backend"}, others
     ours = {name for name in found if name.startswith("allocq.")}
     assert not ours & {
-        f"allocq.{name}" for name in ("cli", "commands", "live", "plan", "names", "explain")
+        f"allocq.{name}" for name in ("cli", "declarations", "live", "plan", "names", "explain")
     }
     assert {name for name in ours if name.startswith("allocq.formats.")} <= {
         f"allocq.formats.{name}" for name in (*argv, "procfs", "json", "csv", "table")

@@ -14,12 +14,12 @@ import time
 
 from ..errors import SourceError, UsageError
 from ..formats import Shape, writer
+from ..host.processes import Ended, describe, run
 from ..options import INTERFACES
 from ..query import choice, number, read_filter, shape_asked, strings
 from ..run import FOUND, NOTHING, Output, say, shape_of, warn
 from ..source import profiling_switch
 from ..units import format_size, parse_size
-from .child import Ended, describe, run
 from .diff import Change, names_only, passing
 from .layout import Layout, heading, place_of
 from .leak import Level, grown

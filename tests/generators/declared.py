@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from allocq.commands import COMMANDS, Command
+from allocq.declarations.commands import COMMANDS, Command
 from allocq.options import FLAG, LIST, SWITCH, TEXT, Option
 
 OWN_PANEL = "Options"

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from .options import Option
+    from ..options import Option
 
 
 class Operand:
@@ -61,7 +61,7 @@ class Command:
 def _named(where: str) -> "Any":
     """What `module:name` of this package stands for."""
     module, _, name = where.partition(":")
-    return getattr(__import__(f"{__package__}.{module}", fromlist=(name,)), name)
+    return getattr(__import__(f"allocq.{module}", fromlist=(name,)), name)
 
 
 COMMANDS = (

@@ -1,0 +1,1 @@
+"""What the command line takes: subcommands, operands, options and their vocabularies."""

@@ -1,0 +1,1 @@
+"""The machine: what it says of itself, its processes, caches and modules."""
