@@ -1,3 +1,3 @@
 from setuptools import setup
 
-setup(cffi_modules=["allocq/core/build.py:ffi"])
+setup(cffi_modules=["build_native.py:ffi"])

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
         SourceError,
         UsageError,
     )
-    from .model import Filter, Tag
-    from .source import Info, Live, Saved, Snapshot, Source, sample_path
-    from .source import open_source as open
+    from .model import Filter, Info, Tag
+    from .sources.source import Live, Saved, Snapshot, Source, sample_path
+    from .sources.source import open_source as open
     from .units import format_size, parse_size
 
 __version__ = "0.1.0"
@@ -35,20 +35,20 @@ _WHERE = {
     "AllocqError": "errors",
     "Filter": "model",
     "FormatError": "errors",
-    "Info": "source",
+    "Info": "model",
     "InterfaceError": "errors",
-    "Live": "source",
+    "Live": "sources.source",
     "OutputError": "errors",
-    "Saved": "source",
-    "Snapshot": "source",
-    "Source": "source",
+    "Saved": "sources.source",
+    "Snapshot": "sources.source",
+    "Source": "sources.source",
     "SourceError": "errors",
     "Tag": "model",
     "UsageError": "errors",
     "format_size": "units",
-    "open": "source",
+    "open": "sources.source",
     "parse_size": "units",
-    "sample_path": "source",
+    "sample_path": "sources.source",
 }
 
 __all__ = [

@@ -8,20 +8,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from .query import Query
+    from .commands.arguments import Query
 
 
 def quick(argv: list[str]) -> "Query | None":
     """The query that a plain, valid command line asks, or None: let the app see to it."""
     if argv[:1] != ["query"]:
         return None
-    from .options import read_plain
+    from .cli.reader import read_plain
 
     values = read_plain(argv[1:])
     if values is None:
         return None
+    from .commands.arguments import Query
     from .errors import UsageError
-    from .query import Query
 
     try:
         return Query(values)
@@ -31,8 +31,8 @@ def quick(argv: list[str]) -> "Query | None":
 
 def quick_command(argv: list[str]) -> "Callable[[], int] | None":
     """The body of another subcommand with its values, for a plain command line; or None."""
+    from .cli.reader import read_plain
     from .declarations.commands import COMMANDS
-    from .options import read_plain
 
     found = next((command for command in COMMANDS if argv[:1] == [command.name]), None)
     # Without a -- it is the app that says where the words of a COMMAND begin.
@@ -70,18 +70,18 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        query = quick(argv)
         if not has_cffi():
             find_packages()
+        query = quick(argv)
         if query is not None:
-            from .run import run_query
+            from .commands.query import run_query
 
             return _settled(lambda: run_query(query))
         if command := quick_command(argv):
             standard_library_first()
             return _settled(command)
         find_packages()
-        from .cli import run_app
+        from .cli.app import run_app
 
         return run_app(argv)
     except ModuleNotFoundError as error:
@@ -110,7 +110,7 @@ def _settled(body: "Callable[[], int]") -> int:
     try:
         return body()
     except AllocqError as error:
-        from .run import complain
+        from .output.stream import complain
 
         return complain(error)
 

@@ -7,6 +7,14 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Iterable
 
+OPTION_NAMES = {
+    "files": "file",
+    "functions": "function",
+    "modules": "module",
+    "lines": "line",
+    "regexps": "regexp",
+    "excludes": "exclude",
+}
 NO_MINIMUM = -(1 << 63)
 NO_MAXIMUM = (1 << 63) - 1
 NO_CALLS_MAXIMUM = (1 << 64) - 1
@@ -187,6 +195,48 @@ class Filter:
 
     def __repr__(self) -> str:
         return f"Filter({', '.join(f'{name}={value!r}' for name, value in self.items().items())})"
+
+
+def asked(filter: Filter) -> dict[str, object]:
+    """What was asked for, under the names of its options."""
+    return {OPTION_NAMES.get(name, name): value for name, value in filter.items().items()}
+
+
+class Info:
+    """Where an answer is from.
+
+    interface: ioctl or text. kernel: the release, None where a saved text does not say. content_id:
+    None without the ioctl. consistent: False where modules came or went during every attempt or a
+    text is cut off (`cut`), None where that cannot be known. time: since 1970 in seconds, or None.
+    version: of the text's format. notes: what a snapshot says of itself. warnings: for people.
+    """
+
+    __slots__ = (
+        "consistent",
+        "content_id",
+        "cut",
+        "interface",
+        "ioctls",
+        "kernel",
+        "notes",
+        "path",
+        "time",
+        "version",
+        "warnings",
+    )
+
+    def __init__(self, path: str, interface: str) -> None:
+        self.path = path
+        self.interface = interface
+        self.kernel: str | None = None
+        self.content_id: int | None = None
+        self.consistent: bool | None = None
+        self.time: float | None = None
+        self.version = ""
+        self.ioctls = 0
+        self.cut = False
+        self.notes: dict[str, str] = {}
+        self.warnings: list[str] = []
 
 
 def _names(field: str, names: "Iterable[str]") -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Sizes as people write them and as they read them."""
+"""Sizes and times as they are written and read."""
 
 from .errors import UsageError
 
@@ -74,3 +74,21 @@ def format_size(size: int) -> str:
             return f"{sign}{tenths // 10}.{tenths % 10}{letter}"
         value = (value + 512) // 1024
     raise AssertionError("unreachable")
+
+
+def parse_time(text: str) -> float | None:
+    """Seconds since 1970 for `2026-11-23T06:20:37.123456Z`, else None."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def format_time(seconds: float) -> str:
+    """UTC with microseconds: `2026-11-23T06:20:37.123456Z`."""
+    from time import gmtime, strftime
+
+    whole, micro = divmod(round(seconds * 1_000_000), 1_000_000)
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(whole)) + f".{micro:06d}Z"

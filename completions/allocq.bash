@@ -1,4 +1,4 @@
-# allocq's completion for bash. Made by tests/generate.py from allocq/commands.py.
+# allocq's completion for bash. Made by tests/generate.py from allocq/declarations.
 
 _allocq_words() {
 	mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")

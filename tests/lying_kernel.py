@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from allocq.health.rawioctl import (
+from allocq.commands.verify.rawioctl import (
     CONTENT_ID,
     GET_AT,
     GET_AT_SIZE,

@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 from command import here
 
-from allocq import scan
-from allocq.bench import command as bench
-from allocq.bench import pipeline
-from allocq.bench import report as bench_report
-from allocq.bench.command import Bench, Sample, Scenario, Settings, Way
-from allocq.bench.compare import Agreement, Found, found
+from allocq.commands.bench import command as bench
+from allocq.commands.bench import report as bench_report
+from allocq.commands.bench.agreement import Agreement, Found, found
+from allocq.commands.bench.scenarios import Bench, Sample, Scenario, Settings, Way
+from allocq.core import scan
+from allocq.core.scan import parse
 from allocq.errors import SourceError, UsageError
-from allocq.health import host
+from allocq.host import machine as host
+from allocq.host import processes
 from allocq.model import Filter
-from allocq.scan import parse
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 LIVE = Path("/proc/allocinfo").exists()
@@ -47,45 +47,48 @@ def children() -> set[str]:
 class TestPipeline:
     def test_joins_programs_and_keeps_the_last_ones_output(self) -> None:
         upper = "import sys; sys.stdout.write(sys.stdin.read().upper())"
-        spent = pipeline.run(
+        spent = processes.run_pipeline(
             [python("print('a b')"), python(upper), python(upper + "; sys.exit(3)")]
         )
         assert spent.output == b"A B\n"
         assert spent.statuses == [0, 0, 3]
 
     def test_more_than_a_pipe_holds(self) -> None:
-        spent = pipeline.run([python("print('x' * 1000000)"), python(COPY)])
+        spent = processes.run_pipeline([python("print('x' * 1000000)"), python(COPY)])
         assert spent.output == b"x" * 1000000 + b"\n"
 
     def test_counts_the_cpu_time_of_all_programs(self) -> None:
         burn = "import time\nwhile time.process_time() < 0.3: pass"
-        one, two = pipeline.run([python(burn)]), pipeline.run([python(burn), python(burn)])
+        one, two = (
+            processes.run_pipeline([python(burn)]),
+            processes.run_pipeline([python(burn), python(burn)]),
+        )
         assert one.user + one.system >= 0.29e9
         assert two.user + two.system >= 0.59e9
         assert two.wall >= 0.29e9
 
     def test_the_first_program_reads_nothing(self) -> None:
-        assert pipeline.run([python(COPY)]).output == b""
+        assert processes.run_pipeline([python(COPY)]).output == b""
 
     def test_a_reader_that_leaves_ends_the_writer_quietly(self) -> None:
         endless = "import sys, signal; signal.signal(13, signal.SIG_DFL)\nwhile 1: print('y' * 999)"
-        spent = pipeline.run([python(endless), python("pass")])
+        spent = processes.run_pipeline([python(endless), python("pass")])
         assert spent.statuses == [-signal.SIGPIPE, 0]
 
     def test_sigpipe_is_as_in_a_shell(self) -> None:
-        status = pipeline.run([[find("cat"), "/proc/self/status"]]).output.decode()
+        status = processes.run_pipeline([[find("cat"), "/proc/self/status"]]).output.decode()
         ignored = int(status.split("SigIgn:")[1].split()[0], 16)
         assert not ignored & 1 << (signal.SIGPIPE - 1)
 
     def test_complaints_are_kept(self) -> None:
-        spent = pipeline.run([python("import sys; sys.exit('oh no')")])
+        spent = processes.run_pipeline([python("import sys; sys.exit('oh no')")])
         assert spent.statuses == [1]
         assert spent.complaints == b"oh no\n"
 
     def test_a_program_that_is_not_there(self) -> None:
         files, before = os.listdir("/proc/self/fd"), children()
         with pytest.raises(SourceError, match="cannot run /nowhere/cat"):
-            pipeline.run([python("import time; time.sleep(60)"), ["/nowhere/cat"]])
+            processes.run_pipeline([python("import time; time.sleep(60)"), ["/nowhere/cat"]])
         assert os.listdir("/proc/self/fd") == files
         assert children() <= before
 
@@ -98,7 +101,7 @@ class TestPipeline:
         threading.Thread(target=interrupt).start()
         begin = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            pipeline.run([python("import time; time.sleep(60)"), python(COPY)])
+            processes.run_pipeline([python("import time; time.sleep(60)"), python(COPY)])
         assert time.monotonic() - begin < 30
         assert children() <= before
 
@@ -110,18 +113,18 @@ class TestPipeline:
         program.chmod(0o755)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("PATH", ":.")
-        assert pipeline.find("cat") is None
+        assert processes.find_program("cat") is None
         monkeypatch.setenv("PATH", f".:{tmp_path}")
-        assert pipeline.find("cat") == str(program)
+        assert processes.find_program("cat") == str(program)
         program.chmod(0o644)
-        assert pipeline.find("cat") is None
+        assert processes.find_program("cat") is None
 
 
 COPY = "import sys; sys.stdout.write(sys.stdin.read())"
 
 
 def find(program: str) -> str:
-    path = pipeline.find(program)
+    path = processes.find_program(program)
     assert path
     return path
 

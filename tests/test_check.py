@@ -19,7 +19,7 @@ from command import Result, allocq, here, refused, saved, unhurried
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allocq.growth.leak import Level, grown
+from allocq.analysis.leak import Level, grown
 from allocq.host.processes import Ended, describe, run
 from allocq.model import Tag
 

@@ -421,9 +421,9 @@ def test_a_real_listing_with_real_twins(seed: int) -> None:
 def test_the_quick_reader_reads_operands_as_the_app_does(words: list[str]) -> None:
     import typer
 
-    from allocq.cli import make_app
+    from allocq.cli.app import make_app
+    from allocq.cli.reader import read_plain
     from allocq.declarations.commands import COMMANDS
-    from allocq.options import read_plain
 
     command = next(command for command in COMMANDS if command.name == "diff")
     plain = read_plain(words, command.options, command.operands)

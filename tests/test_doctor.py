@@ -15,11 +15,12 @@ from command import allocq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allocq import names
-from allocq.health import diagnose, facts, host
-from allocq.health.diagnose import CANNOT, GOOD, LESS, NOT_GOOD, READY, UNKNOWN
-from allocq.health.doctor import in_lines
-from allocq.health.facts import Cache, Cost, Facts
+from allocq.commands.doctor import diagnose, facts
+from allocq.commands.doctor.diagnose import CANNOT, GOOD, LESS, NOT_GOOD, READY, UNKNOWN
+from allocq.commands.doctor.doctor import in_lines
+from allocq.commands.doctor.facts import Cache, Cost, Facts
+from allocq.host import machine as host
+from allocq.sources import names
 
 CONFIG = "CONFIG_MEM_ALLOC_PROFILING"
 DEFAULT = f"{CONFIG}_ENABLED_BY_DEFAULT"

@@ -191,7 +191,7 @@ def test_why_allocinfo_is_missing_is_told_apart(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("posix.open", missing)
     refused(here("query"), "built without CONFIG_MEM_ALLOC_PROFILING")
-    monkeypatch.setattr("allocq.source.profiling_switch", lambda *_: "0")
+    monkeypatch.setattr("allocq.sources.source.profiling_switch", lambda *_: "0")
     refused(here("query"), "booted with its allocation profiling off for good")
     uname = os.uname_result(("FreeBSD", "host", "14", "", "amd64"))
     monkeypatch.setattr("posix.uname", lambda: uname)
@@ -227,7 +227,7 @@ def test_allocinfo_that_cannot_be_opened(
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """A query of a text that passes for a file of the running kernel's."""
-    monkeypatch.setattr("allocq.scan.is_proc", lambda fd: True)
+    monkeypatch.setattr("allocq.core.scan.is_proc", lambda fd: True)
 
     def ask(data: bytes, *argv: str) -> Result:
         return query(data, *argv)
@@ -273,7 +273,7 @@ def test_a_live_file_that_is_empty(kernel: Callable[..., Result]) -> None:
 def test_a_file_that_vanishes_in_mid_scan(
     kernel: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
-    from allocq import scan
+    from allocq.core import scan
 
     class Vanishing(scan.TextScan):
         def from_fd(self, fd: int) -> Any:

@@ -9,13 +9,14 @@ from command import here, refused, unhurried
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import allocq.run
+import allocq.commands.query
 from allocq import AllocqError, UsageError
 from allocq.__main__ import quick, quick_command
-from allocq.cli import make_app, run_app
-from allocq.declarations.commands import COMMANDS, Command
-from allocq.options import FLAG, LIST, QUERY_OPTIONS, SWITCH, TEXT, Option, read_plain
-from allocq.query import Query
+from allocq.cli.app import make_app, run_app
+from allocq.cli.reader import read_plain
+from allocq.commands.arguments import Query
+from allocq.declarations.commands import COMMANDS, QUERY_OPTIONS, Command
+from allocq.declarations.shared import FLAG, LIST, SWITCH, TEXT, Option
 
 Values = dict[str, object]
 
@@ -29,7 +30,7 @@ def slow(argv: list[str]) -> Values | None:
         return 0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(allocq.run, "query_command", body)
+        patch.setattr(allocq.commands.query, "query_command", body)
         try:
             make_app()(args=argv, prog_name="allocq", standalone_mode=False)
         except Exception as error:

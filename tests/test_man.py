@@ -183,7 +183,7 @@ def test_the_format_page_shows_a_snapshot_that_is_one(tmp_path: Path) -> None:
     shown = DISPLAY.findall(page)[-1]
     saved = tmp_path / "x"
     saved.write_text(shown)
-    from allocq.source import open_source
+    from allocq.sources.source import open_source
 
     with open_source(str(saved)) as source:
         snapshot = source.read()

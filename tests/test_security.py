@@ -20,8 +20,8 @@ import pytest
 from command import ALLOCQ, Result, refused, saved
 
 import allocq
-from allocq import names
-from allocq.plan import Costs
+from allocq.sources import names
+from allocq.sources.plan import Costs
 
 PACKAGE = Path(allocq.__file__).parent
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

@@ -14,7 +14,7 @@ import oracle
 import pytest
 from command import ALLOCQ, allocq, here, refused
 
-from allocq.growth.save import save
+from allocq.storage.files import save
 
 SAMPLE = str(oracle.SAMPLE)
 
@@ -226,8 +226,8 @@ def test_ten_at_once_and_one_wins(tmp_path: Path) -> None:
 def test_a_host_with_line_ends_in_its_words_cannot_forge_notes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from allocq.growth import snapshot
-    from allocq.source import Info
+    from allocq.commands import snapshot
+    from allocq.model import Info
 
     class Uname:
         nodename = "a\n# tags: 0"

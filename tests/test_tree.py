@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import HEADER, SAMPLE, TEXTS, Tag, parse
 
-from allocq.tree.sums import (
+from allocq.analysis.tree import (
     DIRECTORY,
     FILE,
     FUNCTION,
@@ -31,7 +31,8 @@ from allocq.tree.sums import (
     split_path,
     walk,
 )
-from allocq.tree.text import Layout, draw, lay_out, rows, speaks_utf8
+from allocq.output.terminal import speaks_utf8
+from allocq.output.tree import Layout, draw, lay_out, rows
 
 NAMES = ("a", "b", "c.c", "arch", "mm")
 SLAB = ("mm/slub.c", "alloc_slab_page")

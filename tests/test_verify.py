@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lying_kernel import LIES, LyingKernel
 
+from allocq.commands.verify import rawioctl, verify
+from allocq.commands.verify.bracket import Outcome, Seen, Undecided, compare, differences, question
+from allocq.commands.verify.checks import CHECKS, Bench, own_answers
+from allocq.commands.verify.rawioctl import MAX_SIZE, MIN_SIZE, U64, BadText, Row, Wanted, parse
 from allocq.errors import UsageError
-from allocq.health import rawioctl, tap, verify
-from allocq.health.bracket import Outcome, Seen, Undecided, compare, differences, question
-from allocq.health.checks import CHECKS, Bench, own_answers
-from allocq.health.modules import Module
-from allocq.health.rawioctl import MAX_SIZE, MIN_SIZE, U64, BadText, Row, Wanted, parse
+from allocq.host.modules import Module
+from allocq.output import tap
 
 SAMPLE = Path(__file__).parents[1] / "allocq/sample.txt"
 

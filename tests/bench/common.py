@@ -138,7 +138,7 @@ def cpu_clock() -> tuple[str, Callable[[], float]]:
     Its CPU time where the kernel counts it finely, else (User-Mode Linux: ticks of 10 ms) the
     clock on the wall.
     """
-    from allocq.bench.command import clock_step
+    from allocq.commands.bench.command import clock_step
 
     if clock_step() > COARSE_NS:
         return "wall clock (this kernel counts CPU time in ticks)", time.perf_counter

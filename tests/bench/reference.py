@@ -17,10 +17,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     args = parser.parse_args()
-    from allocq import scan
+    from allocq.core import scan
+    from allocq.core.table import Table
     from allocq.model import Filter
-    from allocq.source import ALLOCINFO, open_source
-    from allocq.table import Table
+    from allocq.sources.source import ALLOCINFO, open_source
 
     reference = compile_c("reference")
     if reference is None:

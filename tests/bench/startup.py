@@ -38,7 +38,7 @@ def parts(command: Path) -> dict[str, list[str]]:
     python = str(command.with_name("python3"))
     (site,) = command.parents[1].glob("lib/python3.*/site-packages")
     add, bare = ADD.format(str(site)), [python, "-I", "-S", "-c"]
-    query = "import allocq.__main__, allocq.query, allocq.run, allocq.formats.procfs"
+    query = "import allocq.__main__, allocq.commands.query, allocq.output.procfs"
     return {
         "python -I -S -c pass": [*bare, "pass"],
         "  the same, left by _exit": [*bare, "import posix; posix._exit(0)"],

@@ -1,1 +1,1 @@
-"""What is made from the declarations in allocq/commands.py, a module a kind of file."""
+"""What is made from the declarations in allocq/declarations, a module a kind of file."""

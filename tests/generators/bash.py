@@ -16,7 +16,7 @@ from .declared import (
     takes_value,
 )
 
-_BEGIN = r"""# allocq's completion for bash. Made by tests/generate.py from allocq/commands.py.
+_BEGIN = r"""# allocq's completion for bash. Made by tests/generate.py from allocq/declarations.
 
 _allocq_words() {
 	mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")

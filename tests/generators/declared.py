@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from allocq.declarations.commands import COMMANDS, Command
-from allocq.options import FLAG, LIST, SWITCH, TEXT, Option
+from allocq.declarations.shared import FLAG, LIST, SWITCH, TEXT, Option
 
 OWN_PANEL = "Options"
 HELP = Option("help", ("-h", "--help"), FLAG, OWN_PANEL, "Say what there is and end.")

@@ -18,7 +18,7 @@ from .declared import (
 )
 
 _BEGIN = r"""#compdef allocq
-# allocq's completion for zsh. Made by tests/generate.py from allocq/commands.py.
+# allocq's completion for zsh. Made by tests/generate.py from allocq/declarations.
 
 (( $+functions[_allocq_modules] )) ||
 _allocq_modules() {

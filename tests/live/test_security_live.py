@@ -89,7 +89,7 @@ def poisoned() -> bytes:
     head, _, text = NAMES.read_bytes().partition(b"\n")
     lines = text.splitlines(keepends=True)
     turned = b"".join(lines[:2] + lines[2:][::-1])
-    from allocq.names import _seal
+    from allocq.sources.names import _seal
 
     words = head.decode().partition(" hash=")[0].encode()
     seal = _seal(words, turned).encode()

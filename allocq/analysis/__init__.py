@@ -1,0 +1,1 @@
+"""Order, sums and comparisons: values in, values out."""

@@ -1,0 +1,228 @@
+"""What changed between two listings: values in, values out.
+
+Tags are matched by file, line, module and function. Several tags can look alike, for a macro can
+place them on one line: of those, equal ones are matched first, then the largest with the largest,
+so that as few as possible differ and the answer does not depend on their order.
+"""
+
+from itertools import zip_longest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Protocol
+
+    from ..model import Filter
+
+    Key = tuple[str | int | None, ...]
+
+    class Columns(Protocol):
+        """What gives columns of numbers and strings: a Table."""
+
+        def __len__(self) -> int: ...
+        def column(self, name: str) -> list[int]: ...
+        def strings(self, name: str) -> list[str]: ...
+
+
+NEW, GONE, GROWN, SHRUNK, SAME = "new", "gone", "grown", "shrunk", "same"
+_COUNTERS = ("min_size", "max_size", "min_calls", "max_calls", "accurate")
+
+
+class Count:
+    """What one tag, or several together, hold: bytes (signed), calls, whether all are accurate."""
+
+    __slots__ = ("accurate", "bytes", "calls", "tags")
+
+    def __init__(self, bytes: int, calls: int, accurate: bool = True, tags: int = 1) -> None:
+        self.bytes = bytes
+        self.calls = calls
+        self.accurate = accurate
+        self.tags = tags
+
+    def add(self, other: "Count") -> None:
+        """Take in another."""
+        self.bytes += other.bytes
+        self.calls += other.calls
+        self.accurate = self.accurate and other.accurate
+        self.tags += other.tags
+
+
+class Change:
+    """One key before and after; None where it was not there."""
+
+    __slots__ = ("after", "before", "key")
+
+    def __init__(self, key: "Key", before: "Count | None", after: "Count | None") -> None:
+        self.key = key
+        self.before = before
+        self.after = after
+
+    @property
+    def bytes(self) -> int:
+        """Growth in bytes, below zero where it shrank."""
+        return (self.after.bytes if self.after else 0) - (self.before.bytes if self.before else 0)
+
+    @property
+    def calls(self) -> int:
+        """Growth in live allocations."""
+        return (self.after.calls if self.after else 0) - (self.before.calls if self.before else 0)
+
+    @property
+    def percent(self) -> "float | None":
+        """Growth in bytes as percent of what was there; None where that was not above zero."""
+        if self.before is None or self.before.bytes <= 0:
+            return None
+        return 100 * self.bytes / self.before.bytes
+
+    @property
+    def kind(self) -> str:
+        """new, gone, grown, shrunk, or same; where the bytes are the same, the calls tell."""
+        if self.before is None:
+            return NEW
+        if self.after is None:
+            return GONE
+        growth = self.bytes or self.calls
+        return GROWN if growth > 0 else SHRUNK if growth else SAME
+
+    @property
+    def accurate(self) -> bool:
+        """Is neither counter known to miss something?"""
+        return all(count.accurate for count in (self.before, self.after) if count)
+
+
+def match(before: "Columns", after: "Columns") -> list[Change]:
+    """Every tag of both, the unchanged ones included: in the order of `before`, then new ones."""
+    left = _by_key(after)
+    pairs: list[Change] = []
+    for key, counts in _by_key(before).items():
+        pairs += _pair(key, counts, left.pop(key, []))
+    for key, counts in left.items():
+        pairs += [Change(key, None, count) for count in counts]
+    return pairs
+
+
+def _by_key(tags: "Columns") -> "dict[Key, list[Count]]":
+    found: dict[Key, list[Count]] = {}
+    modules = [
+        None if builtin else module
+        for module, builtin in zip(tags.strings("module"), tags.column("builtin"), strict=True)
+    ]
+    keys = zip(
+        tags.strings("file"), tags.column("line"), modules, tags.strings("function"), strict=True
+    )
+    counters = zip(
+        tags.column("bytes"), tags.column("calls"), tags.column("inaccurate"), strict=True
+    )
+    for key, (bytes_, calls, inaccurate) in zip(keys, counters, strict=True):
+        found.setdefault(key, []).append(Count(bytes_, calls, not inaccurate))
+    return found
+
+
+def _pair(key: "Key", before: list[Count], after: list[Count]) -> "Iterable[Change]":
+    if len(before) == 1 and len(after) <= 1:
+        return (Change(key, before[0], after[0] if after else None),)
+    pairs: list[Change] = []
+    left = list(after)
+    rest = []
+    for count in before:
+        same = next((c for c in left if (c.bytes, c.calls) == (count.bytes, count.calls)), None)
+        if same is None:
+            rest.append(count)
+        else:
+            left.remove(same)
+            pairs.append(Change(key, count, same))
+    for counts in (rest, left):
+        counts.sort(key=lambda count: (count.bytes, count.calls), reverse=True)
+    return pairs + [Change(key, b, a) for b, a in zip_longest(rest, left)]
+
+
+def changed(changes: "Iterable[Change]") -> list[Change]:
+    """Those that differ in bytes or calls, or are on one side only."""
+    return [change for change in changes if change.kind != SAME]
+
+
+def names_only(filter: "Filter") -> "Filter":
+    """The filter without what it asks of the counters."""
+    asked = filter.items()
+    if not any(name in asked for name in _COUNTERS):
+        return filter
+    names: dict[str, Any] = {k: v for k, v in asked.items() if k not in _COUNTERS}
+    return type(filter)(**names)
+
+
+def passing(changes: "Iterable[Change]", filter: "Filter") -> list[Change]:
+    """Those whose counters pass the filter before or after."""
+    return [
+        change
+        for change in changes
+        if any(_passes(count, filter) for count in (change.before, change.after) if count)
+    ]
+
+
+def _passes(count: Count, filter: "Filter") -> bool:
+    return (
+        (filter.min_size is None or count.bytes >= filter.min_size)
+        and (filter.max_size is None or count.bytes <= filter.max_size)
+        and (filter.min_calls is None or count.calls >= filter.min_calls)
+        and (filter.max_calls is None or count.calls <= filter.max_calls)
+        and filter.accurate in (None, count.accurate)
+    )
+
+
+def sums(changes: "Iterable[Change]", by: str) -> list[Change]:
+    """The changes of tags as those of a group: file, directory, function, module, or place, which
+    is a function of a file of a module, whatever its lines."""
+    group = _GROUPS[by]
+    found: dict[Key, Change] = {}
+    for change in changes:
+        key = group(change.key)
+        whole = found.setdefault(key, Change(key, None, None))
+        for side in ("before", "after"):
+            count = getattr(change, side)
+            if count is None:
+                continue
+            sum_ = getattr(whole, side)
+            if sum_ is None:
+                sum_ = Count(0, 0, True, 0)
+                setattr(whole, side, sum_)
+            sum_.add(count)
+    return list(found.values())
+
+
+_GROUPS: "dict[str, Callable[[Any], Key]]" = {
+    "file": lambda key: (key[0],),
+    "directory": lambda key: (key[0].rpartition("/")[0] or ".",),
+    "function": lambda key: (key[3],),
+    "module": lambda key: (key[2],),
+    "place": lambda key: (key[0], None, key[2], key[3]),
+}
+
+
+def ordered(changes: "list[Change]", sort: str, reverse: bool) -> list[Change]:
+    """Numbers largest first, names ascending; `reverse` turns that round, equals stay."""
+    if sort == "none":
+        return changes[::-1] if reverse else changes
+    return sorted(changes, key=_SORT_KEYS[sort], reverse=(sort in _NAMES) == reverse)
+
+
+def _percent(change: Change) -> float:
+    if change.percent is not None:
+        return change.percent
+    return float("inf") if change.bytes > 0 else float("-inf") if change.bytes < 0 else 0.0
+
+
+def _name(at: int) -> "Callable[[Change], Any]":
+    """One part of a tag's key, or the whole key of a group."""
+    return lambda change: [(part is not None, part) for part in (*change.key[at:], *change.key)][:2]
+
+
+_NAMES = ("file", "function", "module")
+_SORT_KEYS: "dict[str, Callable[[Change], Any]]" = {
+    "bytes": lambda change: (change.bytes, change.calls),
+    "calls": lambda change: (change.calls, change.bytes),
+    "percent": lambda change: (_percent(change), change.bytes),
+    "after": lambda change: change.after.bytes if change.after else 0,
+    "file": _name(0),
+    "function": _name(3),
+    "module": _name(2),
+}

@@ -1,0 +1,82 @@
+"""The quick reader of plain command lines."""
+
+from ..declarations.commands import QUERY_OPTIONS, Operand
+from ..declarations.shared import FLAG, SWITCH, TEXT, Option
+
+
+def by_flag(options: tuple[Option, ...]) -> dict[str, tuple[Option, bool]]:
+    """Each spelling of each option; False for the one that switches off."""
+    table = {}
+    for option in options:
+        for flag in option.flags:
+            on, _, off = flag.partition("/")
+            table[on] = option, True
+            if off:
+                table[off] = option, False
+    return table
+
+
+def read_plain(
+    argv: list[str],
+    options: tuple[Option, ...] = QUERY_OPTIONS,
+    operands: tuple[Operand, ...] = (),
+) -> dict[str, object] | None:
+    """The values of a plain command line, or None: let the app see to it.
+
+    What it reads, it reads as the app does; what is misspelt or unfinished it leaves alone.
+    """
+    table = by_flag(options)
+    values: dict[str, object] = {}
+    words: list[str] = []
+    rest = iter(argv)
+    for word in rest:
+        if word == "--" and operands:
+            words += rest
+            break
+        if word[:1] != "-" or (word == "-" and operands):
+            words.append(word)
+            continue
+        if word in ("-", "--"):
+            return None
+        flag, equals, value = word.partition("=")
+        if word[:2] != "--":
+            flag, equals, value = word[:2], word[2:], word[2:]
+        found = table.get(flag)
+        while found and equals and word[:2] != "--" and found[0].kind == FLAG:
+            values[found[0].name] = True
+            flag, equals, value = "-" + value[0], value[1:], value[1:]
+            found = table.get(flag)
+        if not found:
+            return None
+        option, on = found
+        if option.kind in (FLAG, SWITCH):
+            if equals:
+                return None
+            values[option.name] = on
+            continue
+        if not equals:
+            following = next(rest, None)
+            if following is None:
+                return None
+            value = following
+        if option.kind == TEXT:
+            values[option.name] = value
+        else:
+            asked = values.setdefault(option.name, [])
+            assert isinstance(asked, list)
+            asked.append(value)
+    return values if _take_operands(values, words, operands) else None
+
+
+def _take_operands(
+    values: dict[str, object], words: list[str], operands: tuple[Operand, ...]
+) -> bool:
+    """Add the operands by name; False where there are too few or too many."""
+    for operand in operands:
+        if operand.many and words:
+            values[operand.name], words = words, []
+        elif words:
+            values[operand.name] = words.pop(0)
+        elif operand.required:
+            return False
+    return not words

@@ -1,0 +1,1 @@
+"""One module a subcommand; each reads top to bottom as its flow."""

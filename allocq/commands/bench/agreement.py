@@ -1,0 +1,81 @@
+"""Did all ways find the same tags? Counters that moved in between are told from differences."""
+
+from collections.abc import Callable, Mapping
+
+from ...core.table import Table
+
+NAME_BYTES = 63  # struct allocinfo_tag's char[64], with its NUL
+Key = tuple[bytes, int, bytes, bytes]
+Found = dict[Key, tuple[int, ...]]
+
+
+def found(table: Table) -> Found:
+    """The bytes of the tags by (file, line, module, function), names trimmed as the ioctl does."""
+    tags: dict[Key, list[int]] = {}
+    for file, line, module, function, size in zip(
+        table.strings("file"),
+        table.column("line"),
+        table.strings("module"),
+        table.strings("function"),
+        table.column("bytes"),
+        strict=True,
+    ):
+        key = _trim(file), line, _trim(module), _trim(function)
+        tags.setdefault(key, []).append(size)
+    return {key: tuple(sorted(sizes)) for key, sizes in tags.items()}
+
+
+def _trim(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")[-NAME_BYTES:]
+
+
+class Agreement:
+    """What the runs of one scenario say of each other.
+
+    runs: those compared; moved: those in which counters differed between the ways, or crossed the
+    minimum size; torn: those in which modules came or went; differences: one line each, for tags
+    that one way found and another did not for no such reason.
+    """
+
+    def __init__(self, by_size: bool) -> None:
+        self.runs = self.moved = self.torn = self.tags = 0
+        self.differences: list[str] = []
+        self._by_size = by_size
+        self._seen: dict[Key, set[int]] = {}
+
+    def add(self, ways: Mapping[str, Found], same_modules: bool, now: Callable[[], Found]) -> None:
+        """Compare the ways of one run; `now` reads all tags, where a difference needs a reason."""
+        answers = list(ways.values())
+        self.runs += 1
+        self.tags = sum(map(len, answers[0].values()))
+        for answer in answers:
+            for key, sizes in answer.items():
+                self._seen.setdefault(key, set()).update(sizes)
+        keys = {key for answer in answers for key in answer}
+        odd = [key for key in keys if len({len(answer.get(key, ())) for answer in answers}) > 1]
+        if not odd:
+            self.moved += any(answer != answers[0] for answer in answers)
+        elif not same_modules:
+            self.torn += 1
+        else:
+            self._judge(ways, odd, now)
+
+    def _judge(self, ways: Mapping[str, Found], odd: list[Key], now: Callable[[], Found]) -> None:
+        if self._by_size:
+            for key, sizes in now().items():
+                if key in self._seen:
+                    self._seen[key].update(sizes)
+        real = [key for key in odd if not self._moves(key, ways)]
+        self.moved += len(real) < len(odd)
+        for key in sorted(real):
+            has = [way for way, answer in ways.items() if key in answer]
+            lacks = [way for way, answer in ways.items() if key not in answer]
+            where = f"{key[0].decode(errors='replace')}:{key[1]}"
+            text = f"{where}: found by {', '.join(has)}, not by {', '.join(lacks) or 'all alike'}"
+            if text not in self.differences:
+                self.differences.append(text)
+
+    def _moves(self, key: Key, ways: Mapping[str, Found]) -> bool:
+        """Has its counter been seen at more values than it has tags?"""
+        tags = max(len(answer.get(key, ())) for answer in ways.values())
+        return self._by_size and len(self._seen[key]) > tags

@@ -1,0 +1,308 @@
+"""`allocq bench`: cat | grep | awk against the ioctl, on the machine it runs on.
+
+What is timed are the three ways of the comparison published with the kernel's patches: the
+pipeline as people type it, the ioctl scan inside this process, and the whole `allocq query`.
+"""
+
+import contextlib
+import os
+import posix
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from ...core import scan
+from ...core.table import Table
+from ...declarations.commands import PUBLISHED_FILE
+from ...declarations.shared import FOUND, INTERRUPTED
+from ...errors import AllocqError, SourceError, UsageError
+from ...host import machine as host
+from ...host.caches import drop_caches
+from ...host.processes import find_program, run_pipeline
+from ...model import Filter, Tag
+from ...output.stream import Output, warn
+from ...sources.live import plan_for
+from ...sources.source import ALLOCINFO, Live, Wanted, open_source
+from .agreement import Found, found
+from .report import as_json, in_words
+from .scenarios import IOCTL, PIPELINE, QUERY, Bench, Sample, Scenario, Settings, Way
+
+_COARSE = 100_000
+_TICKS = 10
+
+
+def bench_command(values: dict[str, object]) -> int:
+    """`allocq bench`. Returns the exit status."""
+    settings = Settings(values)
+    with open_source() as source:
+        if not isinstance(source, Live):
+            raise SourceError(f"{ALLOCINFO} is not the kernel's here: something is mounted over it")
+        bench = prepare(settings, source)
+        with contextlib.suppress(KeyboardInterrupt):
+            bench.interrupted = True
+            _go(bench, source)
+            bench.interrupted = False
+        for text in source.info.warnings:
+            warn(text)
+    out = Output()
+    out.write((as_json(bench) if settings.format == "json" else in_words(bench)).encode())
+    out.release()
+    return INTERRUPTED if bench.interrupted else FOUND
+
+
+def prepare(settings: Settings, source: Live) -> Bench:
+    """The scenarios with the ways that this machine has; nothing is timed yet."""
+    tags = _all_tags()
+    bench = Bench(settings, describe_machine(tags))
+    bench.tick = clock_step()
+    file = _file(settings.file, tags)
+    if not settings.warm:
+        bench.caches = "dropped" if _drop_caches() else "kept, no right to drop them"
+    for name in settings.scenarios:
+        bench.scenarios.append(_scenario(name, file, settings.min_size, tags))
+    for scenario in bench.scenarios:
+        _add_pipeline(scenario)
+        if source.has_ioctl:
+            _add_ioctl(scenario, source, bench.tick)
+        _add_query(scenario)
+    if not source.has_ioctl:
+        bench.notes.append("this kernel has no ioctl (Linux since 7.3): only the text is timed")
+    if bench.tick > _COARSE:
+        bench.notes.append(
+            f"this kernel counts CPU time in steps of {bench.tick / 1e6:.0f} ms; the scans here"
+            " were repeated to outlast them, the programs' times are no finer"
+        )
+    return bench
+
+
+def _go(bench: Bench, source: Live) -> None:
+    """One round that does not count, then the others."""
+    _round(bench, source, 0, count=False)
+    for scenario in bench.scenarios:
+        scenario.plan = plan_for(source, scenario.filter, Wanted()).way
+    with progress(bench.settings.runs * len(bench.scenarios)) as advance:
+        for run in range(bench.settings.runs):
+            _round(bench, source, run, advance=advance)
+
+
+def _round(
+    bench: Bench,
+    source: Live,
+    run: int,
+    count: bool = True,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Each way of each scenario once, another one first each time; kept once all are through."""
+    for scenario in bench.scenarios:
+        ways = scenario.ways
+        before = source.content_id()
+        samples: dict[str, Sample] = {}
+        for i in range(len(ways)):
+            way = ways[(i + run) % len(ways)]
+            if bench.caches == "dropped" and count:
+                _drop_caches()
+            samples[way.name] = way.measure()
+        answers = {way.name: samples[way.name].found for way in ways}
+        if not count:
+            continue
+        scenario.agreement.add(answers, source.content_id() == before, _now)
+        for way in ways:
+            way.samples.append(samples[way.name])
+        advance()
+
+
+def _now() -> Found:
+    with open_source(None, "text") as source:
+        return found(source.read().table)
+
+
+def _all_tags() -> list[Tag]:
+    with open_source(None, "text") as source:
+        tags = source.read().tags
+    if not tags:
+        raise SourceError(f"{ALLOCINFO} holds no tag")
+    return tags
+
+
+def _file(asked: str | None, tags: list[Tag]) -> str:
+    """The one file that is looked for, as the kernel names it."""
+    files = dict.fromkeys(tag.file for tag in tags)
+    if asked is None:
+        return PUBLISHED_FILE if PUBLISHED_FILE in files else tags[0].file
+    with open_source(None, "text") as source:
+        matching = list(dict.fromkeys(source.read(Filter(files=[asked])).table.strings("file")))
+    if not matching:
+        raise UsageError(
+            f"this kernel has no tag in '{asked}'", "allocq query --group-by file lists its files"
+        )
+    if len(matching) > 1:
+        shown = ", ".join(matching[:3]) + (", ..." if len(matching) > 3 else "")
+        raise UsageError(f"'{asked}' stands for {len(matching)} files", f"give one: {shown}")
+    return matching[0]
+
+
+def _scenario(name: str, file: str, min_size: int | None, tags: list[Tag]) -> Scenario:
+    if name == "file":
+        return Scenario(name, file, None, (22, 1))
+    if name == "size":
+        return Scenario(name, None, 1 << 20 if min_size is None else min_size, (21, 14))
+    if min_size is None:
+        largest = max(tag.bytes for tag in tags if tag.file == file)
+        min_size = max(1, largest // 2)
+    return Scenario(name, file, min_size, (21, 1))
+
+
+def _add_pipeline(scenario: Scenario) -> None:
+    """cat, then grep and awk as far as the question needs them.
+
+    The blank and the colon make grep find that file and no other that ends in its name. awk lets
+    the header's first line through where it compares words; it is no tag and is not counted.
+    """
+    commands = [["cat", ALLOCINFO]]
+    if scenario.file is not None:
+        commands.append(["grep", "-F", f" {scenario.file}:"])
+    if scenario.min_size is not None:
+        commands.append(["awk", f"$1 >= {scenario.min_size}"])
+    words = " | ".join(" ".join([word[0], *map(_quoted, word[1:])]) for word in commands)
+    ready = []
+    for command in commands:
+        path = find_program(command[0])
+        if path is None:
+            scenario.missing.append(f"{words}: no {command[0]} on PATH")
+            return
+        ready.append([path, *command[1:]])
+    scenario.ways.append(Way(PIPELINE, words, lambda: _processes(ready)))
+
+
+def _quoted(word: str) -> str:
+    return f"'{word}'" if " " in word else word
+
+
+def _add_query(scenario: Scenario) -> None:
+    words = ["query", "--format", "procfs"]
+    if scenario.file is not None:
+        words += ["--file", scenario.file]
+    if scenario.min_size is not None:
+        words += ["--min-size", str(scenario.min_size)]
+    command = [*own_command(), *words]
+    shown = " ".join(["allocq", *(word for word in words if word not in ("--format", "procfs"))])
+    scenario.ways.append(Way(QUERY, shown, lambda: _processes([command])))
+
+
+def own_command() -> list[str]:
+    """How allocq is started: as installed beside this Python, else as its module."""
+    beside = os.path.join(os.path.dirname(sys.executable), "allocq")
+    if os.path.isabs(beside) and os.access(beside, os.X_OK):
+        return [beside]
+    return [sys.executable, "-I", "-m", "allocq"]
+
+
+def _processes(commands: list[list[str]]) -> Sample:
+    """Run programs; grep and allocq end with 1 where nothing matches, which is an answer too."""
+    spent = run_pipeline(commands)
+    for command, status in zip(commands, spent.statuses, strict=True):
+        if status not in (0, 1):
+            said = spent.complaints.decode("utf-8", "replace").strip().split("\n")[0]
+            raise SourceError(f"{command[0]} failed ({status}){': ' if said else ''}{said}")
+    text = scan.TextScan(scan.Check(Filter()))
+    table = scan.collect(text.from_pieces((spent.output,)))
+    return Sample(spent.wall, spent.user, spent.system, found(table))
+
+
+def _add_ioctl(scenario: Scenario, source: Live, tick: int) -> None:
+    fields: dict[str, str | int] = {}
+    if scenario.file is not None:
+        fields["file"] = scenario.file
+    if scenario.min_size is not None:
+        fields["min_size"] = scenario.min_size
+    kernel, check = scan.KernelFilter(fields), scan.Check(scenario.filter)
+    least = tick * _TICKS if tick > _COARSE else 0
+
+    def measure() -> Sample:
+        return _ioctls(source, kernel, check, least)
+
+    words = "GET_AT, GET_NEXT with " + ", ".join(fields)
+    scenario.ways.append(Way(IOCTL, words, measure))
+
+
+def _ioctls(source: Live, kernel: scan.KernelFilter, check: scan.Check, least: int) -> Sample:
+    """The scan, in this thread, from open to close; again until `least` nanoseconds are over.
+
+    All of the thread's CPU time counts as system time: it is nearly all of it, and the kernel only
+    estimates how the two divide.
+    """
+    times = 0
+    begin, cpu = time.perf_counter_ns(), time.thread_time_ns()
+    while True:
+        table = Table()
+        fd = posix.open(source.path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            scan.ask(fd, kernel, check, table)
+        except OSError as error:
+            raise source.vanished(error) from None
+        finally:
+            posix.close(fd)
+        times += 1
+        wall = time.perf_counter_ns() - begin
+        if wall >= least:
+            break
+    spent = time.thread_time_ns() - cpu
+    return Sample(wall / times, 0, spent / times, found(table))
+
+
+def clock_step() -> int:
+    """How finely this kernel counts a thread's CPU time, in nanoseconds."""
+    steps = []
+    for _ in range(5):  # an interrupt makes a step seem longer
+        begin = time.thread_time_ns()
+        while (now := time.thread_time_ns()) == begin:
+            pass
+        steps.append(now - begin)
+    return min(steps)
+
+
+def _drop_caches() -> bool:
+    """Make the kernel forget clean pages, dentries and inodes; False where that is not allowed."""
+    try:
+        drop_caches()
+    except AllocqError:
+        return False
+    return True
+
+
+def describe_machine(tags: list[Tag]) -> dict[str, object]:
+    """What it runs on."""
+    system = os.uname()
+    return {
+        "kernel": system.release,
+        "machine": system.machine,
+        "cpu": _cpu_model(),
+        "possible_cpus": host.count_cpus(host.possible_cpus()),
+        "online_cpus": host.count_cpus(host.read_line("/sys/devices/system/cpu/online")),
+        "tags": len(tags),
+        "files": len({tag.file for tag in tags}),
+        "modules": len({tag.module for tag in tags if tag.module is not None}),
+    }
+
+
+def _cpu_model() -> str | None:
+    for line in (host.read_line("/proc/cpuinfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return None
+
+
+@contextlib.contextmanager
+def progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error if that is a terminal; the function it gives is called at each
+    step."""
+    if not os.isatty(2):
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("timing", total=total)
+        yield lambda: bar.advance(task)

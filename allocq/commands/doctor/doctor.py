@@ -1,0 +1,68 @@
+"""`allocq doctor`: what this machine offers, what is switched on, and what to do about the rest."""
+
+import dataclasses
+import posix
+
+from ...declarations.commands import DOCTOR_FORMATS
+from ...declarations.shared import COLORS
+from ...output.stream import Output
+from ...output.terminal import printable, wants_color
+from ..arguments import choice
+from .diagnose import GOOD, NOT_GOOD, VERDICTS, Finding, findings, reason, verdict
+from .facts import Facts, gather
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_COLORS = {GOOD: "\x1b[32m", NOT_GOOD: "\x1b[31m"}
+_DIM, _PLAIN = "\x1b[33m", "\x1b[0m"
+
+
+def doctor_command(values: "Mapping[str, object]", fd: int = 1) -> int:
+    """Look, judge, print. Exit status 0 ready for the ioctl, 1 works with less, 2 cannot work."""
+    format = choice("format", values.get("format"), DOCTOR_FORMATS) or "table"
+    color = choice("color", values.get("color"), COLORS) or "auto"
+    facts = gather()
+    out = Output(fd)
+    if format == "json":
+        out.write(as_json(facts))
+    else:
+        painted = wants_color(color, posix.isatty(fd))
+        lines = in_lines(findings(facts), verdict(facts), reason(facts), painted)
+        out.write("".join(line + "\n" for line in lines).encode("utf-8", "backslashreplace"))
+    out.release()
+    return verdict(facts)
+
+
+def in_lines(found: list[Finding], status: int, why: str, color: bool) -> list[str]:
+    """The report for people: the state, what it is about, what was found, what mends it (once)."""
+    width = max(len(finding.item) for finding in found)
+    lines = []
+    said = {""}
+    for finding in found:
+        state = f"{finding.state:8}"
+        if color:
+            state = _COLORS.get(finding.state, _DIM) + state + _PLAIN
+        line = f"{state}  {printable(finding.item):{width}}  {printable(finding.value)}"
+        lines.append(line.rstrip())
+        if finding.mend not in said:
+            lines.append(f"{'':8}  {'':{width}}  -> {printable(finding.mend)}")
+            said.add(finding.mend)
+    verdict = VERDICTS[status] + (f": {why}" if why else "")
+    return [*lines, "", verdict]
+
+
+def as_json(facts: Facts) -> bytes:
+    """One object: the verdict, the findings, and the facts they were made from."""
+    import orjson
+
+    status = verdict(facts)
+    document = {
+        "verdict": VERDICTS[status],
+        "status": status,
+        "reason": reason(facts) or None,
+        "findings": [dataclasses.asdict(finding) for finding in findings(facts)],
+        "facts": dataclasses.asdict(facts),
+    }
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,245 @@
+"""What `doctor` wants to know of this machine, asked and measured: plain values, no judgement.
+
+Nothing is changed: no file is written, no switch is turned.
+"""
+
+import collections
+import dataclasses
+import errno
+import importlib.metadata
+import os
+import platform
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from ... import __version__
+from ...core import scan
+from ...core.table import Table
+from ...host import machine as host
+from ...model import Filter
+from ...sources import names
+from ...sources.source import ALLOCINFO
+
+LIBRARIES = ("typer", "cffi", "orjson")
+_T = TypeVar("_T")
+_ENOUGH = 0.3
+_MOST = 5
+
+
+@dataclasses.dataclass
+class Cost:
+    """What one scan costs: the least seconds of a few tries, its system calls, what it gave."""
+
+    seconds: float
+    calls: int
+    tags: int
+    bytes: int | None = None
+
+
+@dataclasses.dataclass
+class Cache:
+    """The names cache. path None: there is no place for it. fits: for this boot and content id."""
+
+    path: str | None
+    exists: bool = False
+    owner: int | None = None
+    mode: int | None = None
+    directory_owner: int | None = None
+    directory_mode: int | None = None
+    bytes: int | None = None
+    fits: bool | None = None
+    error: str | None = None
+
+
+@dataclasses.dataclass
+class Facts:
+    """The machine. Errors are `strerror`s; None is unknown, or not there where that is said."""
+
+    versions: dict[str, str | None]
+    kernel: str
+    machine: str
+    distribution: str | None
+    uid: int
+    boot_editor: str | None
+    config_path: str | None
+    config: dict[str, str] | None
+    """The options of MEM_ALLOC_PROFILING by their whole names."""
+    boot_parameter: str | None
+    """Empty: booted without it."""
+    mem_profiling: str | None
+    mem_profiling_compressed: str | None
+    possible_cpus: str | None
+    file_mode: int | None
+    """Permission bits of /proc/allocinfo; None: it is not there."""
+    open_error: str | None
+    cache: Cache
+    format_version: str | None = None
+    read_error: str | None = None
+    content_id: int | None = None
+    ioctl_error: str | None = None
+    tags: int | None = None
+    modules: int | None = None
+    inaccurate: int | None = None
+    text_cost: Cost | None = None
+    ioctl_cost: Cost | None = None
+    file_cost: Cost | None = None
+    """One file asked of the kernel by name."""
+    file: str | None = None
+
+
+def gather() -> Facts:
+    """All of it; takes about a second on a machine with many CPUs, far less on others."""
+    release = os.uname().release
+    config = host.kernel_config(release)
+    facts = Facts(
+        versions=versions(),
+        kernel=release,
+        machine=os.uname().machine,
+        distribution=host.distribution(),
+        uid=os.geteuid(),
+        boot_editor=host.boot_editor(),
+        config_path=config[0] if config else None,
+        config=config[1] if config else None,
+        boot_parameter=host.boot_parameter(),
+        mem_profiling=host.switch("mem_profiling"),
+        mem_profiling_compressed=host.switch("mem_profiling_compressed"),
+        possible_cpus=host.possible_cpus(),
+        file_mode=None,
+        open_error=None,
+        cache=Cache(None),
+    )
+    try:
+        facts.file_mode = stat.S_IMODE(os.stat(ALLOCINFO).st_mode)
+        with _opened(ALLOCINFO) as fd:
+            _ask(fd, facts)
+    except FileNotFoundError as error:
+        facts.file_mode, facts.open_error = None, error.strerror
+    except OSError as error:
+        facts.open_error = error.strerror
+    facts.cache = cache(facts.content_id)
+    return facts
+
+
+def versions() -> dict[str, str | None]:
+    """allocq, Python and the libraries it stands on."""
+    found: dict[str, str | None] = {"allocq": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def cache(content: int | None) -> Cache:
+    """The state of the names cache, seen without opening what is someone else's."""
+    folder = names.directory()
+    if folder is None:
+        return Cache(None)
+    found = Cache(f"{folder}/names")
+    try:
+        status = os.stat(folder, follow_symlinks=False)
+        found.directory_owner, found.directory_mode = status.st_uid, stat.S_IMODE(status.st_mode)
+        status = os.stat(f"{folder}/names", follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return found
+    except OSError as error:
+        found.error = error.strerror
+        return found
+    found.exists = True
+    found.owner, found.mode = status.st_uid, stat.S_IMODE(status.st_mode)
+    found.bytes = status.st_size
+    if content is not None:
+        found.fits = names.load(names.boot_id(), content) is not None
+    return found
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _ask(fd: int, facts: Facts) -> None:
+    """Read the text, try the ioctl, measure both."""
+    table = _text(fd, facts)
+    try:
+        facts.content_id = scan.content_id(fd)
+        if facts.content_id is None:
+            facts.ioctl_error = os.strerror(errno.ENOTTY)
+    except OSError as error:
+        facts.ioctl_error = error.strerror
+    if table is None:
+        return
+    files = table.strings("file")
+    facts.tags = len(table)
+    facts.modules = len(set(table.strings("module")) - {""})
+    facts.inaccurate = sum(table.column("inaccurate"))
+    if facts.content_id is None or not files:
+        return
+    counted = collections.Counter(files)
+    facts.file = max(counted, key=lambda file: (counted[file], file))
+    try:
+        facts.ioctl_cost = _ioctl_cost(fd, {})
+        facts.file_cost = _ioctl_cost(fd, {"file": facts.file})
+    except OSError as error:
+        facts.ioctl_error = error.strerror
+
+
+def _text(fd: int, facts: Facts) -> Table | None:
+    """The tags of the text, and what reading it costs."""
+
+    def read() -> bytes:
+        os.lseek(fd, 0, os.SEEK_SET)
+        pieces = []
+        while piece := os.read(fd, 1 << 16):
+            pieces.append(piece)
+        counted[0] = len(pieces) + 1
+        return b"".join(pieces)
+
+    counted = [0]
+    try:
+        text, seconds = timed(read)
+        batches = scan.TextScan(scan.Check(Filter())).from_pieces((text,))
+        table = scan.collect(batches)
+    except (OSError, scan.BadLine) as error:
+        facts.read_error = error.strerror if isinstance(error, OSError) else "a line is no tag"
+        return None
+    first = text.partition(b"\n")[0].decode("utf-8", "replace")
+    mark = "allocinfo - version: "
+    facts.format_version = first.removeprefix(mark) if first.startswith(mark) else None
+    facts.text_cost = Cost(seconds, counted[0], len(table), len(text))
+    return table
+
+
+def _ioctl_cost(fd: int, fields: dict[str, str | int]) -> Cost:
+    check = scan.Check(Filter())
+
+    def ask() -> tuple[int, int]:
+        table = Table()
+        return scan.ask(fd, scan.KernelFilter(fields), check, table), len(table)
+
+    (calls, tags), seconds = timed(ask)
+    return Cost(seconds, calls, tags)
+
+
+def timed(call: Callable[[], _T]) -> tuple[_T, float]:
+    """What it gives, and the least seconds of a few tries; one try where it is slow."""
+    start = time.perf_counter()
+    result = call()
+    best = spent = time.perf_counter() - start
+    for _ in range(_MOST - 1):
+        if spent > _ENOUGH:
+            break
+        start = time.perf_counter()
+        result = call()
+        seconds = time.perf_counter() - start
+        spent += seconds
+        best = min(best, seconds)
+    return result, best

@@ -1,0 +1,187 @@
+"""`allocq tree`: memory by directory, file, function and line."""
+
+import os
+from collections.abc import Iterator, Mapping
+
+from ..analysis.slab import is_slab_page
+from ..analysis.tree import FUNCTION, LINE, Choice, Node, build, fold, path_of, walk
+from ..declarations.commands import SLABS, TREE_FORMATS, TREE_SORTS
+from ..declarations.shared import COLORS, FOUND, NOTHING
+from ..errors import UsageError
+from ..output import NUMBER, SIZE, TEXT, Column, Shape, writer
+from ..output.json import dump, head_of
+from ..output.stream import Output, warn
+from ..output.table import total_words
+from ..output.terminal import speaks_utf8, terminal_width, wants_color
+from ..output.tree import Layout, fitting_depth, lay_out
+from ..sources.source import open_source, sample_path
+from ..units import format_size, parse_size
+from .arguments import Origin, choice, number, read_filter
+
+LINES = 60
+_FRAME = str.maketrans(";\r\n", "___")
+COLUMNS = (
+    Column("bytes", SIZE),
+    Column("calls", NUMBER),
+    Column("tags", NUMBER),
+    Column("slab_bytes", SIZE),
+    Column("kind", TEXT),
+    Column("path", TEXT),
+    Column("function", TEXT),
+    Column("line", NUMBER),
+)
+
+
+class Asked:
+    """How a tree is wanted."""
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        self.format = choice("format", values.get("format"), TREE_FORMATS) or "table"
+        self.slab = choice("slab", values.get("slab"), SLABS) or "mark"
+        self.color = choice("color", values.get("color"), COLORS) or "auto"
+        header = values.get("header")
+        self.header = True if header is None else bool(header)
+        self.bytes = bool(values.get("bytes"))
+        table = self.format == "table"
+        depth = number("depth", values.get("depth"))
+        if depth == 0:
+            raise UsageError(
+                "bad --depth: 0 levels show nothing", "1 is the directories at the top"
+            )
+        least = values.get("min_size")
+        self.choice = Choice(
+            depth,
+            None if least is None else parse_size(str(least)),
+            choice("sort", values.get("sort"), TREE_SORTS) or "bytes",
+            number("limit", values.get("limit")),
+            holding=table and least is None,
+        )
+
+
+def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
+    """Read, build, print. Exit status 0 where tags matched, 1 where none did."""
+    asked = Asked(values)
+    filter = read_filter({name: value for name, value in values.items() if name != "min_size"})
+    origin = Origin(values)
+    path = sample_path() if origin.sample else origin.path
+    with open_source(path, origin.interface) as source:
+        snapshot = source.read(filter)
+        table = snapshot.table
+        slab = list(
+            map(is_slab_page, table.strings("file"), table.strings("function"),
+                table.strings("module"))
+        )  # fmt: skip
+        if asked.slab == "exclude":
+            table.keep(bytes(not page for page in slab))
+            slab = [False] * len(table)
+        root = build(
+            table.strings("file"),
+            table.strings("function"),
+            table.column("line"),
+            table.column("bytes"),
+            table.column("calls"),
+            slab,
+        )
+        out = Output(fd)
+        for piece in _render(root, asked, head_of(filter, snapshot.info), fd):
+            out.write(piece)
+        out.release()
+        for text in snapshot.info.warnings:
+            warn(text)
+    return FOUND if root.tags else NOTHING
+
+
+def _render(root: Node, asked: Asked, head: dict[str, object], fd: int) -> Iterator[bytes]:
+    if asked.format == "table":
+        if asked.choice.depth is None:
+            asked.choice.depth = fitting_depth(root, asked.choice, LINES)
+        lines = lay_out(root, asked.choice, _layout(asked, fd), words(root, asked.slab))
+        text = "".join(line + "\n" for line in lines) if root.tags else ""
+        return iter((text.encode("utf-8", "backslashreplace"),))
+    if asked.format == "folded":
+        return folded(root, asked.choice)
+    if asked.format == "json":
+        return document(root, asked.choice, {**head, "slab": asked.slab})
+    return _flat(root, asked)
+
+
+def _layout(asked: Asked, fd: int) -> Layout:
+    terminal = os.isatty(fd)
+    color = wants_color(asked.color, terminal)
+    width = terminal_width() if terminal else None
+    mark = asked.slab == "mark"
+    return Layout(width, asked.bytes, speaks_utf8(os.environ), color, asked.header, mark)
+
+
+def words(root: Node, slab: str) -> str:
+    """Of what the sums are the total."""
+    said = total_words(root.tags)
+    if slab == "exclude":
+        return f"{said}, slab pages left out"
+    if root.slab:
+        without = format_size(root.bytes - root.slab)
+        return f"{said}, slab pages ({format_size(root.slab)}) counted twice; without: {without}"
+    return said
+
+
+def folded(root: Node, choice: Choice) -> Iterator[bytes]:
+    """`arch;x86;events;rapl.c;init_rapl_pmu;745 BYTES`, as flame graph tools read it."""
+    for names, size in fold(root, choice):
+        frames = ";".join(_frame(name) for name in names)
+        yield f"{frames} {size}\n".encode("utf-8", "surrogateescape")
+
+
+def _frame(name: str) -> str:
+    """A name that neither ends a frame nor a line."""
+    return name.translate(_FRAME)
+
+
+def _flat(root: Node, asked: Asked) -> Iterator[bytes]:
+    """A row a node."""
+    write = writer(asked.format, Shape(header=asked.header), COLUMNS)
+    yield write.begin({}, "nodes")
+    yield from write.rows(_row(node) for node in walk(root, asked.choice))
+
+
+def _row(node: Node) -> tuple[int | str | None, ...]:
+    way = node.way()
+    function = next((step.name for step in way if step.kind == FUNCTION), None)
+    line = node.number if node.kind == LINE else None
+    sums = (node.bytes, node.calls, node.tags, node.slab)
+    return (*sums, node.kind, path_of(way), function, line)
+
+
+def document(root: Node, choice: Choice, head: Mapping[str, object]) -> Iterator[bytes]:
+    """One object; `tree` is the root, each node's `children` are those that are shown."""
+    for key, value in head.items():
+        yield f"{'{' if key == next(iter(head)) else ''}{dump(key)}:{dump(value)},\n".encode()
+    yield b'"tree":'
+    yield from _nested(root, choice)
+    total = {"tags": root.tags, "bytes": root.bytes, "calls": root.calls, "slab_bytes": root.slab}
+    yield f',\n"total":{dump(total)}}}\n'.encode()
+
+
+def _nested(root: Node, choice: Choice) -> Iterator[bytes]:
+    """Without recursion: a stack of what is still to be said of each level."""
+    yield _opened(root)
+    stack: list[Iterator[Node]] = [iter(choice.children(root))]
+    first = True
+    while stack:
+        node = next(stack[-1], None)
+        if node is None:
+            stack.pop()
+            yield b"]}"
+            first = False
+            continue
+        yield (b"\n" if first else b",\n") + _opened(node)
+        below = choice.children(node)
+        if below:
+            stack.append(iter(below))
+        else:
+            yield b"]}"
+        first = bool(below)
+
+
+def _opened(node: Node) -> bytes:
+    sums = f'"bytes":{node.bytes},"calls":{node.calls},"tags":{node.tags},"slab_bytes":{node.slab}'
+    return f'{{"name":{dump(node.name)},"kind":"{node.kind}",{sums},"children":['.encode()

@@ -1,0 +1,1 @@
+"""Whether the ioctl of the running kernel agrees with its own text."""

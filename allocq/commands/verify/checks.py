@@ -1,0 +1,574 @@
+"""What `verify` checks, one function each: the ioctl of a running kernel against its own text."""
+
+import errno
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from ...model import Filter
+from ...sources.source import Source, open_source
+from . import rawioctl
+from .bracket import ATTEMPTS, Outcome, Question, Undecided, compare, question
+from .rawioctl import (
+    CONTENT_ID,
+    FILE,
+    FUNCTION,
+    GET_AT,
+    GET_AT_SIZE,
+    GET_NEXT,
+    INACCURATE,
+    KNOWN_MASK,
+    LINE,
+    MAX_SIZE,
+    MIN_SIZE,
+    MODULE,
+    NAME_BYTES,
+    NEXT_SIZE,
+    U64,
+    Kernel,
+    Row,
+    Wanted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_T = TypeVar("_T")
+_NAMES = MODULE | FUNCTION | FILE | LINE
+_NOWHERE = b"no such name"
+WAYS = ("ioctl", "text", "auto")
+
+
+class Skipped(Exception):
+    """There is nothing on this kernel to check it with."""
+
+
+class Bench:
+    """What the checks share. rounds: how many random filters, and values of each field at most."""
+
+    def __init__(self, kernel: Kernel, seed: int, rounds: int) -> None:
+        self.kernel = kernel
+        self.rounds = rounds
+        self.seed = seed
+        self.random = random.Random(seed)
+
+    def compare(self, wanted: Iterable[Wanted]) -> Outcome:
+        """These filters, each once."""
+        return compare(self.kernel, [question(self.kernel, one) for one in dict.fromkeys(wanted)])
+
+    def rows(self) -> list[Row]:
+        """The tags of the text with names as the ioctl has them."""
+        return [row.trimmed() for row in self.kernel.text()]
+
+    def some(self, values: Iterable[_T], most: int | None = None) -> list[_T]:
+        """At most `most` (`rounds`) of the different values, in their order."""
+        different = list(dict.fromkeys(values))
+        most = self.rounds if most is None else most
+        if len(different) <= most:
+            return different
+        kept = set(self.random.sample(range(len(different)), most))
+        return [value for i, value in enumerate(different) if i in kept]
+
+    def steady(self, ask: Callable[[list[Row]], _T]) -> _T:
+        """What `ask` gives for the tags of the text while no module came or went."""
+        for _ in range(ATTEMPTS):
+            before = self.kernel.content_id()
+            result = ask(self.rows())
+            if self.kernel.content_id() == before:
+                return result
+        raise Undecided("modules came or went during every try")
+
+    @contextmanager
+    def another(self) -> "Iterator[Kernel]":
+        """A second open file."""
+        other = self.kernel.another()
+        try:
+            yield other
+        finally:
+            other.close()
+
+
+Check = Callable[[Bench], Outcome]
+
+
+def found(differences: Iterable[str], questions: int = 0, tags: int = 0) -> Outcome:
+    """An outcome from a list of what is wrong."""
+    outcome = Outcome()
+    outcome.differences = list(differences)
+    outcome.questions, outcome.tags = questions, tags
+    return outcome
+
+
+def named(row: Row) -> Wanted:
+    """The filter on all names and the line of a row from the ioctl."""
+    return Wanted(_NAMES, *row.name)
+
+
+def _error(code: int) -> str:
+    return errno.errorcode.get(code, str(code)) if code else "success"
+
+
+def _expect(what: str, code: int, expected: int) -> list[str]:
+    return [] if code == expected else [f"{what}: {_error(code)} where {_error(expected)} is due"]
+
+
+def _same(what: str, got: object, due: object) -> list[str]:
+    return [] if got == due else [f"{what}: {got} where {due} is due"]
+
+
+# The whole
+
+
+def content_id_is_steady(bench: Bench) -> Outcome:
+    """All open files have the same one, and asking does not change it."""
+    with bench.another() as other:
+        for _ in range(ATTEMPTS):
+            ids = [kernel.content_id() for kernel in (bench.kernel, other, bench.kernel)]
+            if len(set(ids)) == 1:
+                return found([])
+    raise Undecided("the content id changed at every try")
+
+
+def every_tag(bench: Bench) -> Outcome:
+    """All tags, their order and their counters."""
+    return bench.compare([Wanted()])
+
+
+def fresh_file(bench: Bench) -> Outcome:
+    """GET_NEXT needs no GET_AT."""
+
+    def ask(rows: list[Row]) -> list[str]:
+        with bench.another() as other:
+            return _same("the first tag", other.get_next().name, rows[0].name)
+
+    return found(bench.steady(ask), 1, 1)
+
+
+def the_end(bench: Bench) -> Outcome:
+    """ENOENT, once."""
+
+    def ask(rows: list[Row]) -> list[str]:
+        kernel = bench.kernel
+        wrong = _same("the last tag", kernel.get_at(len(rows) - 1).name, rows[-1].name)
+        wrong += _expect("behind it", kernel.errno(GET_NEXT, bytes(NEXT_SIZE)), errno.ENOENT)
+        if kernel.errno(GET_NEXT, bytes(NEXT_SIZE)):
+            return [*wrong, "after the end: an error where the first tag is due"]
+        return wrong + _same("after that", kernel.get_next().name, rows[1 % len(rows)].name)
+
+    return found(bench.steady(ask), 1, 3)
+
+
+def positions(bench: Bench) -> Outcome:
+    """Of all tags."""
+
+    def ask(rows: list[Row]) -> Outcome:
+        asked = [*bench.some(range(len(rows))), len(rows) - 1]
+        wrong = []
+        for at in asked:
+            wrong += _same(f"position {at}", bench.kernel.get_at(at).name, rows[at].name)
+        return found(wrong, len(asked), len(asked))
+
+    return bench.steady(ask)
+
+
+def positions_beyond(bench: Bench) -> Outcome:
+    """There is nothing behind the last tag."""
+
+    def ask(rows: list[Row]) -> list[str]:
+        wrong = []
+        for at in (len(rows), len(rows) + 1, 1 << 32, (1 << 63), U64 - 1):
+            code = bench.kernel.errno(GET_AT, rawioctl.get_at(at, Wanted()))
+            wrong += _expect(f"position {at}", code, errno.ENOENT)
+        return wrong
+
+    return found(bench.steady(ask), 5)
+
+
+def positions_of_matches(bench: Bench) -> Outcome:
+    """Positions count the tags that match."""
+
+    def ask(rows: list[Row]) -> Outcome:
+        common = [file for file, _ in Counter(row.file for row in rows).most_common(3)]
+        asked = [Wanted(FILE, file=file) for file in common]
+        asked += [Wanted(MODULE), Wanted(LINE, line=rows[0].line)]
+        asked += [Wanted(MODULE, module=row.module) for row in rows[-1:] if row.module]
+        wrong: list[str] = []
+        tags = 0
+        for wanted in asked:
+            due = [row.name for row in rows if wanted.names_match(row)]
+            chosen = bench.some(range(len(due)), 20)
+            for at in chosen:
+                got = bench.kernel.get_at(at, wanted)
+                wrong += _same(f"{wanted}, position {at}", got.name, due[at])
+            code = bench.kernel.errno(GET_AT, rawioctl.get_at(len(due), wanted))
+            wrong += _expect(f"{wanted}, position {len(due)}", code, errno.ENOENT)
+            tags += len(chosen)
+        return found(wrong, len(asked), tags)
+
+    return bench.steady(ask)
+
+
+# Filters
+
+
+def modules(bench: Bench) -> Outcome:
+    """Each module, and built-in code."""
+    names = bench.some(row.module for row in bench.rows())
+    return bench.compare(Wanted(MODULE, module=name) for name in [b"", *names])
+
+
+def files(bench: Bench) -> Outcome:
+    """Each file."""
+    return bench.compare(
+        Wanted(FILE, file=name) for name in bench.some(r.file for r in bench.rows())
+    )
+
+
+def functions(bench: Bench) -> Outcome:
+    """Each function."""
+    names = bench.some(row.function for row in bench.rows())
+    return bench.compare(Wanted(FUNCTION, function=name) for name in names)
+
+
+def lines(bench: Bench) -> Outcome:
+    """Each line number, and some that no tag has."""
+    numbers = bench.some(row.line for row in bench.rows())
+    return bench.compare(Wanted(LINE, line=line) for line in [*numbers, 0, 1 << 32, U64 - 1])
+
+
+def nothing_matches(bench: Bench) -> Outcome:
+    """ENOENT at once."""
+    wrong = []
+    asked = (
+        Wanted(MODULE, module=_NOWHERE),
+        Wanted(FUNCTION, function=_NOWHERE),
+        Wanted(FILE, file=_NOWHERE),
+        Wanted(FUNCTION),
+        Wanted(FILE),
+        Wanted(LINE, line=U64 - 1),
+    )
+    for wanted in asked:
+        code = bench.kernel.errno(GET_AT, rawioctl.get_at(0, wanted))
+        wrong += _expect(str(wanted), code, errno.ENOENT)
+    return found(wrong, len(asked))
+
+
+def parts_of_names(bench: Bench) -> Outcome:
+    """A part of a name, another case, a glob: none is the name."""
+    asked = []
+    for row in bench.some(bench.rows(), 10):
+        for mask, name in ((FILE, row.file), (FUNCTION, row.function), (MODULE, row.module)):
+            if not name:
+                continue
+            other = (name[1:], name[:-1], name + b"x", b"/" + name, name.swapcase(), b"*", b"?")
+            for wrong in (*other, name.rpartition(b"/")[2]):
+                asked.append(Wanted(mask, wrong[:64], wrong[:64], wrong[:64]))
+    return bench.compare(asked)
+
+
+def long_names(bench: Bench) -> Outcome:
+    """The last 63 bytes stand for a longer name; its first ones, or 64, do not."""
+    asked = []
+    for row in bench.kernel.text():
+        for mask, name in ((FILE, row.file), (FUNCTION, row.function), (MODULE, row.module)):
+            if len(name) > NAME_BYTES:
+                asked += [
+                    Wanted(mask, end, end, end)
+                    for end in (name[-NAME_BYTES:], name[:NAME_BYTES], name[-64:], name[:64])
+                ]
+    if not asked:
+        raise Skipped("no name here is longer than 63 bytes")
+    return bench.compare(bench.some(asked, 4 * bench.rounds))
+
+
+def _sizes(bench: Bench) -> list[Row]:
+    rows = sorted(bench.rows(), key=lambda row: row.size)
+    return [rows[0], *bench.some((row for row in rows if row.size), bench.rounds // 4), rows[-1]]
+
+
+def minimum_sizes(bench: Bench) -> Outcome:
+    """Inclusive, around what tags hold."""
+    bounds = {(row.size + step) % U64 for row in _sizes(bench) for step in (-1, 0, 1)}
+    wide = sorted(bounds | {0, 1, 1 << 20, (1 << 63) - 1, 1 << 63, U64 - 1})
+    return bench.compare(Wanted(MIN_SIZE, min_size=size) for size in wide)
+
+
+def maximum_sizes(bench: Bench) -> Outcome:
+    """Inclusive, around what tags hold; compared unsigned."""
+    bounds = {(row.size + step) % U64 for row in _sizes(bench) for step in (-1, 0, 1)}
+    wide = [*bench.some(sorted(bounds), 30), 0, (1 << 63) - 1, 1 << 63, U64 - 1]
+    return bench.compare(Wanted(MAX_SIZE, max_size=size) for size in wide)
+
+
+def sizes_of_one_tag(bench: Bench) -> Outcome:
+    """Both bounds, with and without the names."""
+    asked = []
+    for row in _sizes(bench):
+        size = row.size % U64
+        ranges = [(size, size), (max(0, size - 1), size), (size, min(U64 - 1, size + 1))]
+        ranges += [(size + 1, U64 - 1)] if size < U64 - 1 else []
+        ranges += [(0, size - 1)] if size else []
+        for low, high in ranges:
+            asked.append(Wanted(_NAMES | MIN_SIZE | MAX_SIZE, *row.name, low, high))
+        asked.append(Wanted(MIN_SIZE | MAX_SIZE, min_size=size, max_size=size))
+    return bench.compare(asked)
+
+
+def accuracy(bench: Bench) -> Outcome:
+    """0 asks for the accurate ones, anything else for the others."""
+    return bench.compare(Wanted(INACCURATE, inaccurate=value) for value in (0, 1, 2, U64 - 1))
+
+
+def _filter_of(bench: Bench, rows: Sequence[Row], mask: int) -> Wanted:
+    """A filter with these fields, each from a tag: mostly the same one."""
+    own = bench.random.choice(rows)
+    row = own if bench.random.random() < 0.7 else bench.random.choice(rows)
+    size = own.size % U64
+    low = bench.random.choice([0, size, max(0, size - 4096), size // 2])
+    high = bench.random.choice([size, min(U64 - 1, size + 4096), U64 - 1])
+    inaccurate = int(not own.accurate) if bench.random.random() < 0.8 else 1
+    return Wanted(
+        mask, row.module, own.function, own.file, own.line, low, max(low, high), inaccurate
+    )
+
+
+def combinations(bench: Bench) -> Outcome:
+    """All 128 masks."""
+    rows = bench.rows()
+    return bench.compare(_filter_of(bench, rows, mask) for mask in range(KNOWN_MASK + 1))
+
+
+def random_filters(bench: Bench) -> Outcome:
+    """As many as were asked for."""
+    rows = bench.rows()
+    masks = [bench.random.randrange(KNOWN_MASK + 1) for _ in range(bench.rounds)]
+    return bench.compare(_filter_of(bench, rows, mask) for mask in masks)
+
+
+# What is refused
+
+
+def unknown_mask_bits(bench: Bench) -> Outcome:
+    """Each of the other 57."""
+    wrong = []
+    for bit in range(7, 64):
+        for mask in (1 << bit, 1 << bit | FILE):
+            code = bench.kernel.errno(GET_AT, rawioctl.get_at(0, Wanted(mask)))
+            wrong += _expect(f"mask bit {bit}", code, errno.EINVAL)
+    return found(wrong, 114)
+
+
+def crossed_sizes(bench: Bench) -> Outcome:
+    """Only where both bounds are asked for."""
+    kernel = bench.kernel
+    wrong = []
+    for low, high in ((1, 0), (4097, 4096), (U64 - 1, 0), (1 << 63, (1 << 63) - 1)):
+        for mask, due in ((MIN_SIZE | MAX_SIZE, errno.EINVAL), (MAX_SIZE, 0), (0, 0)):
+            wanted = Wanted(mask, min_size=low, max_size=high)
+            code = kernel.errno(GET_AT, rawioctl.get_at(0, wanted))
+            if due == 0 and code == errno.ENOENT and mask:
+                continue
+            wrong += _expect(f"sizes {low} to {high}, mask {mask:#x}", code, due)
+    return found(wrong, 12)
+
+
+def unknown_commands(bench: Bench) -> Outcome:
+    """Other numbers, sizes and directions, and the numbers of other devices."""
+    command = rawioctl.command
+    asked = {command(number, 8) for number in (3, 4, 127, 255)}
+    asked |= {command(0, size) for size in (0, 4, 16)}
+    asked |= {command(1, GET_AT_SIZE + step, write=True) for step in (-8, 8)}
+    asked |= {command(2, NEXT_SIZE + step) for step in (-8, 8)}
+    asked |= {command(0, 8, write=True), command(1, GET_AT_SIZE), command(2, NEXT_SIZE, read=False)}
+    asked |= {CONTENT_ID ^ 0x100, GET_AT ^ 0x100, GET_NEXT ^ 0x100}
+    wrong = []
+    for number in sorted(asked):
+        code = bench.kernel.errno(number, bytes(GET_AT_SIZE + 8))
+        wrong += _expect(f"command {number:#x}", code, errno.ENOTTY)
+    return found(wrong, len(asked))
+
+
+def bad_address(bench: Bench) -> Outcome:
+    """EFAULT, and nothing worse."""
+    wrong = []
+    for number in (CONTENT_ID, GET_AT, GET_NEXT):
+        wrong += _expect(f"command {number:#x}", bench.kernel.fault(number), errno.EFAULT)
+    return found(wrong, 3)
+
+
+# The open file
+
+
+def echo(bench: Bench) -> Outcome:
+    """What was asked comes back as it was; what pads the answer is zero."""
+
+    def ask(rows: list[Row]) -> list[str]:
+        wrong = []
+        for row in bench.some(rows, 10):
+            asked = rawioctl.get_at(0, named(row))
+            answer = bench.kernel.ioctl(GET_AT, asked)
+            head = GET_AT_SIZE - NEXT_SIZE
+            wrong += _same(f"{row}: the question", answer[:head], asked[:head])
+            wrong += _same(f"{row}: the padding", answer[-7:], bytes(7))
+            wrong += [] if answer[-8] in (0, 1) else [f"{row}: accurate is {answer[-8]}"]
+            for start in (head, head + 64, head + 128):
+                rest = answer[start : start + 64].partition(b"\0")[2]
+                wrong += [] if not any(rest) else [f"{row}: something behind a name's end"]
+        return wrong
+
+    return found(bench.steady(ask), 10, 10)
+
+
+def own_cursor(bench: Bench) -> Outcome:
+    """Two open files do not disturb each other."""
+
+    def ask(rows: list[Row]) -> list[str]:
+        with bench.another() as other:
+            bench.kernel.get_at(0)
+            common = Counter(row.file for row in rows).most_common(1)[0][0]
+            theirs = [row.name for row in rows if row.file == common]
+            wrong = _same("the other's", other.get_at(0, Wanted(FILE, file=common)).name, theirs[0])
+            for at in range(1, min(4, len(theirs), len(rows))):
+                wrong += _same("the first", bench.kernel.get_next().name, rows[at].name)
+                wrong += _same("the other", other.get_next().name, theirs[at])
+            return wrong
+
+    return found(bench.steady(ask), 2, 8)
+
+
+def reading_and_asking(bench: Bench) -> Outcome:
+    """Reading the text moves no cursor, asking moves no reader."""
+
+    def ask(rows: list[Row]) -> list[str]:
+        wrong = []
+        bench.kernel.get_at(0)
+        bench.kernel.rewind()
+        pieces = []
+        at = 0
+        while piece := bench.kernel.read(4096):
+            pieces.append(piece)
+            at += 1
+            if at < len(rows):
+                wrong += _same("the cursor", bench.kernel.get_next().name, rows[at].name)
+        text = [row.trimmed().name for row in rawioctl.parse(b"".join(pieces))]
+        return wrong + ([] if text == [r.name for r in rows] else ["the text: torn by asking"])
+
+    return found(bench.steady(ask), 1, 1)
+
+
+def filter_is_forgotten(bench: Bench) -> Outcome:
+    """GET_AT without a filter hands out everything again."""
+
+    def ask(rows: list[Row]) -> list[str]:
+        bench.kernel.scan(named(rows[len(rows) // 2]))
+        got = [bench.kernel.get_at(0).name]
+        got += [bench.kernel.get_next().name for _ in range(min(20, len(rows) - 1))]
+        return _same("the first tags", got, [row.name for row in rows[: len(got)]])
+
+    return found(bench.steady(ask), 2, 21)
+
+
+# allocq's own answers
+
+
+def _ours(source: Source, way: str, filter: Filter, matches: Callable[[Row], bool]) -> Question:
+    """What allocq answers, one way."""
+
+    def ask() -> list[Row]:
+        return [
+            Row(
+                _bytes(tag.module or ""),
+                _bytes(tag.function),
+                _bytes(tag.file),
+                tag.line,
+                tag.bytes,
+                tag.calls,
+                tag.accurate,
+            )
+            for tag in source.read(filter)
+        ]
+
+    low = -(1 << 63) if filter.min_size is None else filter.min_size
+    high = (1 << 63) - 1 if filter.max_size is None else filter.max_size
+    words = f"allocq --interface {way}, {filter}"
+    return Question(matches, [(low, high)], filter.accurate, ask, False, words)
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def own_answers(bench: Bench) -> Outcome:
+    """By ioctl, by text and as allocq chooses: the whole names of the text."""
+    rows = bench.kernel.text()
+    asked: list[tuple[Filter, Callable[[Row], bool]]] = [(Filter(), lambda row: True)]
+    asked += [(Filter(builtin=True), lambda row: not row.module)]
+    asked += [(Filter(accurate=value), lambda row: True) for value in (True, False)]
+    asked += [(Filter(min_size=1 << 20), lambda row: True)]
+    for row in bench.some(rows, 12):
+        asked += _filters_of(row)
+    with ExitStack() as stack:
+        sources = [(stack.enter_context(open_source(None, way)), way) for way in WAYS]
+        for source, _ in sources:
+            source.read()  # an open file and its buffer are counted too: have them from the start
+        questions = [_ours(*source, *one) for one in asked for source in sources]
+        return compare(bench.kernel, questions)
+
+
+def _filters_of(row: Row) -> list[tuple[Filter, Callable[[Row], bool]]]:
+    """What people ask of allocq that finds this tag."""
+    file, function = os.fsdecode(row.file), os.fsdecode(row.function)
+    if any(c in file + function for c in "*?["):
+        return []
+    base = file.rpartition("/")[2]
+
+    def same_base(other: Row) -> bool:
+        return other.file.rpartition(b"/")[2] == row.file.rpartition(b"/")[2]
+
+    def same_function(other: Row) -> bool:
+        return other.function == row.function
+
+    size = max(0, row.size)
+    return [
+        (Filter(files=[base]), same_base),
+        (Filter(functions=[function]), same_function),
+        (Filter(files=[base], min_size=size), same_base),
+        (Filter(functions=[function], lines=[(row.line, row.line)], max_size=size),
+         lambda other: same_function(other) and other.line == row.line),
+    ]  # fmt: skip
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("the content id is the same for every open file", content_id_is_steady),
+    ("GET_AT and GET_NEXT hand out every tag of the text in its order", every_tag),
+    ("GET_NEXT alone begins with the first tag", fresh_file),
+    ("behind the last tag comes ENOENT, once, then the first tag", the_end),
+    ("GET_AT finds tags by position", positions),
+    ("positions behind the last tag are ENOENT", positions_beyond),
+    ("with a filter, positions count the tags that match", positions_of_matches),
+    ("filter: every module, and built-in code by the empty name", modules),
+    ("filter: files", files),
+    ("filter: functions", functions),
+    ("filter: lines", lines),
+    ("filter: what no tag has is ENOENT", nothing_matches),
+    ("filter: names match as a whole", parts_of_names),
+    ("filter: names over 63 bytes by their last 63", long_names),
+    ("filter: minimum sizes are inclusive", minimum_sizes),
+    ("filter: maximum sizes are inclusive and unsigned", maximum_sizes),
+    ("filter: both sizes around what a tag holds", sizes_of_one_tag),
+    ("filter: accurate and inaccurate counters", accuracy),
+    ("filter: all 128 combinations of fields", combinations),
+    ("filter: random ones", random_filters),
+    ("unknown mask bits are EINVAL", unknown_mask_bits),
+    ("a minimum above the maximum is EINVAL", crossed_sizes),
+    ("unknown commands, sizes and directions are ENOTTY", unknown_commands),
+    ("a bad address is EFAULT", bad_address),
+    ("GET_AT gives back what was asked, padded with zeros", echo),
+    ("every open file has its own cursor and filter", own_cursor),
+    ("reading and asking do not disturb each other", reading_and_asking),
+    ("GET_AT without a filter forgets the one before", filter_is_forgotten),
+    ("allocq answers as the text does, whichever way it asks", own_answers),
+)

@@ -1,0 +1,1 @@
+"""The engine in C, and the Python that calls it."""

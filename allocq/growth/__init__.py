@@ -1,1 +1,0 @@
-"""What grew: snapshots, diffs between two, and the leak gate."""

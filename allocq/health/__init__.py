@@ -1,1 +1,0 @@
-"""What this kernel offers (doctor), and whether it keeps its word (verify)."""

@@ -1,0 +1,84 @@
+"""The standard streams: the answer on the one, what there is to say about it on the other."""
+
+import posix
+
+from ..declarations.shared import FAILED
+from ..errors import AllocqError, OutputError
+from .terminal import printable
+
+HELD = 16 << 20
+
+
+class Output:
+    """Standard output or its like. Bytes are held back until `release`, at most HELD of them.
+
+    An answer that outgrows that is written as it comes, unless the caller can start over.
+    """
+
+    def __init__(self, fd: int = 1) -> None:
+        self._fd = fd
+        self._held: list[bytes] = []
+        self._size = 0
+        self._open = False
+
+    @property
+    def full(self) -> bool:
+        """More than HELD bytes, none of them written yet."""
+        return self._size > HELD and not self._open
+
+    def write(self, data: bytes) -> None:
+        """Add to the answer."""
+        if self._open:
+            self._put(data)
+        else:
+            self._held.append(data)
+            self._size += len(data)
+
+    def release(self) -> None:
+        """Write what was held back, and from now on everything at once."""
+        self._open = True
+        held, self._held = b"".join(self._held), []
+        self._put(held)
+
+    def forget(self) -> None:
+        """Drop what was held back."""
+        self._held, self._size = [], 0
+
+    def _put(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[posix.write(self._fd, view) :]
+            except BrokenPipeError:
+                raise
+            except BlockingIOError:
+                _wait_writable(self._fd)
+            except OSError as error:
+                raise OutputError(f"cannot write the answer: {error.strerror}") from None
+
+
+def _wait_writable(fd: int) -> None:
+    import select
+
+    select.select((), (fd,), ())
+
+
+def warn(text: str) -> None:
+    """One line on standard error."""
+    say(f"allocq: warning: {text}")
+
+
+def say(line: str) -> None:
+    """One line on standard error, with nothing in it that a terminal could act on."""
+    try:
+        posix.write(2, (printable(line) + "\n").encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # nobody is there to be told
+
+
+def complain(error: AllocqError) -> int:
+    """Say an error and its hint; returns the exit status."""
+    say(f"allocq: {error}")
+    if error.hint:
+        say(f"hint: {error.hint}")
+    return FAILED

@@ -1,0 +1,165 @@
+"""A tree for people: a line a node, bars in a terminal, what is joined and what is left out."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from ..analysis.tree import DIRECTORY, FUNCTION, LINE, Choice, Node
+from ..units import format_size
+from .terminal import printable
+
+MARK = "*"
+BAR = 20
+_NARROWEST = 24
+_DEEPEST = 16
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+_BOLD, _CYAN, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[36m", "\x1b[33m", "\x1b[0m"
+
+
+class Layout:
+    """How to lay out. width: columns of the terminal, None for none: no bars, nothing cut off.
+    plain: byte counts instead of 1.5M; utf8: may the bars be drawn; mark: mark slab pages."""
+
+    def __init__(
+        self,
+        width: int | None = None,
+        plain: bool = False,
+        utf8: bool = False,
+        color: bool = False,
+        header: bool = True,
+        mark: bool = False,
+    ) -> None:
+        self.width = width
+        self.plain = plain
+        self.utf8 = utf8
+        self.color = color
+        self.header = header
+        self.mark = mark
+
+
+class Row:
+    """One line before it is laid out."""
+
+    __slots__ = ("bytes", "calls", "name", "slab")
+
+    def __init__(self, name: str, size: int, calls: int, slab: int) -> None:
+        self.name = name
+        self.bytes = size
+        self.calls = calls
+        self.slab = slab
+
+
+def rows(root: Node, choice: Choice) -> Iterator[Row]:
+    """The shown nodes, indented; a directory with nothing but one more in it is one with that."""
+    stack = _level(root, choice, 0)
+    while stack:
+        entry, indent = stack.pop()
+        if isinstance(entry, Row):
+            yield entry
+            continue
+        names = [entry.name]
+        while (only := _only_child(entry, choice)) is not None:
+            entry = only
+            names.append(entry.name)
+        if entry.kind == LINE:
+            name = f"{names[0]}:{entry.name}" if len(names) > 1 else f":{entry.name}"
+        else:
+            name = "/".join(names).replace("//", "/", 1)
+            name += "/" * (entry.kind == DIRECTORY and not name.endswith("/"))
+        yield Row("  " * indent + printable(name), entry.bytes, entry.calls, entry.slab)
+        stack += _level(entry, choice, indent + 1)
+
+
+def _level(node: Node, choice: Choice, indent: int) -> list[tuple[Node | Row, int]]:
+    """The children to be shown, the last one first, and a line for those that are too many."""
+    found = choice.large_enough(node)
+    shown = found[: choice.limit]
+    level: list[tuple[Node | Row, int]] = []
+    if rest := found[len(shown) :]:
+        level.append(
+            (
+                Row(
+                    f"{'  ' * indent}({len(rest)} more)",
+                    sum(child.bytes for child in rest),
+                    sum(child.calls for child in rest),
+                    sum(child.slab for child in rest),
+                ),
+                indent,
+            )
+        )
+    return level + [(child, indent) for child in reversed(shown)]
+
+
+def _only_child(node: Node, choice: Choice) -> Node | None:
+    """A directory's only directory, a function's only line, where the others hold nothing."""
+    if node.kind not in (DIRECTORY, FUNCTION) or choice.limit == 0:
+        return None
+    shown = choice.large_enough(node)
+    if len(shown) != 1 or shown[0].kind != (DIRECTORY if node.kind == DIRECTORY else LINE):
+        return None
+    child = shown[0]
+    return child if (child.bytes, child.calls) == (node.bytes, node.calls) else None
+
+
+def fitting_depth(root: Node, choice: Choice, lines: int) -> int | None:
+    """The most levels that take at most so many lines, at least 2; None for all there are."""
+    for depth in range(3, _DEEPEST):
+        deeper = Choice(depth, choice.least, choice.sort, choice.limit, choice.holding)
+        if sum(1 for _ in islice(rows(root, deeper), lines + 1)) > lines:
+            return depth - 1
+    return None
+
+
+def lay_out(root: Node, choice: Choice, layout: Layout, words: str) -> list[str]:
+    """The lines of the table; `words` say of what the last one is the total."""
+    shown = list(rows(root, choice))
+    size = (lambda value: str(value)) if layout.plain else format_size
+    sizes = [size(row.bytes) for row in shown]
+    calls = [str(row.calls) for row in shown]
+    total = [size(root.bytes), str(root.calls)]
+    marks = [MARK if layout.mark and row.slab else "" for row in shown]
+    pad = 1 if any(marks) else 0
+    widths = [
+        max(len(text) for text in (*column, total[i], head if layout.header else ""))
+        for i, (column, head) in enumerate(((sizes, "BYTES"), (calls, "CALLS")))
+    ]
+    left = widths[0] + pad + 2 + widths[1] + 2 + 6 + 2
+    bar = BAR if layout.width is not None and layout.width >= left + BAR + 2 + _NARROWEST else 0
+    room = None
+    if layout.width is not None:
+        room = max(_NARROWEST, layout.width - left - (bar + 2 if bar else 0))
+    lines = []
+    if layout.header:
+        head = f"{'BYTES':>{widths[0]}}{' ' * pad}  {'CALLS':>{widths[1]}}  {'SHARE':>6}"
+        lines.append(_paint(layout, _BOLD, f"{head}  {' ' * (bar + 2) if bar else ''}WHERE"))
+    for row, text, count, mark in zip(shown, sizes, calls, marks, strict=True):
+        share = row.bytes / root.bytes if root.bytes > 0 else 0.0
+        marked = _paint(layout, _YELLOW, mark) + " " * (pad - len(mark))
+        line = f"{text:>{widths[0]}}{marked}  {count:>{widths[1]}}  {share:>6.1%}"
+        if bar:
+            line += "  " + _paint(layout, _CYAN, draw(share, bar, layout.utf8))
+        lines.append(f"{line}  {cut(row.name, room)}".rstrip())
+    end = f"{total[0]:>{widths[0]}}{' ' * pad}  {total[1]:>{widths[1]}}  {words}"
+    lines.append(_paint(layout, _BOLD, end))
+    if any(marks):
+        lines.append(f"{MARK} has slab pages in it: the objects in them are counted elsewhere too")
+    return lines
+
+
+def draw(share: float, width: int, utf8: bool) -> str:
+    """A bar of a share from 0 to 1."""
+    share = min(1.0, max(0.0, share))
+    if not utf8:
+        full = round(share * width)
+        return ("#" * full).ljust(width)
+    eighths = round(share * width * 8)
+    full, part = divmod(eighths, 8)
+    return ("█" * full + (_BLOCKS[part] if part else "")).ljust(width)
+
+
+def cut(name: str, room: int | None) -> str:
+    """`name` in `room` columns: the beginning, and `..` for the rest."""
+    return name if room is None or len(name) <= room else name[: room - 2] + ".."
+
+
+def _paint(layout: Layout, how: str, text: str) -> str:
+    return how + text + _PLAIN if layout.color and text.strip() else text

@@ -1,0 +1,1 @@
+"""Where tags come from: the running kernel or a saved listing."""

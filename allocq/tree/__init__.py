@@ -1,1 +1,0 @@
-"""Memory by directory, file, function and line."""
