@@ -1,3 +1,42 @@
-from setuptools import setup
+"""What pyproject.toml cannot say: the extension, and the program that is compiled beside it."""
 
-setup(cffi_modules=["build_native.py:ffi"])
+import runpy
+import tempfile
+from pathlib import Path
+
+from setuptools import Distribution, setup  # isort: skip: it provides distutils
+
+from distutils.ccompiler import new_compiler
+from distutils.command.build_scripts import build_scripts
+from distutils.sysconfig import customize_compiler
+
+
+class BuildFront(build_scripts):
+    """Compiles the program `allocq` where other packages copy a script."""
+
+    distribution: Distribution
+
+    def run(self) -> None:
+        build = runpy.run_path("allocq/core/build.py")
+        compiler = new_compiler()
+        customize_compiler(compiler)
+        self.mkpath(self.build_dir)
+        # Whatever lies in build_dir, or beside it, goes into the wheel.
+        with tempfile.TemporaryDirectory() as scratch:
+            objects = compiler.compile(
+                [str(build["HERE"] / name) for name in build["ENGINE"] + build["FRONT"]],
+                output_dir=scratch,
+                extra_postargs=build["COMPILE_FLAGS"],
+            )
+            compiler.link_executable(objects, "allocq", output_dir=self.build_dir)
+        (Path(self.build_dir) / "allocq").chmod(0o755)
+
+    def get_source_files(self) -> list[str]:
+        return []
+
+
+setup(
+    cffi_modules=["allocq/core/build.py:ffi"],
+    scripts=["allocq/core/front.c"],
+    cmdclass={"build_scripts": BuildFront},
+)

@@ -12,6 +12,8 @@
 Nothing here prints or exits; what fails is an AllocqError. A source belongs to one thread.
 """
 
+# Nothing is imported here: `python -m allocq` comes by before __main__.py has taken the current
+# directory off sys.path.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors import (
@@ -76,7 +78,9 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _WHERE:
         raise AttributeError(f"module 'allocq' has no attribute '{name}'")
-    module = __import__(f"{__name__}.{_WHERE[name]}", fromlist=(name,))
+    from importlib import import_module
+
+    module = import_module(f"{__name__}.{_WHERE[name]}")
     value = getattr(module, "open_source" if name == "open" else name)
     globals()[name] = value
     return value

@@ -1,131 +1,84 @@
-"""The entry: the quickest way for a plain `query`, a quick one for other plain command lines, the
-app for help and mistakes."""
+"""The entry of the process: standard streams, one command line, the exit status."""
 
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
 import sys
+from pathlib import Path
+from typing import NoReturn
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn
-
-    from .commands.arguments import Query
+CLOSED_PIPE, INTERRUPTED, FAILED = 141, 130, 2
 
 
-def quick(argv: list[str]) -> "Query | None":
-    """The query that a plain, valid command line asks, or None: let the app see to it."""
-    if argv[:1] != ["query"]:
-        return None
-    from .cli.reader import read_plain
-
-    values = read_plain(argv[1:])
-    if values is None:
-        return None
-    from .commands.arguments import Query
-    from .errors import UsageError
-
-    try:
-        return Query(values)
-    except UsageError:
-        return None
-
-
-def quick_command(argv: list[str]) -> "Callable[[], int] | None":
-    """The body of another subcommand with its values, for a plain command line; or None."""
-    from .cli.reader import read_plain
-    from .declarations.commands import COMMANDS
-
-    found = next((command for command in COMMANDS if argv[:1] == [command.name]), None)
-    # Without a -- it is the app that says where the words of a COMMAND begin.
-    if found is None or (any(word.many for word in found.operands) and "--" not in argv):
-        return None
-    command, values = found, read_plain(argv[1:], found.options, found.operands)
-    return None if values is None else lambda: command.run(values)
-
-
-def find_packages() -> None:
-    """Let imports find what is installed, if Python was started without (see launcher/allocq)."""
-    if sys.flags.no_site and "site" not in sys.modules:
-        standard_library_first()
-        import site
-
-        site.main()
-
-
-def standard_library_first() -> None:
-    """The launcher puts what is installed in front, where cffi is found at once; move it back."""
-    if sys.flags.no_site and "site" not in sys.modules and sys.path[0].endswith("-packages"):
-        sys.path.append(sys.path.pop(0))
-
-
-def has_cffi() -> bool:
-    """Is cffi beside allocq? (It may be the distribution's, elsewhere.)"""
-    try:
-        import _cffi_backend  # noqa: F401
-    except ModuleNotFoundError:
-        return False
-    return True
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run one command line; returns the exit status."""
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        if not has_cffi():
-            find_packages()
-        query = quick(argv)
-        if query is not None:
-            from .commands.query import run_query
-
-            return _settled(lambda: run_query(query))
-        if command := quick_command(argv):
-            standard_library_first()
-            return _settled(command)
-        find_packages()
-        from .cli.app import run_app
-
-        return run_app(argv)
-    except ModuleNotFoundError as error:
-        return lacking(error)
-    except BrokenPipeError:
-        return 141
-    except KeyboardInterrupt:
-        return 130
-    except (MemoryError, ImportError) as error:
-        # The loader of shared objects has no other word for it.
-        if isinstance(error, ImportError) and "failed to map segment" not in str(error):
-            raise
-        import posix
-
+def entry() -> NoReturn:
+    """Run the process's command line and end the process."""
+    status = _guarded()
+    for stream in (sys.stdout, sys.stderr):
         try:
-            posix.write(2, b"allocq: out of memory\n")
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            status = status or CLOSED_PIPE
         except OSError:
-            pass
-        return 2
+            status = status or FAILED
+    os._exit(status)
 
 
-def _settled(body: "Callable[[], int]") -> int:
-    """The exit status of a body, an error said."""
-    from .errors import AllocqError
-
+def _guarded() -> int:
+    """The one place where an exception becomes an exit status, whatever it is."""
     try:
-        return body()
-    except AllocqError as error:
-        from .output.stream import complain
+        # The program in front blocks Ctrl-C while Python starts.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        hold_standard_streams()
+        from .cli.run import run
 
-        return complain(error)
+        return run(sys.argv[1:])
+    except BrokenPipeError:
+        return CLOSED_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else FAILED
+    except BaseException as error:
+        return _unexpected(error)
+
+
+def _unexpected(error: BaseException) -> int:
+    """One line for what nobody foresaw; with ALLOCQ_DEBUG=1 the traceback."""
+    if os.environ.get("ALLOCQ_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+        return FAILED
+    if isinstance(error, MemoryError) or "failed to map segment" in str(error):
+        message = "allocq: out of memory\n"
+    elif isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] != "allocq":
+        message = (
+            f"allocq: {sys.executable} has no module {error.name}, which allocq needs\n"
+            "hint: install allocq again, with its dependencies\n"
+        )
+    else:
+        first = (str(error).splitlines() or [""])[0]
+        message = (
+            f"allocq: internal error: {type(error).__name__}: {first}\n"
+            "hint: ALLOCQ_DEBUG=1 shows where; please report it\n"
+        )
+    with contextlib.suppress(OSError):  # nobody may be there to be told
+        os.write(2, message.encode("utf-8", "backslashreplace"))
+    return FAILED
 
 
 def hold_standard_streams() -> None:
     """Let no file get the number of a standard stream that is closed: what is written to that
     stream would go into the file. Using the stream stays an error."""
-    import posix
-
-    for fd, wrong_way in enumerate((posix.O_WRONLY, posix.O_RDONLY, posix.O_RDONLY)):
+    for fd, useless in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
         try:
-            posix.fstat(fd)
+            os.fstat(fd)
         except OSError:
             try:
-                posix.open("/dev/null", wrong_way)
+                os.open(os.devnull, useless)
             except OSError:
                 return
     if sys.stdout is None:
@@ -136,43 +89,12 @@ def hold_standard_streams() -> None:
 
 def forget_current_directory() -> None:
     """Import nothing from where `python -m allocq` was run, unless allocq itself is there."""
-    import posix
-
     try:
-        here = posix.getcwd()
+        here = os.getcwd()
     except OSError:
         return
-    ours = __file__.rpartition("/")[0].rpartition("/")[0]
-    if sys.path[:1] == [here] and here != ours:
+    if sys.path[:1] == [here] and Path(here) != Path(__file__).parents[1]:
         del sys.path[0]
-
-
-def lacking(error: ModuleNotFoundError) -> int:
-    """Say that something which allocq needs is not there; returns the exit status."""
-    if (error.name or "allocq").partition(".")[0] == "allocq":
-        raise error
-    sys.stderr.write(
-        f"allocq: {sys.executable} has no module {error.name}, which allocq needs\n"
-        "hint: install allocq again, with its dependencies\n"
-    )
-    return 2
-
-
-def entry() -> "NoReturn":
-    """Run the process's command line and end the process."""
-    import posix
-
-    hold_standard_streams()
-    status = main()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except BrokenPipeError:
-            status = status or 141
-        except OSError:
-            status = status or 2
-    posix._exit(status)
 
 
 if __name__ == "__main__":

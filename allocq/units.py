@@ -1,10 +1,11 @@
 """Sizes and times as they are written and read."""
 
+from time import gmtime, strftime
+
+from .core.numbers import NumberFault, read_count, read_size
 from .errors import UsageError
 
-LARGEST = (1 << 63) - 1
 _LETTERS = "KMGTPE"
-_MOST_DIGITS = 4000
 
 
 def parse_size(text: str) -> int:
@@ -12,39 +13,24 @@ def parse_size(text: str) -> int:
 
     Case does not matter and a fraction of a byte is dropped. 0 to 2**63-1; UsageError otherwise.
     """
-    number, factor = text.strip().upper(), 1
-    base = 1024
-    if number.endswith("IB") and number[-3:-2] in _LETTERS:
-        number = number[:-2]
-    elif number.endswith("B"):
-        number, base = number[:-1], 1000
-    if number and number[-1] in _LETTERS:
-        factor = base ** (1 + _LETTERS.index(number[-1]))
-        number = number[:-1]
-    whole, point, fraction = number.partition(".")
-    digits = whole + fraction
-    if not _is_number(digits) or (point and not fraction):
+    fault, size = read_size(text)
+    if fault is NumberFault.BAD:
         raise UsageError(
             f"bad size '{text}'", "a size is a number with K, M, G, T, P or E: 4096, 64K, 1.5G, 1MB"
         )
-    size: int = int(digits) * factor // 10 ** len(fraction)
-    if size > LARGEST:
+    if fault is NumberFault.LARGE:
         raise UsageError(f"size '{text}' is too large", "the largest is 2**63-1 bytes")
     return size
 
 
 def parse_count(text: str, most: int = (1 << 64) - 1) -> int:
     """A whole number from 0 to `most`; UsageError otherwise."""
-    if not _is_number(text):
-        raise UsageError(f"bad number '{text}'", "a whole number is wanted, 0 or more")
-    if (value := int(text)) > most:
+    fault, count = read_count(text)
+    if fault is NumberFault.BAD:
+        raise UsageError(f"bad number '{text}'", "a number is 0 or more, without a fraction")
+    if fault is NumberFault.LARGE or count > most:
         raise UsageError(f"number '{text}' is too large", f"the largest is {most}")
-    return value
-
-
-def _is_number(text: str) -> bool:
-    """Are these digits, and no more of them than int() takes?"""
-    return text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+    return count
 
 
 def parse_lines(text: str) -> tuple[int, int]:
@@ -76,19 +62,7 @@ def format_size(size: int) -> str:
     raise AssertionError("unreachable")
 
 
-def parse_time(text: str) -> float | None:
-    """Seconds since 1970 for `2026-11-23T06:20:37.123456Z`, else None."""
-    from datetime import datetime
-
-    try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
 def format_time(seconds: float) -> str:
     """UTC with microseconds: `2026-11-23T06:20:37.123456Z`."""
-    from time import gmtime, strftime
-
     whole, micro = divmod(round(seconds * 1_000_000), 1_000_000)
     return strftime("%Y-%m-%dT%H:%M:%S", gmtime(whole)) + f".{micro:06d}Z"

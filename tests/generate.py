@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from generators import bash, fish, man, picture, readme, zsh  # noqa: E402
+from generators import bash, fish, front, man, picture, readme, zsh  # noqa: E402
 
 from allocq import __version__  # noqa: E402
 
@@ -25,6 +25,7 @@ def made() -> dict[Path, str]:
     files[Path("completions/allocq.bash")] = bash.completion()
     files[Path("completions/_allocq")] = zsh.completion()
     files[Path("completions/allocq.fish")] = fish.completion()
+    files[Path("allocq/core/flags.h")] = front.header()
     files[Path("man/screen.svg")] = picture.svg(ROOT)
     files[Path("README.md")] = readme.with_table((ROOT / "README.md").read_text())
     return files

@@ -126,7 +126,9 @@ def test_a_source_that_others_must_not_read(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == 0 and folder != Path("/tmp"):
             folder.chmod(folder.stat().st_mode | 0o055)
-    code = f"import os; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY});"
+    # What this Python is made of may be hidden from others as well: have it before.
+    code = "import os, allocq.cli.reader, allocq.commands.query;"
+    code += f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY});"
     code += "from allocq.__main__ import entry; entry()"
     done = subprocess.run(
         [ALLOCQ[0], "-c", code, "query", "--source", str(text)], capture_output=True, cwd="/"

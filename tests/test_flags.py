@@ -14,9 +14,9 @@ from allocq import AllocqError, UsageError
 from allocq.__main__ import quick, quick_command
 from allocq.cli.app import make_app, run_app
 from allocq.cli.reader import read_plain
-from allocq.commands.arguments import Query
+from allocq.commands.arguments import Query, read_query
 from allocq.declarations.commands import COMMANDS, QUERY_OPTIONS, Command
-from allocq.declarations.shared import FLAG, LIST, SWITCH, TEXT, Option
+from allocq.declarations.shared import Option, OptionKind
 
 Values = dict[str, object]
 
@@ -43,7 +43,7 @@ def query_of(values: Values | None) -> dict[str, object] | str | None:
     if values is None:
         return None
     try:
-        query = Query(values)
+        query = read_query(values)
     except UsageError as error:
         return str(error)
     return everything(query)
@@ -78,7 +78,7 @@ bad = st.sampled_from(["", "x", "-1", "K", "[", "5-1", "nope", "9" * 5000, "\0",
 def option_words(draw: st.DrawFn) -> list[str]:
     flag = draw(st.sampled_from(flags))
     option = takes[flag]
-    if option.kind in (FLAG, SWITCH):
+    if option.kind in (OptionKind.FLAG, OptionKind.SWITCH):
         return [flag]
     plain = good.get(option.name, names)
     values = st.sampled_from(option.choices) if option.choices else plain
@@ -134,7 +134,7 @@ def test_the_quick_reader_never_raises_and_gives_only_known_values(argv: list[st
     values = read_plain(argv)
     if values is not None:
         kinds = {option.name: option.kind for option in QUERY_OPTIONS}
-        types = {FLAG: bool, SWITCH: bool, TEXT: str, LIST: list}
+        types = dict(zip(OptionKind, (bool, str, list, bool), strict=True))
         assert all(isinstance(value, types[kinds[name]]) for name, value in values.items())
     quick(["query", *argv])
 
@@ -187,7 +187,7 @@ def test_a_mistake_in_the_command_is_one_line_and_a_hint(argv: list[str]) -> Non
 
 def test_a_mistake_that_the_app_meets_is_told_as_the_quick_way_would() -> None:
     with pytest.raises(AllocqError) as quickly:
-        Query({"min_size": ["2M"], "max_size": ["1M"]})
+        read_query({"min_size": ["2M"], "max_size": ["1M"]})
     result = here("query", "--min-size", "2M", "--max-size", "1M")
     assert str(quickly.value) in result.err
 
@@ -215,7 +215,7 @@ def words_for(command: Command) -> st.SearchStrategy[list[str]]:
     parts = [broken]
     for option in command.options:
         for flag in (flag for part in option.flags for flag in part.split("/")):
-            if option.kind in (FLAG, SWITCH):
+            if option.kind in (OptionKind.FLAG, OptionKind.SWITCH):
                 parts.append(st.just([flag]))
             else:
                 parts.append(st.sampled_from(["x", "1", "-", "-q"]).map(lambda v, f=flag: [f, v]))

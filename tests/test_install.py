@@ -148,7 +148,7 @@ def answers(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) 
 
 
 def test_the_wheel_is_for_every_python_and_holds_what_it_should(wheel: Path) -> None:
-    assert re.fullmatch(r"allocq-[\d.]+-cp310-abi3-linux_\w+\.whl", wheel.name)
+    assert re.fullmatch(r"allocq-[\d.]+-cp311-abi3-linux_\w+\.whl", wheel.name)
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         scripts = [info for info in archive.infolist() if "/scripts/" in info.filename]

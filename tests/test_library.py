@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import hashlib
+import importlib
 import os
 import re
 import subprocess
@@ -196,6 +197,48 @@ def test_a_filter_that_cannot_be_meant_is_refused_when_it_is_made(asked: dict[st
         Filter(**asked)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"files": 5},
+        {"files": None},
+        {"regexps": [b"a"]},
+        {"modules": [None]},
+        {"lines": 5},
+        {"lines": [5]},
+        {"lines": [("1", "2")]},
+        {"lines": [(1, 2, 3)]},
+        {"min_size": 1.5},
+        {"min_size": "1M"},
+        {"max_size": "1M"},
+        {"min_calls": 1.0},
+        {"max_calls": b"1"},
+    ],
+    ids=str,
+)
+def test_what_is_of_the_wrong_type_is_refused_by_name(asked: dict[str, object]) -> None:
+    (name,) = asked
+    with pytest.raises(allocq.UsageError, match=name):
+        Filter(**asked)  # type: ignore[arg-type]
+
+
+def test_filters_and_tags_do_not_change() -> None:
+    with pytest.raises(AttributeError):
+        Filter().min_size = 1  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        Tag(1, 2, "a.c", 3, None, "f").bytes = 2  # type: ignore[misc]
+
+
+def test_a_filter_survives_as_options() -> None:
+    filter = Filter(files=["a.c"], lines=[(1, 2)], accurate=False, min_size=0)
+    assert filter.as_options() == {
+        "accurate": False, "file": ("a.c",), "line": ((1, 2),), "min_size": 0,
+    }  # fmt: skip
+    assert Filter.from_options(filter.as_options()) == filter
+    with pytest.raises(allocq.UsageError, match="no such filter: colour"):
+        Filter.from_options({"colour": "red"})
+
+
 def test_tags_compare_and_hash_by_value() -> None:
     one = Tag(1, 2, "a.c", 3, None, "f")
     assert one == Tag(1, 2, "a.c", 3, None, "f", True)
@@ -222,7 +265,7 @@ def test_the_example_of_the_package_runs(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_docstrings_hold_no_untested_examples() -> None:
     for name in ("model", "units", "sources.source", "analysis.order"):
-        module = __import__(f"allocq.{name}", fromlist=(name,))
+        module = importlib.import_module(f"allocq.{name}")
         assert doctest.testmod(module).failed == 0
 
 

@@ -164,7 +164,7 @@ def test_without_hard_links_a_name_still_has_one_owner(
     def no_links(*_: object, **__: object) -> None:
         raise OSError(1, "Operation not permitted")
 
-    monkeypatch.setattr("posix.link", no_links)
+    monkeypatch.setattr("os.link", no_links)
     save(str(tmp_path / "x"), [b"first"])
     with pytest.raises(Exception, match="exists"):
         save(str(tmp_path / "x"), [b"second"])
@@ -232,7 +232,7 @@ def test_a_host_with_line_ends_in_its_words_cannot_forge_notes(
     class Uname:
         nodename = "a\n# tags: 0"
 
-    monkeypatch.setattr("posix.uname", lambda: Uname)
+    monkeypatch.setattr("os.uname", lambda: Uname)
     info = Info("/proc/allocinfo", "ioctl")
     head = next(iter(snapshot.text_of(_Empty(info), snapshot.Filter(), live=True)))
     assert [line for line in head.decode().splitlines() if line.startswith("# tags")] == [

@@ -20,19 +20,16 @@ from hypothesis import strategies as st
 from oracle import HEADER, SAMPLE, TEXTS, Tag, parse
 
 from allocq.analysis.tree import (
-    DIRECTORY,
-    FILE,
-    FUNCTION,
-    LINE,
     Choice,
     Node,
+    NodeKind,
     build,
     fold,
     split_path,
     walk,
 )
 from allocq.output.terminal import speaks_utf8
-from allocq.output.tree import Layout, draw, lay_out, rows
+from allocq.output.tree import TreeLayout, draw, lay_out, rows
 
 NAMES = ("a", "b", "c.c", "arch", "mm")
 SLAB = ("mm/slub.c", "alloc_slab_page")
@@ -58,10 +55,10 @@ def places(tag: Tag) -> Iterator[tuple[str, ...]]:
     """The way to a tag, and to everything above it; the kind first."""
     parts = tag.file.split("/")
     for i in range(1, len(parts)):
-        yield (DIRECTORY, "/".join(parts[:i]))
-    yield (FILE, tag.file)
-    yield (FUNCTION, tag.file, tag.function)
-    yield (LINE, tag.file, tag.function, str(tag.line))
+        yield (NodeKind.DIRECTORY, "/".join(parts[:i]))
+    yield (NodeKind.FILE, tag.file)
+    yield (NodeKind.FUNCTION, tag.file, tag.function)
+    yield (NodeKind.LINE, tag.file, tag.function, str(tag.line))
 
 
 def sums(tags: Sequence[Tag]) -> dict[tuple[str, ...], tuple[int, int, int, int]]:
@@ -76,8 +73,12 @@ def sums(tags: Sequence[Tag]) -> dict[tuple[str, ...], tuple[int, int, int, int]
 
 def place_of(node: Node) -> tuple[str, ...]:
     way = node.way()
-    path = "/".join(step.name for step in way if step.kind in (DIRECTORY, FILE))
-    return (node.kind, path, *(step.name for step in way if step.kind in (FUNCTION, LINE)))
+    path = "/".join(step.name for step in way if step.kind in (NodeKind.DIRECTORY, NodeKind.FILE))
+    return (
+        node.kind,
+        path,
+        *(step.name for step in way if step.kind in (NodeKind.FUNCTION, NodeKind.LINE)),
+    )
 
 
 def all_of(root: Node) -> dict[tuple[str, ...], tuple[int, int, int, int]]:
@@ -223,8 +224,10 @@ def test_json() -> None:
         names = (*above, (node["kind"], node["name"]))
         for child in node["children"]:
             stack.append((child, names))
-        path = "/".join(name for kind, name in names[1:] if kind in (DIRECTORY, FILE))
-        rest = tuple(name for kind, name in names[1:] if kind in (FUNCTION, LINE))
+        path = "/".join(
+            name for kind, name in names[1:] if kind in (NodeKind.DIRECTORY, NodeKind.FILE)
+        )
+        rest = tuple(name for kind, name in names[1:] if kind in (NodeKind.FUNCTION, NodeKind.LINE))
         if above:
             values = (node["bytes"], node["calls"], node["tags"], node["slab_bytes"])
             place = (node["kind"], path, *rest)
@@ -311,7 +314,7 @@ def test_min_size_leaves_out_and_keeps_the_sums() -> None:
 def test_depth_and_limit() -> None:
     shown = tree("-d", "1", "-n", "2", "--no-header", "--bytes").decode().splitlines()
     tops = [values for place, values in sums(SAMPLE_TAGS).items()
-            if place[0] == DIRECTORY and "/" not in place[1]]  # fmt: skip
+            if place[0] == NodeKind.DIRECTORY and "/" not in place[1]]  # fmt: skip
     sizes = sorted((values[0] for values in tops), reverse=True)
     found = [int(line.split()[0].rstrip("*")) for line in shown[:4]]
     assert found == [*sizes[:2], sum(sizes[2:]), sum(sizes)]
@@ -429,7 +432,7 @@ def test_bars(share: float, width: int, utf8: bool) -> None:
 @given(tags_strategy, choices, st.none() | st.integers(1, 200), st.booleans())
 def test_any_layout(tags: list[Tag], choice: Choice, width: int | None, utf8: bool) -> None:
     root = tree_of(tags)
-    layout = Layout(width, utf8=utf8, mark=True)
+    layout = TreeLayout(width, utf8=utf8, mark=True)
     lines = lay_out(root, choice, layout, "total")
     shown = len(list(rows(root, choice)))
     assert len(lines) in (shown + 2, shown + 3)

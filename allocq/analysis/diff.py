@@ -5,41 +5,40 @@ place them on one line: of those, equal ones are matched first, then the largest
 so that as few as possible differ and the answer does not depend on their order.
 """
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
 from itertools import zip_longest
+from typing import Any, Self
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any, Protocol
+from ..model import Filter
+from .groups import NAMES, Columns
 
-    from ..model import Filter
+Key = tuple[str | int | None, ...]
 
-    Key = tuple[str | int | None, ...]
-
-    class Columns(Protocol):
-        """What gives columns of numbers and strings: a Table."""
-
-        def __len__(self) -> int: ...
-        def column(self, name: str) -> list[int]: ...
-        def strings(self, name: str) -> list[str]: ...
-
-
-NEW, GONE, GROWN, SHRUNK, SAME = "new", "gone", "grown", "shrunk", "same"
 _COUNTERS = ("min_size", "max_size", "min_calls", "max_calls", "accurate")
 
 
+class ChangeKind(StrEnum):
+    """What became of a key."""
+
+    NEW = "new"
+    GONE = "gone"
+    GROWN = "grown"
+    SHRUNK = "shrunk"
+    SAME = "same"
+
+
+@dataclass(slots=True)
 class Count:
     """What one tag, or several together, hold: bytes (signed), calls, whether all are accurate."""
 
-    __slots__ = ("accurate", "bytes", "calls", "tags")
+    bytes: int
+    calls: int
+    accurate: bool = True
+    tags: int = 1
 
-    def __init__(self, bytes: int, calls: int, accurate: bool = True, tags: int = 1) -> None:
-        self.bytes = bytes
-        self.calls = calls
-        self.accurate = accurate
-        self.tags = tags
-
-    def add(self, other: "Count") -> None:
+    def add(self, other: Self) -> None:
         """Take in another."""
         self.bytes += other.bytes
         self.calls += other.calls
@@ -47,15 +46,13 @@ class Count:
         self.tags += other.tags
 
 
+@dataclass(slots=True)
 class Change:
     """One key before and after; None where it was not there."""
 
-    __slots__ = ("after", "before", "key")
-
-    def __init__(self, key: "Key", before: "Count | None", after: "Count | None") -> None:
-        self.key = key
-        self.before = before
-        self.after = after
+    key: Key
+    before: Count | None
+    after: Count | None
 
     @property
     def bytes(self) -> int:
@@ -68,29 +65,29 @@ class Change:
         return (self.after.calls if self.after else 0) - (self.before.calls if self.before else 0)
 
     @property
-    def percent(self) -> "float | None":
+    def percent(self) -> float | None:
         """Growth in bytes as percent of what was there; None where that was not above zero."""
         if self.before is None or self.before.bytes <= 0:
             return None
         return 100 * self.bytes / self.before.bytes
 
     @property
-    def kind(self) -> str:
-        """new, gone, grown, shrunk, or same; where the bytes are the same, the calls tell."""
+    def kind(self) -> ChangeKind:
+        """Where the bytes are the same, the calls tell."""
         if self.before is None:
-            return NEW
+            return ChangeKind.NEW
         if self.after is None:
-            return GONE
+            return ChangeKind.GONE
         growth = self.bytes or self.calls
-        return GROWN if growth > 0 else SHRUNK if growth else SAME
+        return ChangeKind.GROWN if growth > 0 else ChangeKind.SHRUNK if growth else ChangeKind.SAME
 
     @property
     def accurate(self) -> bool:
-        """Is neither counter known to miss something?"""
+        """Is neither counter flagged inaccurate?"""
         return all(count.accurate for count in (self.before, self.after) if count)
 
 
-def match(before: "Columns", after: "Columns") -> list[Change]:
+def match(before: Columns, after: Columns) -> list[Change]:
     """Every tag of both, the unchanged ones included: in the order of `before`, then new ones."""
     left = _by_key(after)
     pairs: list[Change] = []
@@ -101,8 +98,8 @@ def match(before: "Columns", after: "Columns") -> list[Change]:
     return pairs
 
 
-def _by_key(tags: "Columns") -> "dict[Key, list[Count]]":
-    found: dict[Key, list[Count]] = {}
+def _by_key(tags: Columns) -> dict[Key, list[Count]]:
+    counts: dict[Key, list[Count]] = {}
     modules = [
         None if builtin else module
         for module, builtin in zip(tags.strings("module"), tags.column("builtin"), strict=True)
@@ -114,11 +111,11 @@ def _by_key(tags: "Columns") -> "dict[Key, list[Count]]":
         tags.column("bytes"), tags.column("calls"), tags.column("inaccurate"), strict=True
     )
     for key, (bytes_, calls, inaccurate) in zip(keys, counters, strict=True):
-        found.setdefault(key, []).append(Count(bytes_, calls, not inaccurate))
-    return found
+        counts.setdefault(key, []).append(Count(bytes_, calls, not inaccurate))
+    return counts
 
 
-def _pair(key: "Key", before: list[Count], after: list[Count]) -> "Iterable[Change]":
+def _pair(key: Key, before: list[Count], after: list[Count]) -> Iterable[Change]:
     if len(before) == 1 and len(after) <= 1:
         return (Change(key, before[0], after[0] if after else None),)
     pairs: list[Change] = []
@@ -136,12 +133,12 @@ def _pair(key: "Key", before: list[Count], after: list[Count]) -> "Iterable[Chan
     return pairs + [Change(key, b, a) for b, a in zip_longest(rest, left)]
 
 
-def changed(changes: "Iterable[Change]") -> list[Change]:
+def changed(changes: Iterable[Change]) -> list[Change]:
     """Those that differ in bytes or calls, or are on one side only."""
-    return [change for change in changes if change.kind != SAME]
+    return [change for change in changes if change.kind != ChangeKind.SAME]
 
 
-def names_only(filter: "Filter") -> "Filter":
+def names_only(filter: Filter) -> Filter:
     """The filter without what it asks of the counters."""
     asked = filter.items()
     if not any(name in asked for name in _COUNTERS):
@@ -150,7 +147,7 @@ def names_only(filter: "Filter") -> "Filter":
     return type(filter)(**names)
 
 
-def passing(changes: "Iterable[Change]", filter: "Filter") -> list[Change]:
+def passing(changes: Iterable[Change], filter: Filter) -> list[Change]:
     """Those whose counters pass the filter before or after."""
     return [
         change
@@ -159,7 +156,7 @@ def passing(changes: "Iterable[Change]", filter: "Filter") -> list[Change]:
     ]
 
 
-def _passes(count: Count, filter: "Filter") -> bool:
+def _passes(count: Count, filter: Filter) -> bool:
     return (
         (filter.min_size is None or count.bytes >= filter.min_size)
         and (filter.max_size is None or count.bytes <= filter.max_size)
@@ -169,14 +166,14 @@ def _passes(count: Count, filter: "Filter") -> bool:
     )
 
 
-def sums(changes: "Iterable[Change]", by: str) -> list[Change]:
+def sums(changes: Iterable[Change], by: str) -> list[Change]:
     """The changes of tags as those of a group: file, directory, function, module, or place, which
     is a function of a file of a module, whatever its lines."""
     group = _GROUPS[by]
-    found: dict[Key, Change] = {}
+    wholes: dict[Key, Change] = {}
     for change in changes:
         key = group(change.key)
-        whole = found.setdefault(key, Change(key, None, None))
+        whole = wholes.setdefault(key, Change(key, None, None))
         for side in ("before", "after"):
             count = getattr(change, side)
             if count is None:
@@ -186,10 +183,10 @@ def sums(changes: "Iterable[Change]", by: str) -> list[Change]:
                 sum_ = Count(0, 0, True, 0)
                 setattr(whole, side, sum_)
             sum_.add(count)
-    return list(found.values())
+    return list(wholes.values())
 
 
-_GROUPS: "dict[str, Callable[[Any], Key]]" = {
+_GROUPS: dict[str, Callable[[Any], Key]] = {
     "file": lambda key: (key[0],),
     "directory": lambda key: (key[0].rpartition("/")[0] or ".",),
     "function": lambda key: (key[3],),
@@ -198,11 +195,11 @@ _GROUPS: "dict[str, Callable[[Any], Key]]" = {
 }
 
 
-def ordered(changes: "list[Change]", sort: str, reverse: bool) -> list[Change]:
-    """Numbers largest first, names ascending; `reverse` turns that round, equals stay."""
+def ordered(changes: list[Change], sort: str, reverse: bool) -> list[Change]:
+    """Numbers largest first, names ascending; `reverse` reverses both, equals stay."""
     if sort == "none":
         return changes[::-1] if reverse else changes
-    return sorted(changes, key=_SORT_KEYS[sort], reverse=(sort in _NAMES) == reverse)
+    return sorted(changes, key=_SORT_KEYS[sort], reverse=(sort in NAMES) == reverse)
 
 
 def _percent(change: Change) -> float:
@@ -211,13 +208,12 @@ def _percent(change: Change) -> float:
     return float("inf") if change.bytes > 0 else float("-inf") if change.bytes < 0 else 0.0
 
 
-def _name(at: int) -> "Callable[[Change], Any]":
+def _name(at: int) -> Callable[[Change], Any]:
     """One part of a tag's key, or the whole key of a group."""
     return lambda change: [(part is not None, part) for part in (*change.key[at:], *change.key)][:2]
 
 
-_NAMES = ("file", "function", "module")
-_SORT_KEYS: "dict[str, Callable[[Change], Any]]" = {
+_SORT_KEYS: dict[str, Callable[[Change], Any]] = {
     "bytes": lambda change: (change.bytes, change.calls),
     "calls": lambda change: (change.calls, change.bytes),
     "percent": lambda change: (_percent(change), change.bytes),

@@ -4,32 +4,26 @@ A counter that moves all the time has a highest and a lowest value. Growth is fr
 that was seen before to the lowest that was seen after: a leak is over the one in every reading.
 """
 
-from .diff import Change, Count
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..model import Tag
+from .diff import Change, Count, Key
 from .slab import is_slab_page
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from ..model import Tag
-    from .diff import Key
-
 
 PAGE_CACHE = ("mm/filemap.c", "mm/readahead.c")
 
 
+@dataclass(slots=True)
 class Level:
     """For each place in the source the highest, or the lowest, that any reading showed."""
 
-    __slots__ = ("_highest", "cached", "counts", "readings")
+    highest: bool
+    counts: dict[Key, Count] = field(default_factory=dict)
+    readings: int = 0
+    cached: int = 0
 
-    def __init__(self, highest: bool) -> None:
-        self._highest = highest
-        self.counts: dict[Key, Count] = {}
-        self.readings = 0
-        self.cached = 0
-
-    def take(self, tags: "Iterable[Tag]", ignore_lines: bool = False, cached: int = 0) -> int:
+    def take(self, tags: Iterable[Tag], ignore_lines: bool = False, cached: int = 0) -> int:
         """Take in one reading. Tags that look alike count together; one not there counts 0.
 
         cached: bytes in the page cache then; the last one counts. Returns by how many bytes the
@@ -39,7 +33,7 @@ class Level:
         raised = 0
         if not self.readings:
             self.counts = counts
-        elif self._highest:
+        elif self.highest:
             raised = max((self._raise(key, count) for key, count in counts.items()), default=0)
         else:
             self.counts = {
@@ -51,7 +45,7 @@ class Level:
         self.readings += 1
         return raised
 
-    def _raise(self, key: "Key", count: Count) -> int:
+    def _raise(self, key: Key, count: Count) -> int:
         seen = self.counts.get(key)
         if seen is not None and (count.bytes, count.calls) <= (seen.bytes, seen.calls):
             return 0
@@ -63,7 +57,7 @@ def _lower(one: Count, two: Count) -> Count:
     return one if (one.bytes, one.calls) <= (two.bytes, two.calls) else two
 
 
-def _sums(tags: "Iterable[Tag]", ignore_lines: bool) -> "dict[Key, Count]":
+def _sums(tags: Iterable[Tag], ignore_lines: bool) -> dict[Key, Count]:
     counts: dict[Key, Count] = {}
     for tag in tags:
         key = (tag.file, None if ignore_lines else tag.line, tag.module, tag.function)
@@ -89,7 +83,7 @@ def grown(
     changes = [Change(key, before.counts.get(key), count) for key, count in after.counts.items()]
     changes = [change for change in changes if change.bytes > allowed]
     changes.sort(key=lambda change: change.bytes, reverse=True)
-    found = []
+    leaks = []
     for change in changes:
         file, _, module, function = change.key
         if not slab_pages and is_slab_page(str(file), str(function), str(module or "")):
@@ -99,5 +93,5 @@ def grown(
             cached -= excused
             if change.bytes - excused <= allowed:
                 continue
-        found.append(change)
-    return found
+        leaks.append(change)
+    return leaks

@@ -4,68 +4,67 @@ Nothing here recurses: a saved text may hold a path with thousands of directorie
 """
 
 from collections.abc import Iterator, Sequence
-
-DIRECTORY, FILE, FUNCTION, LINE = "directory", "file", "function", "line"
-
-
-_NONE: "dict[tuple[str, str], Node]" = {}
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
 
 
+class NodeKind(StrEnum):
+    """What a node stands for."""
+
+    DIRECTORY = "directory"
+    FILE = "file"
+    FUNCTION = "function"
+    LINE = "line"
+
+
+@dataclass(slots=True, eq=False)
 class Node:
     """What is below one place. bytes, calls: sums over its `tags` tags; slab: the bytes of slab
     pages among them; number: of a line; depth: 0 for the root."""
 
-    __slots__ = (
-        "bytes", "calls", "children", "depth", "kind", "name", "number", "parent", "slab", "tags",
-    )  # fmt: skip
+    name: str
+    kind: NodeKind
+    parent: Self | None
+    number: int = 0
+    depth: int = field(init=False)
+    bytes: int = 0
+    calls: int = 0
+    tags: int = 0
+    slab: int = 0
+    children: dict[tuple[NodeKind, str], Self] = field(default_factory=dict, repr=False)
 
-    def __init__(self, name: str, kind: str, parent: "Node | None", number: int = 0) -> None:
-        self.name = name
-        self.kind = kind
-        self.parent = parent
-        self.number = number
-        self.depth: int = parent.depth + 1 if parent else 0
-        self.bytes = self.calls = self.tags = self.slab = 0
-        self.children: dict[tuple[str, str], Node] = {} if kind != LINE else _NONE
+    def __post_init__(self) -> None:
+        self.depth = self.parent.depth + 1 if self.parent else 0
 
-    def child(self, name: str, kind: str, nodes: "list[Node]", number: int = 0) -> "Node":
-        """The child of that name, made if need be."""
-        key = kind, name
-        found = self.children.get(key)
-        if found is None:
-            found = self.children[key] = Node(name, kind, self, number)
-            nodes.append(found)
-        return found
+    def child(self, name: str, kind: NodeKind, nodes: list[Self], number: int = 0) -> Self:
+        """The child of that name; a new one is added to `nodes` as well."""
+        node = self.children.get((kind, name))
+        if node is None:
+            node = self.children[kind, name] = type(self)(name, kind, self, number)
+            nodes.append(node)
+        return node
 
-    def way(self) -> "list[Node]":
+    def way(self) -> list[Self]:
         """The nodes from below the root down to this one."""
         nodes = []
-        node: Node | None = self
+        node: Self | None = self
         while node is not None and node.parent is not None:
             nodes.append(node)
             node = node.parent
         return nodes[::-1]
 
 
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What of a tree is shown. depth: levels below the root; least: bytes, smaller nodes are left
     out; limit: the first so many children of each node; holding: leave out what holds nothing."""
 
-    __slots__ = ("depth", "holding", "least", "limit", "sort")
-
-    def __init__(
-        self,
-        depth: int | None = None,
-        least: int | None = None,
-        sort: str = "bytes",
-        limit: int | None = None,
-        holding: bool = False,
-    ) -> None:
-        self.depth = depth
-        self.least = least
-        self.sort = sort
-        self.limit = limit
-        self.holding = holding
+    depth: int | None = None
+    least: int | None = None
+    sort: str = "bytes"
+    limit: int | None = None
+    holding: bool = False
 
     def passes(self, node: Node) -> bool:
         """Is it large enough to be shown?"""
@@ -77,23 +76,18 @@ class Choice:
         """The children that could be shown, in order, whatever their number."""
         if not node.children or (self.depth is not None and node.depth >= self.depth):
             return []
-        found = list(node.children.values())
-        if self.holding or self.least is not None:
-            found = [child for child in found if self.passes(child)]
-        if len(found) < 2:
-            return found
+        children = [child for child in node.children.values() if self.passes(child)]
         if self.sort == "name":
-            found.sort(key=lambda child: (child.kind, child.number, child.name))
+            children.sort(key=lambda child: (child.kind, child.number, child.name))
         elif self.sort == "calls":
-            found.sort(key=lambda child: (-child.calls, child.number, child.name))
+            children.sort(key=lambda child: (-child.calls, child.number, child.name))
         else:
-            found.sort(key=lambda child: (-child.bytes, child.number, child.name))
-        return found
+            children.sort(key=lambda child: (-child.bytes, child.number, child.name))
+        return children
 
     def children(self, node: Node) -> list[Node]:
         """The children that are shown, in order."""
-        found = self.large_enough(node)
-        return found if self.limit is None else found[: self.limit]
+        return self.large_enough(node)[: self.limit]
 
 
 def split_path(file: str) -> list[str]:
@@ -104,7 +98,7 @@ def split_path(file: str) -> list[str]:
 
 def path_of(way: Sequence[Node]) -> str:
     """The path of the directories and the file on a way."""
-    names = [node.name for node in way if node.kind in (DIRECTORY, FILE)]
+    names = [node.name for node in way if node.kind in (NodeKind.DIRECTORY, NodeKind.FILE)]
     joined = "/".join(names)
     return joined[1:] if names[:1] == ["/"] and len(names) > 1 else joined
 
@@ -118,7 +112,7 @@ def build(
     slab: Sequence[bool],
 ) -> Node:
     """The root of the tree of these tags, one of each sequence a tag."""
-    root = Node("", DIRECTORY, None)
+    root = Node("", NodeKind.DIRECTORY, None)
     nodes: list[Node] = []
     known: dict[str, Node] = {}
     for file, function, line, size, count, is_slab in zip(
@@ -129,9 +123,10 @@ def build(
             place = root
             *directories, base = split_path(file)
             for name in directories:
-                place = place.child(name, DIRECTORY, nodes)
-            place = known[file] = place.child(base, FILE, nodes)
-        leaf = place.child(function, FUNCTION, nodes).child(str(line), LINE, nodes, line)
+                place = place.child(name, NodeKind.DIRECTORY, nodes)
+            place = known[file] = place.child(base, NodeKind.FILE, nodes)
+        parent = place.child(function, NodeKind.FUNCTION, nodes)
+        leaf = parent.child(str(line), NodeKind.LINE, nodes, line)
         leaf.bytes += size
         leaf.calls += count
         leaf.tags += 1

@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from .. import __version__
 from ..declarations.commands import COMMANDS, Command, Operand
-from ..declarations.shared import FAILED, FLAG, INTERRUPTED, LIST, SWITCH, Option
+from ..declarations.shared import FAILED, INTERRUPTED, Option, OptionKind
 from ..errors import AllocqError, OutputError
 from ..output.stream import complain, say
 
@@ -150,7 +150,7 @@ def _function(command: Command) -> Callable[..., int]:
             if value is not None and value is not False and value != [] and value != ()
         }
         for option in command.options:
-            if option.kind == SWITCH and values[option.name] is not None:
+            if option.kind == OptionKind.SWITCH and values[option.name] is not None:
                 given[option.name] = values[option.name]
         return command.run(given)
 
@@ -179,11 +179,11 @@ def _option(option: Option) -> inspect.Parameter:
         show_default=False,
         rich_help_panel=option.panel,
     )
-    if option.kind == FLAG:
+    if option.kind == OptionKind.FLAG:
         return _parameter(option.name, Annotated[bool, info], False)
-    if option.kind == SWITCH:
+    if option.kind == OptionKind.SWITCH:
         return _parameter(option.name, Annotated[bool | None, info], None)
-    kind: Any = list[str] if option.kind == LIST else str
+    kind: Any = list[str] if option.kind == OptionKind.LIST else str
     return _parameter(option.name, Annotated[kind | None, info], None)
 
 

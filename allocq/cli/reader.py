@@ -1,7 +1,7 @@
 """The quick reader of plain command lines."""
 
 from ..declarations.commands import QUERY_OPTIONS, Operand
-from ..declarations.shared import FLAG, SWITCH, TEXT, Option
+from ..declarations.shared import Option, OptionKind
 
 
 def by_flag(options: tuple[Option, ...]) -> dict[str, tuple[Option, bool]]:
@@ -41,15 +41,15 @@ def read_plain(
         flag, equals, value = word.partition("=")
         if word[:2] != "--":
             flag, equals, value = word[:2], word[2:], word[2:]
-        found = table.get(flag)
-        while found and equals and word[:2] != "--" and found[0].kind == FLAG:
-            values[found[0].name] = True
+        match = table.get(flag)
+        while match and equals and word[:2] != "--" and match[0].kind == OptionKind.FLAG:
+            values[match[0].name] = True
             flag, equals, value = "-" + value[0], value[1:], value[1:]
-            found = table.get(flag)
-        if not found:
+            match = table.get(flag)
+        if not match:
             return None
-        option, on = found
-        if option.kind in (FLAG, SWITCH):
+        option, on = match
+        if option.kind in (OptionKind.FLAG, OptionKind.SWITCH):
             if equals:
                 return None
             values[option.name] = on
@@ -59,12 +59,12 @@ def read_plain(
             if following is None:
                 return None
             value = following
-        if option.kind == TEXT:
+        if option.kind == OptionKind.TEXT:
             values[option.name] = value
         else:
-            asked = values.setdefault(option.name, [])
-            assert isinstance(asked, list)
-            asked.append(value)
+            items = values.setdefault(option.name, [])
+            assert isinstance(items, list)
+            items.append(value)
     return values if _take_operands(values, words, operands) else None
 
 

@@ -1,50 +1,55 @@
 """From the values of flags to what is asked: each value checked, nothing touched."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 from ..declarations.shared import COLORS, FORMATS, GROUPS, INTERFACES, SORTS
 from ..errors import UsageError
 from ..model import Filter
 from ..output import Shape
 from ..output.terminal import terminal_width, wants_color
-from ..sources.source import Wanted
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from ..sources.source import Live, Saved, Wanted, open_source, sample_path
+from ..units import parse_count, parse_lines, parse_size
 
 
+@dataclass(frozen=True, slots=True)
 class View:
     """How an answer is shown. None: the default of the format and the terminal."""
 
-    __slots__ = (
-        "bytes",
-        "color",
-        "count",
-        "format",
-        "group_by",
-        "header",
-        "limit",
-        "quiet",
-        "reverse",
-        "sort",
+    format: str | None = None
+    sort: str | None = None
+    reverse: bool = False
+    limit: int | None = None
+    group_by: str | None = None
+    count: bool = False
+    quiet: bool = False
+    header: bool | None = None
+    bytes: bool = False
+    color: str = "auto"
+
+
+def read_view(values: Mapping[str, object]) -> View:
+    """The View that the values of the view options stand for. UsageError for a bad one."""
+    header = values.get("header")
+    return View(
+        format=choice("format", values.get("format"), FORMATS),
+        sort=choice("sort", values.get("sort"), SORTS),
+        reverse=bool(values.get("reverse")),
+        limit=number("limit", values.get("limit")),
+        group_by=choice("group-by", values.get("group_by"), GROUPS),
+        count=bool(values.get("count")),
+        quiet=bool(values.get("quiet")),
+        header=None if header is None else bool(header),
+        bytes=bool(values.get("bytes")),
+        color=choice("color", values.get("color"), COLORS) or "auto",
     )
 
-    def __init__(self, values: "Mapping[str, object]") -> None:
-        self.format = choice("format", values.get("format"), FORMATS)
-        self.sort = choice("sort", values.get("sort"), SORTS)
-        self.reverse = bool(values.get("reverse"))
-        self.limit = number("limit", values.get("limit"))
-        self.group_by = choice("group-by", values.get("group_by"), GROUPS)
-        self.count = bool(values.get("count"))
-        self.quiet = bool(values.get("quiet"))
-        header = values.get("header")
-        self.header = None if header is None else bool(header)
-        self.bytes = bool(values.get("bytes"))
-        self.color = choice("color", values.get("color"), COLORS) or "auto"
 
-
-def shape_asked(values: "Mapping[str, object]") -> View:
+def read_table_view(values: Mapping[str, object]) -> View:
     """The view of a command that shares only --header, --bytes and --color with `query`."""
-    return View({name: values[name] for name in ("header", "bytes", "color") if name in values})
+    return read_view(
+        {name: values[name] for name in ("header", "bytes", "color") if name in values}
+    )
 
 
 def format_of(view: View, terminal: bool) -> str:
@@ -76,52 +81,57 @@ def shape_of(view: View, format: str, terminal: bool) -> Shape:
     return Shape(header, view.bytes, color, terminal_width() if terminal else None)
 
 
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where the tags come from. `path` None is the running kernel."""
 
-    __slots__ = ("explain", "interface", "path", "sample")
+    path: str | None = None
+    sample: bool = False
+    interface: str = "auto"
+    explain: bool = False
 
-    def __init__(self, values: "Mapping[str, object]") -> None:
-        path = values.get("source")
-        self.path = None if path is None else str(path)
-        self.sample = bool(values.get("sample"))
-        self.interface = choice("interface", values.get("interface"), INTERFACES) or "auto"
-        self.explain = bool(values.get("explain"))
-        if self.path == "":
-            raise UsageError("empty source", "name a file, or - for standard input")
-        if self.sample and self.path is not None:
-            raise UsageError("--sample is a source", "give --sample or --source, not both")
+    def open(self) -> Live | Saved:
+        """The source. SourceError, AccessError, InterfaceError."""
+        return open_source(sample_path() if self.sample else self.path, self.interface)
 
 
+def read_origin(values: Mapping[str, object]) -> Origin:
+    """The Origin that the values of the source options stand for. UsageError for a bad one."""
+    path = text(values, "source")
+    sample = bool(values.get("sample"))
+    interface = choice("interface", values.get("interface"), INTERFACES) or "auto"
+    if path == "":
+        raise UsageError("empty source", "name a file, or - for standard input")
+    if sample and path is not None:
+        raise UsageError("--sample is a source", "give --sample or --source, not both")
+    return Origin(path, sample, interface, bool(values.get("explain")))
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """All of one `allocq query`."""
 
-    __slots__ = ("filter", "origin", "view")
-
-    def __init__(self, values: "Mapping[str, object]") -> None:
-        self.filter = read_filter(values)
-        self.view = View(values)
-        self.origin = Origin(values)
+    filter: Filter
+    view: View
+    origin: Origin
 
 
-def read_filter(values: "Mapping[str, object]") -> Filter:
+def read_query(values: Mapping[str, object]) -> Query:
+    """The Query that a command line's values stand for. UsageError for a bad one."""
+    return Query(read_filter(values), read_view(values), read_origin(values))
+
+
+def read_filter(values: Mapping[str, object]) -> Filter:
     """The Filter that the values of the filter options stand for. UsageError for a bad one."""
     inaccurate, accurate = bool(values.get("inaccurate")), bool(values.get("accurate"))
     if inaccurate and accurate:
         raise UsageError("a counter is --inaccurate or --accurate, not both")
-    lines = strings(values, "line")
-    if lines:
-        from ..units import parse_lines
-
-        ranges = tuple(parse_lines(text) for text in lines)
-    else:
-        ranges = ()
     return Filter(
         files=strings(values, "file"),
         functions=strings(values, "function"),
         modules=strings(values, "module"),
         builtin=bool(values.get("builtin")),
-        lines=ranges,
+        lines=[parse_lines(line) for line in strings(values, "line")],
         min_size=_bound(values, "min_size", min),
         max_size=_bound(values, "max_size", max),
         min_calls=_bound(values, "min_calls", min),
@@ -134,22 +144,25 @@ def read_filter(values: "Mapping[str, object]") -> Filter:
     )
 
 
-def strings(values: "Mapping[str, object]", name: str) -> list[str]:
+def strings(values: Mapping[str, object], name: str) -> list[str]:
     """The values of an option that may be given several times."""
-    found = values.get(name)
-    return [str(item) for item in found] if isinstance(found, (list, tuple)) else []
+    items = values.get(name)
+    return [str(item) for item in items] if isinstance(items, (list, tuple)) else []
+
+
+def text(values: Mapping[str, object], name: str) -> str | None:
+    """The value of an option that is a text; None where it is not given."""
+    value = values.get(name)
+    return None if value is None else str(value)
 
 
 def _bound(
-    values: "Mapping[str, object]", name: str, widest: "Callable[[list[int]], int]"
+    values: Mapping[str, object], name: str, widest: Callable[[list[int]], int]
 ) -> int | None:
     """One option given several times widens: the least minimum, the greatest maximum."""
-    found = strings(values, name)
-    if not found:
-        return None
-    from ..units import parse_count, parse_size
-
-    return widest([parse_size(text) if "size" in name else parse_count(text) for text in found])
+    parse = parse_size if "size" in name else parse_count
+    bounds = [parse(bound) for bound in strings(values, name)]
+    return widest(bounds) if bounds else None
 
 
 def choice(name: str, value: object, choices: tuple[str, ...]) -> str | None:
@@ -165,8 +178,6 @@ def number(name: str, value: object) -> int | None:
     """A whole number or None; UsageError otherwise."""
     if value is None:
         return None
-    from ..units import parse_count
-
     try:
         return parse_count(str(value))
     except UsageError as error:

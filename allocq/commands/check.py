@@ -2,36 +2,45 @@
 
 A kernel is never quiet: counters go up and down with every process and file. So the baseline is
 the highest of several readings, taken while all that will be done is rehearsed with a child that
-does nothing; afterwards the lowest of the readings counts, and as long as
-something is over, there is another reading after a while, up to the number of retries. What was
-lent, freed late (RCU, per-CPU lists) or merely cached by the allocator comes back below; a leak
-stays over in every one.
+does nothing; afterwards the lowest of the readings counts, and as long as something is over, there
+is another reading after a while, up to the number of retries. What was lent, freed late (RCU,
+per-CPU lists) or merely cached by the allocator comes back below; a leak stays over in every one.
 """
 
-import posix
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from ..analysis.diff import Change, names_only, passing
 from ..analysis.leak import Level, grown
+from ..core.kernel import profiling_switch
 from ..declarations.commands import CHECK_FORMATS, INTERVAL, MAX_GROWTH, RETRIES
 from ..declarations.shared import FOUND, INTERFACES, NOTHING
 from ..errors import SourceError, UsageError
 from ..host.caches import drain_lists, drop_caches, page_cache
 from ..host.processes import Ended, describe, run
-from ..output import Shape, writer
-from ..output.changes import Layout, place_of
+from ..model import Filter
+from ..output import Shape, junit, writer
+from ..output.changes import ChangeLayout, place_of
 from ..output.stream import Output, say, warn
-from ..sources.source import profiling_switch
+from ..sources.source import tags_of
+from ..storage.files import check_free, save
 from ..units import format_size, parse_size
-from .arguments import choice, number, read_filter, shape_asked, shape_of, strings
-from .listings import Side, differences, elapsed, heading, level, read_side
+from .arguments import (
+    View,
+    choice,
+    number,
+    read_filter,
+    read_table_view,
+    shape_of,
+    strings,
+    text,
+)
+from .listings import Side, differences, elapsed, filter_alike, heading, read_side
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    Read = Callable[..., tuple[Side, int]]
+Read = Callable[..., tuple[Side, int]]
 
 BROKEN = 3
 REHEARSALS, MOST_REHEARSALS = 3, 10
@@ -39,30 +48,26 @@ PAUSE = 0.1
 _MOST_SECONDS = 24 * 3600
 
 
-class Asked:
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
     """All of one `allocq check`."""
 
-    def __init__(self, values: "Mapping[str, object]") -> None:
-        self.filter = read_filter(values)
-        self.command = strings(values, "command")
-        baseline, source = values.get("baseline"), values.get("source")
-        self.baseline = None if baseline is None else str(baseline)
-        self.source = None if source is None else str(source)
-        self.interface = choice("interface", values.get("interface"), INTERFACES) or "auto"
-        self.max_growth = parse_size(str(values.get("max_growth", MAX_GROWTH)))
-        retries = number("retries", values.get("retries"))
-        self.retries = RETRIES if retries is None else retries
-        self.interval = _seconds(values.get("interval"))
-        self.drop_caches = bool(values.get("drop_caches"))
-        self.ignore_lines = bool(values.get("ignore_lines"))
-        self.format = choice("format", values.get("format"), CHECK_FORMATS) or "table"
-        report = values.get("report")
-        self.report = None if report in (None, "-") else str(report)
-        self.quiet = bool(values.get("quiet"))
-        self.view = shape_asked(values)
-        self._check()
+    filter: Filter
+    command: list[str]
+    baseline: str | None
+    source: str | None
+    interface: str
+    max_growth: int
+    retries: int
+    interval: float
+    drop_caches: bool
+    ignore_lines: bool
+    format: str
+    report: str | None
+    quiet: bool
+    view: View
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         if not self.command and self.baseline is None:
             raise UsageError(
                 "nothing to compare with",
@@ -77,23 +82,45 @@ class Asked:
             raise UsageError("standard input can be read once", "name a file as the baseline")
 
 
+def read_request(values: Mapping[str, object]) -> CheckRequest:
+    """The values of the options, checked. UsageError for a bad one."""
+    retries = number("retries", values.get("retries"))
+    report = text(values, "report")
+    return CheckRequest(
+        filter=read_filter(values),
+        command=strings(values, "command"),
+        baseline=text(values, "baseline"),
+        source=text(values, "source"),
+        interface=choice("interface", values.get("interface"), INTERFACES) or "auto",
+        max_growth=parse_size(str(values.get("max_growth", MAX_GROWTH))),
+        retries=RETRIES if retries is None else retries,
+        interval=_seconds(values.get("interval")),
+        drop_caches=bool(values.get("drop_caches")),
+        ignore_lines=bool(values.get("ignore_lines")),
+        format=choice("format", values.get("format"), CHECK_FORMATS) or "table",
+        report=None if report == "-" else report,
+        quiet=bool(values.get("quiet")),
+        view=read_table_view(values),
+    )
+
+
+@dataclass(slots=True)
 class Result:
     """What came of it. status: of the command, None where none was run."""
 
-    def __init__(self, baseline: Side) -> None:
-        self.baseline = baseline
-        self.after = baseline
-        self.grown: list[Change] = []
-        self.tags = 0
-        self.readings = 0
-        self.status: int | None = None
-        self.seconds = 0.0
+    baseline: Side
+    after: Side
+    grown: list[Change]
+    tags: int
+    readings: int
+    status: int | None
+    seconds: float
 
 
-def check_command(values: "Mapping[str, object]") -> int:
+def check_command(values: Mapping[str, object]) -> int:
     """The subcommand's body: 0 nothing leaked, 1 something did, 2 could not tell, 3 the command
     failed. 130 and 143 for SIGINT and SIGTERM."""
-    ask = Asked(values)
+    ask = read_request(values)
     _make_ready(ask)
     try:
         result = _measure(ask)
@@ -106,11 +133,9 @@ def check_command(values: "Mapping[str, object]") -> int:
     return NOTHING if result.grown else FOUND
 
 
-def _make_ready(ask: Asked) -> None:
+def _make_ready(ask: CheckRequest) -> None:
     """Find out now what would fail only after the command has run."""
     if ask.report is not None:
-        from ..storage.files import check_free
-
         check_free(ask.report, force=True)
     if ask.source is None:
         _need_counters()
@@ -125,7 +150,7 @@ def _need_counters() -> None:
         )
 
 
-def _measure(ask: Asked) -> Result:
+def _measure(ask: CheckRequest) -> Result:
     names = names_only(ask.filter)
     before, after = Level(highest=True), Level(highest=False)
     baseline = None if ask.baseline is None else read_side(ask.baseline, names)
@@ -136,10 +161,10 @@ def _measure(ask: Asked) -> Result:
         if ask.source is None:
             drain_lists()
             cached = page_cache()
-        side = read_side(ask.source, names, ask.interface, noted=False)
+        side = read_side(ask.source, names, ask.interface, described=False)
         if noted:
             side.narrow(noted)
-        raised = [level_.take(side.table.tags(), ask.ignore_lines, cached) for level_ in into]
+        raised = [level_.take(tags_of(side.table), ask.ignore_lines, cached) for level_ in into]
         return side, max(raised)
 
     if ask.drop_caches:
@@ -147,25 +172,21 @@ def _measure(ask: Asked) -> Result:
         time.sleep(ask.interval)
     if baseline:
         _set_side_by_side(ask, baseline)
-        before.take(baseline.table.tags(), ask.ignore_lines)
+        before.take(tags_of(baseline.table), ask.ignore_lines)
     else:
         baseline = _rehearse(ask, before, read)
-    result = Result(baseline)
     started = time.monotonic()
-    if ask.command:
-        result.status = run(ask.command)
-        result.seconds = time.monotonic() - started
-    result.after, _ = read(after)
+    status = run(ask.command) if ask.command else None
+    seconds = time.monotonic() - started
+    last, _ = read(after)
     _settle(ask, before, after, read)
-    result.tags = len(after.counts)
-    result.readings = after.readings
-    result.grown = _over(ask, before, after)
+    leaks = _over(ask, before, after)
     if ask.source is None:
         _need_counters()
-    return result
+    return Result(baseline, last, leaks, len(after.counts), after.readings, status, seconds)
 
 
-def _rehearse(ask: Asked, before: Level, read: "Read") -> Side:
+def _rehearse(ask: CheckRequest, before: Level, read: Read) -> Side:
     """Do all that will be done, with a child that does nothing, and note what it takes.
 
     This process's own memory, and what a child leaves behind for a while, are then in the baseline.
@@ -184,7 +205,7 @@ def _rehearse(ask: Asked, before: Level, read: "Read") -> Side:
     return baseline
 
 
-def _settle(ask: Asked, before: Level, after: Level, read: "Read") -> None:
+def _settle(ask: CheckRequest, before: Level, after: Level, read: Read) -> None:
     """Read again while something is over and retries are left."""
     for _ in range(ask.retries if ask.source is None else 0):
         if not _over(ask, before, after):
@@ -195,28 +216,26 @@ def _settle(ask: Asked, before: Level, after: Level, read: "Read") -> None:
         read(after)
 
 
-def _set_side_by_side(ask: Asked, baseline: Side) -> None:
+def _set_side_by_side(ask: CheckRequest, baseline: Side) -> None:
     """Say what makes a baseline from elsewhere hard to compare with, before it is used."""
     now = read_side(ask.source, names_only(ask.filter), ask.interface)
-    said = [*baseline.info.warnings, *level(baseline, now), *differences(baseline, now)]
-    for text in said:
-        warn(text)
+    warnings = [*baseline.info.warnings, *filter_alike(baseline, now), *differences(baseline, now)]
+    for warning in warnings:
+        warn(warning)
 
 
-def _over(ask: Asked, before: Level, after: Level) -> list[Change]:
+def _over(ask: CheckRequest, before: Level, after: Level) -> list[Change]:
     cached = after.cached - before.cached if ask.baseline is None else 0
     named = bool(ask.filter.files or ask.filter.functions)
     changes = grown(before, after, ask.max_growth, cached, slab_pages=named)
     return passing(changes, ask.filter) if ask.filter.asks_counters else changes
 
 
-def _report(ask: Asked, result: Result) -> None:
+def _report(ask: CheckRequest, result: Result) -> None:
     if ask.quiet and ask.report is None:
         return
-    data = b"".join(_render(ask, result, terminal=ask.report is None and posix.isatty(1)))
+    data = b"".join(_render(ask, result, terminal=ask.report is None and os.isatty(1)))
     if ask.report is not None:
-        from ..storage.files import save
-
         save(ask.report, (data,), force=True)
         return
     out = Output(1)
@@ -224,18 +243,16 @@ def _report(ask: Asked, result: Result) -> None:
     out.release()
 
 
-def _render(ask: Asked, result: Result, terminal: bool) -> "Iterator[bytes]":
+def _render(ask: CheckRequest, result: Result, terminal: bool) -> Iterator[bytes]:
     shape = shape_of(ask.view, "table", terminal)
     if ask.format == "junit":
-        from ..output.junit import report
-
         failure = describe(result.status) if result.status else ""
         shape.width, shape.color = None, False
         table = b"".join(_table(ask, result, shape)).decode("utf-8", "replace")
         details = table.splitlines() if result.grown else []
-        yield report(result.seconds, ask.command, failure, verdict(ask, result), details)
+        yield junit.report(result.seconds, ask.command, failure, verdict(ask, result), details)
     elif ask.format == "json":
-        layout = Layout(False, None, elapsed(result.baseline, result.after))
+        layout = ChangeLayout(False, None, elapsed(result.baseline, result.after))
         write = writer("json", shape, layout.columns)
         yield write.begin(_head(ask, result), "grown")
         yield from write.rows(layout.rows(result.grown))
@@ -244,9 +261,9 @@ def _render(ask: Asked, result: Result, terminal: bool) -> "Iterator[bytes]":
         yield from _table(ask, result, shape)
 
 
-def _table(ask: Asked, result: Result, shape: Shape) -> "Iterator[bytes]":
+def _table(ask: CheckRequest, result: Result, shape: Shape) -> Iterator[bytes]:
     """What grew, and the verdict as the last line."""
-    layout = Layout(True, None, None)
+    layout = ChangeLayout(True, None, None)
     write = writer("table", shape, layout.columns)
     yield write.begin({}, "grown")
     yield from write.rows(layout.rows(result.grown))
@@ -254,7 +271,7 @@ def _table(ask: Asked, result: Result, shape: Shape) -> "Iterator[bytes]":
     yield (verdict(ask, result) + "\n").encode("utf-8", "replace")
 
 
-def verdict(ask: Asked, result: Result) -> str:
+def verdict(ask: CheckRequest, result: Result) -> str:
     """The outcome in one line; the largest growth is named."""
     allowed = f"more than {ask.max_growth if ask.view.bytes else format_size(ask.max_growth)}"
     if not result.grown:
@@ -267,7 +284,7 @@ def verdict(ask: Asked, result: Result) -> str:
     return f"leaked: {what} grew by {allowed}, most of all {where} {function} (+{growth})"
 
 
-def _head(ask: Asked, result: Result) -> dict[str, object]:
+def _head(ask: CheckRequest, result: Result) -> dict[str, object]:
     """What the JSON document says in front of its list."""
     seconds = elapsed(result.baseline, result.after)
     return {

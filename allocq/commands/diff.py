@@ -1,6 +1,8 @@
 """`allocq diff`: two listings read, compared, and the changes written."""
 
-import posix
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ..analysis.diff import (
     Change,
@@ -14,76 +16,77 @@ from ..analysis.diff import (
 from ..declarations.commands import DIFF_FORMATS, DIFF_SORTS
 from ..declarations.shared import FOUND, GROUPS, INTERFACES, NOTHING
 from ..errors import UsageError
+from ..model import Filter
 from ..output import writer
-from ..output.changes import Layout, total_words
+from ..output.changes import ChangeLayout, change_words
 from ..output.stream import Output, warn
 from ..units import parse_size
-from .arguments import choice, number, read_filter, shape_asked, shape_of
-from .listings import Side, differences, elapsed, heading, level, read_side
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from .arguments import View, choice, number, read_filter, read_table_view, shape_of, text
+from .listings import Side, differences, elapsed, filter_alike, heading, read_side
 
 
-class Asked:
-    """All of one `allocq diff`."""
+@dataclass(frozen=True, slots=True)
+class DiffRequest:
+    """All of one `allocq diff`. after: None for the running kernel."""
 
-    __slots__ = (
-        "after",
-        "before",
-        "filter",
-        "format",
-        "group_by",
-        "ignore_lines",
-        "interface",
-        "limit",
-        "min_growth",
-        "quiet",
-        "reverse",
-        "sort",
-        "view",
-    )
+    filter: Filter
+    before: str
+    after: str | None
+    interface: str
+    ignore_lines: bool
+    min_growth: int | None
+    group_by: str | None
+    sort: str
+    reverse: bool
+    limit: int | None
+    format: str | None
+    quiet: bool
+    view: View
 
-    def __init__(self, values: "Mapping[str, object]") -> None:
-        self.filter = read_filter(values)
-        self.before = str(values["before"])
-        after = values.get("after")
-        self.after = None if after is None else str(after)
+    def __post_init__(self) -> None:
         if self.before == self.after == "-":
             raise UsageError("standard input can be read once", "name one of the two files")
         if "" in (self.before, self.after):
             raise UsageError("empty name of a file")
-        self.interface = choice("interface", values.get("interface"), INTERFACES) or "auto"
-        self.ignore_lines = bool(values.get("ignore_lines"))
-        growth = values.get("min_growth")
-        self.min_growth = None if growth is None else parse_size(str(growth))
-        self.group_by = choice("group-by", values.get("group_by"), GROUPS)
-        self.sort = choice("sort", values.get("sort"), DIFF_SORTS) or "bytes"
-        self.reverse = bool(values.get("reverse"))
-        self.limit = number("limit", values.get("limit"))
-        self.format = choice("format", values.get("format"), DIFF_FORMATS)
-        self.quiet = bool(values.get("quiet"))
-        self.view = shape_asked(values)
 
 
-def diff_command(values: "Mapping[str, object]") -> int:
+def read_request(values: Mapping[str, object]) -> DiffRequest:
+    """The values of the options, checked. UsageError for a bad one."""
+    growth = text(values, "min_growth")
+    return DiffRequest(
+        filter=read_filter(values),
+        before=str(values["before"]),
+        after=text(values, "after"),
+        interface=choice("interface", values.get("interface"), INTERFACES) or "auto",
+        ignore_lines=bool(values.get("ignore_lines")),
+        min_growth=None if growth is None else parse_size(growth),
+        group_by=choice("group-by", values.get("group_by"), GROUPS),
+        sort=choice("sort", values.get("sort"), DIFF_SORTS) or "bytes",
+        reverse=bool(values.get("reverse")),
+        limit=number("limit", values.get("limit")),
+        format=choice("format", values.get("format"), DIFF_FORMATS),
+        quiet=bool(values.get("quiet")),
+        view=read_table_view(values),
+    )
+
+
+def diff_command(values: Mapping[str, object]) -> int:
     """The subcommand's body: 0 where something differs, 1 where nothing does."""
-    ask = Asked(values)
+    ask = read_request(values)
     names = names_only(ask.filter)
     before = read_side(ask.before, names)
     after = read_side(ask.after, names, ask.interface)
-    said = [*before.info.warnings, *after.info.warnings]
-    said += level(before, after) + differences(before, after)
+    warnings = [*before.info.warnings, *after.info.warnings]
+    warnings += filter_alike(before, after) + differences(before, after)
     changes = select(ask, before, after)
     if not ask.quiet:
         _write(ask, before, after, changes)
-    for text in said:
-        warn(text)
+    for warning in warnings:
+        warn(warning)
     return FOUND if changes else NOTHING
 
 
-def select(ask: Asked, before: Side, after: Side) -> list[Change]:
+def select(ask: DiffRequest, before: Side, after: Side) -> list[Change]:
     """The changes that are asked for, in order, without the limit."""
     whole = ask.ignore_lines or ask.group_by or ask.filter.asks_counters
     if not whole:
@@ -101,18 +104,18 @@ def select(ask: Asked, before: Side, after: Side) -> list[Change]:
     return ordered(changes, ask.sort, ask.reverse)
 
 
-def _write(ask: Asked, before: Side, after: Side, changes: list[Change]) -> None:
-    terminal = posix.isatty(1)
+def _write(ask: DiffRequest, before: Side, after: Side, changes: list[Change]) -> None:
+    terminal = os.isatty(1)
     format = ask.format or ("table" if terminal else "tsv")
     shown = changes[: ask.limit]
     seconds = elapsed(before, after)
     if seconds is not None and seconds <= 0:
         seconds = None
     out = Output(1)
-    layout = Layout(format == "table", ask.group_by, seconds)
+    layout = ChangeLayout(format == "table", ask.group_by, seconds)
     write = writer(format, shape_of(ask.view, format, terminal), layout.columns)
     out.write(write.begin(heading(before, after, ask.filter, seconds), "changes"))
     for piece in write.rows(layout.rows(shown)):
         out.write(piece)
-    out.write(write.end(layout.total(shown), total_words(len(shown), len(changes), ask.group_by)))
+    out.write(write.end(layout.total(shown), change_words(len(shown), len(changes), ask.group_by)))
     out.release()

@@ -2,69 +2,76 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from ..analysis.slab import is_slab_page
-from ..analysis.tree import FUNCTION, LINE, Choice, Node, build, fold, path_of, walk
+from ..analysis.tree import Choice, Node, NodeKind, build, fold, path_of, walk
 from ..declarations.commands import SLABS, TREE_FORMATS, TREE_SORTS
 from ..declarations.shared import COLORS, FOUND, NOTHING
 from ..errors import UsageError
-from ..output import NUMBER, SIZE, TEXT, Column, Shape, writer
+from ..output import Column, ColumnKind, Shape, writer
 from ..output.json import dump, head_of
 from ..output.stream import Output, warn
 from ..output.table import total_words
 from ..output.terminal import speaks_utf8, terminal_width, wants_color
-from ..output.tree import Layout, fitting_depth, lay_out
-from ..sources.source import open_source, sample_path
+from ..output.tree import TreeLayout, fitting_depth, lay_out
 from ..units import format_size, parse_size
-from .arguments import Origin, choice, number, read_filter
+from .arguments import choice, number, read_filter, read_origin, text
 
 LINES = 60
 _FRAME = str.maketrans(";\r\n", "___")
 COLUMNS = (
-    Column("bytes", SIZE),
-    Column("calls", NUMBER),
-    Column("tags", NUMBER),
-    Column("slab_bytes", SIZE),
-    Column("kind", TEXT),
-    Column("path", TEXT),
-    Column("function", TEXT),
-    Column("line", NUMBER),
+    Column("bytes", ColumnKind.SIZE),
+    Column("calls", ColumnKind.NUMBER),
+    Column("tags", ColumnKind.NUMBER),
+    Column("slab_bytes", ColumnKind.SIZE),
+    Column("kind", ColumnKind.TEXT),
+    Column("path", ColumnKind.TEXT),
+    Column("function", ColumnKind.TEXT),
+    Column("line", ColumnKind.NUMBER),
 )
 
 
-class Asked:
-    """How a tree is wanted."""
+@dataclass(frozen=True, slots=True)
+class TreeRequest:
+    """How a tree is shown."""
 
-    def __init__(self, values: Mapping[str, object]) -> None:
-        self.format = choice("format", values.get("format"), TREE_FORMATS) or "table"
-        self.slab = choice("slab", values.get("slab"), SLABS) or "mark"
-        self.color = choice("color", values.get("color"), COLORS) or "auto"
-        header = values.get("header")
-        self.header = True if header is None else bool(header)
-        self.bytes = bool(values.get("bytes"))
-        table = self.format == "table"
-        depth = number("depth", values.get("depth"))
-        if depth == 0:
-            raise UsageError(
-                "bad --depth: 0 levels show nothing", "1 is the directories at the top"
-            )
-        least = values.get("min_size")
-        self.choice = Choice(
-            depth,
-            None if least is None else parse_size(str(least)),
-            choice("sort", values.get("sort"), TREE_SORTS) or "bytes",
-            number("limit", values.get("limit")),
-            holding=table and least is None,
-        )
+    format: str
+    slab: str
+    color: str
+    header: bool
+    bytes: bool
+    choice: Choice
+
+
+def read_request(values: Mapping[str, object]) -> TreeRequest:
+    """The values of the options, checked. UsageError for a bad one."""
+    format = choice("format", values.get("format"), TREE_FORMATS) or "table"
+    depth = number("depth", values.get("depth"))
+    if depth == 0:
+        raise UsageError("bad --depth: 0 levels show nothing", "1 is the directories at the top")
+    least = text(values, "min_size")
+    return TreeRequest(
+        format=format,
+        slab=choice("slab", values.get("slab"), SLABS) or "mark",
+        color=choice("color", values.get("color"), COLORS) or "auto",
+        header=bool(values.get("header", True)),
+        bytes=bool(values.get("bytes")),
+        choice=Choice(
+            depth=depth,
+            least=None if least is None else parse_size(least),
+            sort=choice("sort", values.get("sort"), TREE_SORTS) or "bytes",
+            limit=number("limit", values.get("limit")),
+            holding=format == "table" and least is None,
+        ),
+    )
 
 
 def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
     """Read, build, print. Exit status 0 where tags matched, 1 where none did."""
-    asked = Asked(values)
+    asked = read_request(values)
     filter = read_filter({name: value for name, value in values.items() if name != "min_size"})
-    origin = Origin(values)
-    path = sample_path() if origin.sample else origin.path
-    with open_source(path, origin.interface) as source:
+    with read_origin(values).open() as source:
         snapshot = source.read(filter)
         table = snapshot.table
         slab = list(
@@ -86,18 +93,19 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
         for piece in _render(root, asked, head_of(filter, snapshot.info), fd):
             out.write(piece)
         out.release()
-        for text in snapshot.info.warnings:
-            warn(text)
+        for warning in snapshot.info.warnings:
+            warn(warning)
     return FOUND if root.tags else NOTHING
 
 
-def _render(root: Node, asked: Asked, head: dict[str, object], fd: int) -> Iterator[bytes]:
+def _render(root: Node, asked: TreeRequest, head: dict[str, object], fd: int) -> Iterator[bytes]:
     if asked.format == "table":
-        if asked.choice.depth is None:
-            asked.choice.depth = fitting_depth(root, asked.choice, LINES)
-        lines = lay_out(root, asked.choice, _layout(asked, fd), words(root, asked.slab))
-        text = "".join(line + "\n" for line in lines) if root.tags else ""
-        return iter((text.encode("utf-8", "backslashreplace"),))
+        shown = asked.choice
+        if shown.depth is None:
+            shown = replace(shown, depth=fitting_depth(root, shown, LINES))
+        lines = lay_out(root, shown, _layout(asked, fd), words(root, asked.slab))
+        page = "".join(line + "\n" for line in lines) if root.tags else ""
+        return iter((page.encode("utf-8", "backslashreplace"),))
     if asked.format == "folded":
         return folded(root, asked.choice)
     if asked.format == "json":
@@ -105,23 +113,23 @@ def _render(root: Node, asked: Asked, head: dict[str, object], fd: int) -> Itera
     return _flat(root, asked)
 
 
-def _layout(asked: Asked, fd: int) -> Layout:
+def _layout(asked: TreeRequest, fd: int) -> TreeLayout:
     terminal = os.isatty(fd)
     color = wants_color(asked.color, terminal)
     width = terminal_width() if terminal else None
     mark = asked.slab == "mark"
-    return Layout(width, asked.bytes, speaks_utf8(os.environ), color, asked.header, mark)
+    return TreeLayout(width, asked.bytes, speaks_utf8(os.environ), color, asked.header, mark)
 
 
 def words(root: Node, slab: str) -> str:
     """Of what the sums are the total."""
-    said = total_words(root.tags)
+    total = total_words(root.tags)
     if slab == "exclude":
-        return f"{said}, slab pages left out"
+        return f"{total}, slab pages left out"
     if root.slab:
         without = format_size(root.bytes - root.slab)
-        return f"{said}, slab pages ({format_size(root.slab)}) counted twice; without: {without}"
-    return said
+        return f"{total}, slab pages ({format_size(root.slab)}) counted twice; without: {without}"
+    return total
 
 
 def folded(root: Node, choice: Choice) -> Iterator[bytes]:
@@ -136,7 +144,7 @@ def _frame(name: str) -> str:
     return name.translate(_FRAME)
 
 
-def _flat(root: Node, asked: Asked) -> Iterator[bytes]:
+def _flat(root: Node, asked: TreeRequest) -> Iterator[bytes]:
     """A row a node."""
     write = writer(asked.format, Shape(header=asked.header), COLUMNS)
     yield write.begin({}, "nodes")
@@ -145,8 +153,8 @@ def _flat(root: Node, asked: Asked) -> Iterator[bytes]:
 
 def _row(node: Node) -> tuple[int | str | None, ...]:
     way = node.way()
-    function = next((step.name for step in way if step.kind == FUNCTION), None)
-    line = node.number if node.kind == LINE else None
+    function = next((step.name for step in way if step.kind == NodeKind.FUNCTION), None)
+    line = node.number if node.kind == NodeKind.LINE else None
     sums = (node.bytes, node.calls, node.tags, node.slab)
     return (*sums, node.kind, path_of(way), function, line)
 

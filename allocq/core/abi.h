@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The ioctl interface of /proc/allocinfo, mirrored from include/uapi/linux/alloc_tag.h of
  * Linux 7.3. This is the only copy; the asserts hold it to the kernel's layout on every

@@ -1,9 +1,9 @@
-/* What two tables have in common is taken out of both. */
-#include <errno.h>
+// SPDX-License-Identifier: MIT
+/* What two tables have in common is dropped from both. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "native.h"
+#include "engine.h"
 
 /* A row by what makes it equal to another: its names and line as they stand, and its counters. */
 struct key {
@@ -15,7 +15,7 @@ struct key {
 };
 
 /* By hash first, for it seldom ties; a hash made to tie costs comparisons, not a longer walk. */
-static int compare(const void *a, const void *b)
+static int compare_keys(const void *a, const void *b)
 {
 	const struct key *x = a, *y = b;
 
@@ -43,10 +43,10 @@ static struct key *sorted_keys(const aq_table *table)
 		key->bytes = row->bytes;
 		key->calls = row->calls;
 		key->subject = aq_row_subject(table, row);
-		key->hash = aq_hash(key->subject.s, key->subject.len);
+		key->hash = aq_hash(0, key->subject.s, key->subject.len);
 		key->row = i;
 	}
-	qsort(keys, table->len, sizeof(*keys), compare);
+	qsort(keys, table->len, sizeof(*keys), compare_keys);
 	return keys;
 }
 
@@ -54,7 +54,7 @@ static void mark_common(const struct key *a, size_t a_len, const struct key *b, 
 			uint8_t *keep_a, uint8_t *keep_b)
 {
 	for (size_t i = 0, j = 0; i < a_len && j < b_len;) {
-		int order = compare(&a[i], &b[j]);
+		int order = compare_keys(&a[i], &b[j]);
 
 		if (!order) {
 			keep_a[a[i].row] = 0;

@@ -1,94 +1,99 @@
-/* What is asked of a tag, checked here: names by literal, last components or glob; counters. */
-#include <errno.h>
+// SPDX-License-Identifier: MIT
+/* A filter checked in this process: names by literal, last components or glob; counters. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "native.h"
+#include "engine.h"
 
-struct pattern {
-	char *s;
-	size_t len;
-	enum aq_kind kind;
-};
-
-struct patterns {
-	struct pattern *items;
-	size_t len;
-};
-
-struct range {
-	uint64_t low, high;
-};
-
-struct aq_filter {
-	struct patterns names[4];
-	struct range *lines;
-	size_t n_lines;
-	bool names_asked, builtin;
-	int accuracy; /* -1: either */
-	int64_t min_size, max_size;
-	uint64_t min_calls, max_calls;
-};
+void aq_filter_init(aq_filter *filter)
+{
+	*filter = (aq_filter){
+		.accuracy = -1,
+		.min_size = INT64_MIN,
+		.max_size = INT64_MAX,
+		.max_calls = UINT64_MAX,
+	};
+}
 
 aq_filter *aq_filter_new(void)
 {
-	aq_filter *filter = calloc(1, sizeof(*filter));
+	aq_filter *filter = malloc(sizeof(*filter));
 
-	if (!filter)
-		return NULL;
-	filter->accuracy = -1;
-	filter->min_size = INT64_MIN;
-	filter->max_size = INT64_MAX;
-	filter->max_calls = UINT64_MAX;
+	if (filter)
+		aq_filter_init(filter);
 	return filter;
 }
 
-void aq_filter_free(aq_filter *filter)
+void aq_filter_clear(aq_filter *filter)
 {
-	if (!filter)
-		return;
 	for (size_t field = 0; field < 4; field++) {
 		for (size_t i = 0; i < filter->names[field].len; i++)
 			free(filter->names[field].items[i].s);
 		free(filter->names[field].items);
 	}
 	free(filter->lines);
+}
+
+void aq_filter_free(aq_filter *filter)
+{
+	if (!filter)
+		return;
+	aq_filter_clear(filter);
 	free(filter);
 }
 
-int aq_filter_name(aq_filter *filter, enum aq_field field, enum aq_kind kind, const char *s, size_t len)
+int aq_filter_pattern(aq_filter *filter, enum aq_field field, enum aq_pattern_kind kind, const char *s,
+		      size_t len)
 {
-	struct patterns *names = &filter->names[field];
-	struct pattern *items = realloc(names->items, (names->len + 1) * sizeof(*items));
+	struct aq_pattern_list *list = &filter->names[field];
+	struct aq_pattern_item *items = aq_grown(list->items, &list->cap, list->len + 1, sizeof(*items), 4);
+	char *copy;
 
 	if (!items)
 		return -ENOMEM;
-	names->items = items;
-	items[names->len] = (struct pattern){ malloc(len ? len : 1), len, kind };
-	if (!items[names->len].s)
+	list->items = items;
+	copy = malloc(len + 1);
+	if (!copy)
 		return -ENOMEM;
-	memcpy(items[names->len].s, s, len);
-	names->len++;
-	filter->names_asked = true;
+	memcpy(copy, s, len);
+	copy[len] = '\0';
+	items[list->len++] = (struct aq_pattern_item){ copy, len, kind };
+	filter->has_names = true;
 	return 0;
+}
+
+int aq_pattern_is_glob(const char *s, size_t len)
+{
+	return memchr(s, '*', len) || memchr(s, '?', len) || memchr(s, '[', len);
+}
+
+int aq_filter_name(aq_filter *filter, enum aq_field field, const char *s, size_t len)
+{
+	bool is_file = field == AQ_FILE || field == AQ_EXCLUDE;
+	enum aq_pattern_kind kind = is_file && !(len && s[0] == '/') ? AQ_TAIL : AQ_EXACT;
+
+	if (field < AQ_FILE || field > AQ_EXCLUDE)
+		return -EINVAL;
+	return aq_filter_pattern(filter, field, aq_pattern_is_glob(s, len) ? AQ_GLOB : kind, s, len);
 }
 
 int aq_filter_line(aq_filter *filter, uint64_t low, uint64_t high)
 {
-	struct range *lines = realloc(filter->lines, (filter->n_lines + 1) * sizeof(*lines));
+	struct aq_range *lines = aq_grown(filter->lines, &filter->lines_cap, filter->n_lines + 1,
+					  sizeof(*lines), 4);
 
 	if (!lines)
 		return -ENOMEM;
 	filter->lines = lines;
-	lines[filter->n_lines++] = (struct range){ low, high };
-	filter->names_asked = true;
+	lines[filter->n_lines++] = (struct aq_range){ low, high };
+	filter->has_names = true;
 	return 0;
 }
 
 void aq_filter_builtin(aq_filter *filter)
 {
 	filter->builtin = true;
-	filter->names_asked = true;
+	filter->has_names = true;
 }
 
 void aq_filter_accuracy(aq_filter *filter, int accurate)
@@ -108,41 +113,19 @@ void aq_filter_calls(aq_filter *filter, uint64_t min, uint64_t max)
 	filter->max_calls = max;
 }
 
-/*
- * The next character. A byte that is no UTF-8 is a character of its own, the surrogate that
- * Python's surrogateescape makes of it, so that classes mean the same here and there.
- */
 static uint32_t next_char(const char *s, size_t len, size_t *at)
 {
-	const unsigned char *p = (const unsigned char *)s + *at;
-	size_t left = len - *at;
-	uint32_t c = p[0];
-	size_t n = c < 0xc2 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : 0;
+	size_t n;
+	uint32_t code = aq_utf8(s + *at, len - *at, &n);
 
-	if (c < 0x80) {
-		(*at)++;
-		return c;
-	}
-	if (n && left > n) {
-		static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
-		uint32_t full = c & (0x3f >> n);
-		size_t i = 1;
-
-		while (i <= n && (p[i] & 0xc0) == 0x80)
-			full = full << 6 | (p[i++] & 0x3f);
-		if (i > n && full >= least[n] && full < 0x110000 && (full < 0xd800 || full > 0xdfff)) {
-			*at += n + 1;
-			return full;
-		}
-	}
-	(*at)++;
-	return 0xdc00 + c;
+	*at += n;
+	return code;
 }
 
 /* Is `c` in the class whose '[' is at *at - 1? Moves *at behind its ']'. */
 static bool in_class(const char *p, size_t len, size_t *at, uint32_t c)
 {
-	bool negated = *at < len && p[*at] == '!', found = false, first = true;
+	bool negated = *at < len && p[*at] == '!', member = false, first = true;
 
 	if (negated)
 		(*at)++;
@@ -154,12 +137,12 @@ static bool in_class(const char *p, size_t len, size_t *at, uint32_t c)
 			high = next_char(p, len, at);
 		}
 		if (low <= c && c <= high)
-			found = true;
+			member = true;
 		first = false;
 	}
 	if (*at < len)
 		(*at)++;
-	return found != negated;
+	return member != negated;
 }
 
 /* The glob of Python's fnmatch and of a shell without its special case for '/'. */
@@ -199,35 +182,35 @@ bool aq_glob(const char *p, size_t p_len, const char *s, size_t len)
 	}
 }
 
-static bool same(const struct pattern *p, struct aq_str s)
+static bool is_exact(const struct aq_pattern_item *p, struct aq_str s)
 {
 	return p->len == s.len && !memcmp(p->s, s.s, s.len);
 }
 
-static bool is_tail(const struct pattern *p, struct aq_str s)
+static bool is_tail(const struct aq_pattern_item *p, struct aq_str s)
 {
 	if (s.len <= p->len)
-		return same(p, s);
+		return is_exact(p, s);
 	return s.s[s.len - p->len - 1] == '/' && !memcmp(s.s + s.len - p->len, p->s, p->len);
 }
 
-static bool any(const struct patterns *names, struct aq_str s)
+static bool matches_any(const struct aq_pattern_list *names, struct aq_str s)
 {
 	for (size_t i = 0; i < names->len; i++) {
-		const struct pattern *p = &names->items[i];
+		const struct aq_pattern_item *p = &names->items[i];
 		bool hit;
 
 		if (p->kind == AQ_GLOB)
 			hit = aq_glob(p->s, p->len, s.s, s.len);
 		else
-			hit = p->kind == AQ_TAIL ? is_tail(p, s) : same(p, s);
+			hit = p->kind == AQ_TAIL ? is_tail(p, s) : is_exact(p, s);
 		if (hit)
 			return true;
 	}
 	return false;
 }
 
-static bool any_line(const aq_filter *filter, uint64_t line)
+static bool matches_line(const aq_filter *filter, uint64_t line)
 {
 	for (size_t i = 0; i < filter->n_lines; i++)
 		if (filter->lines[i].low <= line && line <= filter->lines[i].high)
@@ -244,50 +227,84 @@ bool aq_match_counter(const aq_filter *filter, int64_t bytes, uint64_t calls, bo
 
 bool aq_match_names(const aq_filter *filter, const struct aq_tag *tag)
 {
-	const struct patterns *names = filter->names;
+	const struct aq_pattern_list *names = filter->names;
 
-	if (!filter->names_asked)
+	if (!filter->has_names)
 		return true;
-	if (filter->n_lines && !any_line(filter, tag->line))
+	if (filter->n_lines && !matches_line(filter, tag->line))
 		return false;
-	if (names[AQ_FILE].len && !any(&names[AQ_FILE], tag->file))
+	if (names[AQ_FILE].len && !matches_any(&names[AQ_FILE], tag->file))
 		return false;
 	if (filter->builtin && tag->has_module)
 		return false;
-	if (names[AQ_MODULE].len && !(tag->has_module && any(&names[AQ_MODULE], tag->module)))
+	if (names[AQ_MODULE].len && !(tag->has_module && matches_any(&names[AQ_MODULE], tag->module)))
 		return false;
-	if (names[AQ_FUNCTION].len && !any(&names[AQ_FUNCTION], tag->function))
+	if (names[AQ_FUNCTION].len && !matches_any(&names[AQ_FUNCTION], tag->function))
 		return false;
-	return !(names[AQ_EXCLUDE].len && any(&names[AQ_EXCLUDE], tag->file));
+	return !(names[AQ_EXCLUDE].len && matches_any(&names[AQ_EXCLUDE], tag->file));
 }
 
-struct aq_skim aq_skim_of(const aq_filter *filter)
+bool aq_filter_asks_counters(const aq_filter *filter)
 {
-	return (struct aq_skim){
-		.filter = filter,
-		.counters = filter->min_size != INT64_MIN || filter->max_size != INT64_MAX ||
-			    filter->min_calls != 0 || filter->max_calls != UINT64_MAX,
-		.names = filter->names_asked,
-		.min_size = filter->min_size,
-		.max_size = filter->max_size,
-		.min_calls = filter->min_calls,
-		.max_calls = filter->max_calls,
-	};
+	return filter->min_size != INT64_MIN || filter->max_size != INT64_MAX || filter->min_calls ||
+	       filter->max_calls != UINT64_MAX || filter->accuracy >= 0;
+}
+
+/* An empty range in the class members s[start..end): its position, or `end`. */
+static size_t empty_range(const char *s, size_t start, size_t end)
+{
+	for (size_t at = start; at < end;) {
+		size_t first = at;
+		uint32_t low = next_char(s, end, &at);
+
+		if (at + 1 < end && s[at] == '-') {
+			at++;
+			if (next_char(s, end, &at) < low)
+				return first;
+		}
+	}
+	return end;
+}
+
+enum aq_pattern aq_pattern_check(const char *s, size_t len, size_t *at)
+{
+	*at = 0;
+	if (!len)
+		return AQ_PATTERN_EMPTY;
+	if (memchr(s, '\0', len))
+		return AQ_PATTERN_NUL;
+	for (const char *open = s; (open = memchr(open, '[', len - (size_t)(open - s))) != NULL;) {
+		size_t start = (size_t)(open - s) + 1;
+		const char *close;
+		size_t end;
+
+		start += start < len && s[start] == '!';
+		/* A ']' that comes first is a member. */
+		close = start + 1 < len ? memchr(s + start + 1, ']', len - start - 1) : NULL;
+		if (!close)
+			return AQ_PATTERN_OPEN;
+		end = (size_t)(close - s);
+		*at = empty_range(s, start, end);
+		if (*at < end)
+			return AQ_PATTERN_RANGE;
+		open = close + 1;
+	}
+	return AQ_PATTERN_OK;
 }
 
 bool aq_may_match(const aq_filter *filter, struct aq_str file, struct aq_str function)
 {
-	const struct patterns *names = filter->names;
+	const struct aq_pattern_list *names = filter->names;
 
-	if (names[AQ_MODULE].len || (names[AQ_FILE].len && !any(&names[AQ_FILE], file)))
+	if (names[AQ_MODULE].len || (names[AQ_FILE].len && !matches_any(&names[AQ_FILE], file)))
 		return false;
 	if (names[AQ_FUNCTION].len) {
 		const char *blank = memchr(function.s, ' ', function.len);
 
 		if (blank)
 			function.len = (size_t)(blank - function.s);
-		if (!any(&names[AQ_FUNCTION], function))
+		if (!matches_any(&names[AQ_FUNCTION], function))
 			return false;
 	}
-	return !(names[AQ_EXCLUDE].len && any(&names[AQ_EXCLUDE], file));
+	return !(names[AQ_EXCLUDE].len && matches_any(&names[AQ_EXCLUDE], file));
 }

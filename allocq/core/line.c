@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: MIT
 /* One line of /proc/allocinfo, or of something that only looks like it. */
 #include <string.h>
 
-#include "native.h"
+#include "engine.h"
 
 static bool is_digit(char c)
 {
@@ -9,50 +10,45 @@ static bool is_digit(char c)
 }
 
 /* Digits at *p, moved behind them. False without a digit or over 64 bits. */
-static bool number(const char **p, const char *end, uint64_t *value)
+static bool read_number(const char **p, const char *end, uint64_t *value)
 {
 	const char *start = *p;
-	uint64_t sum = 0;
+	bool large = false;
 
-	while (*p < end && is_digit(**p)) {
-		unsigned int digit = (unsigned int)(**p - '0');
-
-		if (*p - start >= 19 && (sum > UINT64_MAX / 10 || sum * 10 > UINT64_MAX - digit))
-			return false;
-		sum = sum * 10 + digit;
-		(*p)++;
-	}
-	*value = sum;
-	return *p > start;
+	*value = 0;
+	for (; *p < end && is_digit(**p); ++*p)
+		large |= __builtin_mul_overflow(*value, 10u, value) ||
+			 __builtin_add_overflow(*value, (uint64_t)(**p - '0'), value);
+	return *p > start && !large;
 }
 
-static bool blanks(const char **p, const char *end)
+static bool skip_blanks(const char **p, const char *end)
 {
 	const char *start = *p;
 
 	while (*p < end && **p == ' ')
-		(*p)++;
+		++*p;
 	return *p > start;
 }
 
-static bool counters(const char **p, const char *end, struct aq_tag *tag)
+static bool read_counters(const char **p, const char *end, struct aq_tag *tag)
 {
 	uint64_t bytes;
 	bool negative;
 
-	blanks(p, end);
+	skip_blanks(p, end);
 	negative = *p < end && **p == '-';
 	*p += negative;
-	if (!number(p, end, &bytes) || bytes > (uint64_t)INT64_MAX + negative)
+	if (!read_number(p, end, &bytes) || bytes > (uint64_t)INT64_MAX + negative)
 		return false;
 	tag->bytes = (int64_t)(negative ? -bytes : bytes);
-	if (!blanks(p, end) || !number(p, end, &tag->calls))
+	if (!skip_blanks(p, end) || !read_number(p, end, &tag->calls))
 		return false;
 	return *p < end && *(*p)++ == ' ';
 }
 
-/* FILE:LINE that ends at `end`. */
-static bool file_and_line(const char *start, const char *end, struct aq_tag *tag)
+/* FILE:LINE that ends at `end`. Looks at the digits before `end` alone. */
+static bool read_file_and_line(const char *start, const char *end, struct aq_tag *tag)
 {
 	const char *colon = end;
 
@@ -61,31 +57,11 @@ static bool file_and_line(const char *start, const char *end, struct aq_tag *tag
 	if (colon == end || colon - start < 2 || colon[-1] != ':')
 		return false;
 	tag->file = (struct aq_str){ start, (size_t)(colon - 1 - start) };
-	return number(&colon, end, &tag->line);
+	return read_number(&colon, end, &tag->line);
 }
 
-/* FILE:LINE or FILE:LINE [MODULE] that ends at `end`. FILE may hold blanks and brackets. */
-static bool place(const char *start, const char *end, struct aq_tag *tag)
-{
-	tag->has_module = false;
-	tag->module = (struct aq_str){ end, 0 };
-	if (file_and_line(start, end, tag))
-		return true;
-	if (end - start < 4 || end[-1] != ']')
-		return false;
-	for (const char *open = end - 2; open > start + 1; open--) {
-		if (open[0] != '[' || open[-1] != ' ' || open + 1 == end - 1 ||
-		    !file_and_line(start, open - 1, tag))
-			continue;
-		tag->has_module = true;
-		tag->module = (struct aq_str){ open + 1, (size_t)(end - 1 - (open + 1)) };
-		return true;
-	}
-	return false;
-}
-
-/* FUNCTION and the words behind it; words that are not known are passed over. */
-static bool rest(const char *p, const char *end, struct aq_tag *tag)
+/* FUNCTION and the `key:value` words behind it; unknown words are passed over. */
+static bool read_function(const char *p, const char *end, struct aq_tag *tag)
 {
 	static const char inaccurate[] = "accurate:no";
 	const char *blank = memchr(p, ' ', (size_t)(end - p));
@@ -105,39 +81,76 @@ static bool rest(const char *p, const char *end, struct aq_tag *tag)
 	return tag->function.len > 0;
 }
 
-static const char *find(const char *p, const char *end, const char *needle, size_t len)
+/* The last two places before `at` where FILE:LINE is followed by ` [`. */
+struct brackets {
+	const char *last, *before;
+};
+
+/* FILE:LINE or FILE:LINE [MODULE] that ends at `end`. FILE may hold blanks and brackets. */
+static bool read_location(const char *start, const char *end, const struct brackets *open,
+			  struct aq_tag *tag)
 {
-	for (; (size_t)(end - p) >= len; p++) {
-		p = memchr(p, needle[0], (size_t)(end - p) - len + 1);
-		if (!p)
-			return NULL;
-		if (!memcmp(p, needle, len))
-			return p;
-	}
-	return NULL;
+	/* An empty module is none: the bracket before counts then. */
+	const char *bracket = open->last && open->last + 1 == end - 1 ? open->before : open->last;
+
+	tag->has_module = false;
+	tag->module = (struct aq_str){ end, 0 };
+	if (read_file_and_line(start, end, tag))
+		return true;
+	if (end - start < 4 || end[-1] != ']' || !bracket)
+		return false;
+	tag->has_module = true;
+	tag->module = (struct aq_str){ bracket + 1, (size_t)(end - 1 - (bracket + 1)) };
+	return read_file_and_line(start, bracket - 1, tag);
 }
 
-static bool starts(const char *line, size_t len, const char *with)
+/*
+ * Once over the line, whatever it holds: the first ` func:` with a location before it and a name
+ * behind it ends the location, and the last bracket with FILE:LINE before it begins the module.
+ */
+static bool read_names(const char *start, const char *end, struct aq_tag *tag)
 {
-	size_t n = strlen(with);
+	static const char function[] = " func:";
+	const size_t n = sizeof(function) - 1;
+	struct brackets open = { NULL, NULL };
 
-	return len >= n && !memcmp(line, with, n);
+	for (const char *at = start; (at = memchr(at, ' ', (size_t)(end - at))) != NULL; at++) {
+		struct aq_tag ignored;
+
+		if (end - at >= 2 && at[1] == '[' && read_file_and_line(start, at, &ignored)) {
+			open.before = open.last;
+			open.last = at + 1;
+		} else if ((size_t)(end - at) > n && !memcmp(at, function, n) && at[n] != ' ' &&
+			   read_location(start, at, &open, tag)) {
+			return read_function(at + n, end, tag);
+		}
+	}
+	return false;
+}
+
+static bool starts_with(const char *line, size_t len, struct aq_str prefix)
+{
+	return len >= prefix.len && !memcmp(line, prefix.s, prefix.len);
+}
+
+static const char header[] = "allocinfo - version: ";
+
+struct aq_str aq_header_version(const char *line, size_t len)
+{
+	const size_t n = sizeof(header) - 1;
+
+	return (struct aq_str){ line + n, len - n };
 }
 
 enum aq_line_kind aq_parse_line(const char *line, size_t len, struct aq_tag *tag)
 {
-	static const char function[] = " func:";
-	const size_t n = sizeof(function) - 1;
 	const char *end = line + len, *p = line;
 
-	if (starts(line, len, "#"))
-		return AQ_LINE_NOTE;
-	if (starts(line, len, "allocinfo - version: "))
+	if (starts_with(line, len, AQ_STR("#")))
+		return AQ_LINE_COMMENT;
+	if (starts_with(line, len, AQ_STR(header)))
 		return AQ_LINE_HEADER;
-	if (memchr(line, '\0', len) || !counters(&p, end, tag))
+	if (memchr(line, '\0', len) || !read_counters(&p, end, tag) || !read_names(p, end, tag))
 		return AQ_LINE_BAD;
-	for (const char *at = p; (at = find(at, end, function, n)); at++)
-		if (place(p, at, tag) && rest(at + n, end, tag))
-			return AQ_LINE_TAG;
-	return AQ_LINE_BAD;
+	return AQ_LINE_TAG;
 }

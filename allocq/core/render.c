@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: MIT
 /* Tags as bytes for standard output: the kernel's own lines, JSON, CSV, TSV. */
 #include <string.h>
 
-#include "native.h"
+#include "engine.h"
 
 struct out {
 	char *to, *end;
@@ -34,37 +35,6 @@ static void put_signed(struct out *out, int64_t value)
 	put_number(out, value < 0 ? -(uint64_t)value : (uint64_t)value);
 }
 
-/* Bytes of the UTF-8 character at s, 0 if there is none (RFC 3629). */
-static size_t utf8(const unsigned char *s, size_t len)
-{
-	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-
-	if (n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
-/*
- * What a terminal acts on or hides, of the characters of two and three bytes: C1 controls, marks of
- * writing direction, invisible ones. JSON may say them either way.
- */
-static unsigned int hidden(const unsigned char *s, size_t n)
-{
-	unsigned int code = n == 2 ? (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu) :
-			    n == 3 ? (s[0] & 0xfu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu) : 0;
-	bool found = (code >= 0x80 && code <= 0x9f) || code == 0x61c || (code >= 0x200b && code <= 0x200f) ||
-		     (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) ||
-		     code == 0xfeff;
-
-	return found ? code : 0;
-}
-
 static void put_escape(struct out *out, unsigned int code)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -77,24 +47,20 @@ static void put_escape(struct out *out, unsigned int code)
 static void put_json(struct out *out, const char *s, size_t len)
 {
 	PUT(out, "\"");
-	for (size_t i = 0; i < len;) {
-		unsigned char c = (unsigned char)s[i];
-		size_t n = utf8((const unsigned char *)s + i, len - i);
-		unsigned int code = c < 0x20 || c == 0x7f ? c :
-				    n > 1 ? hidden((const unsigned char *)s + i, n) : 0;
+	for (size_t i = 0, n; i < len; i += n) {
+		uint32_t code = aq_utf8(s + i, len - i, &n);
 
-		if (c == '"' || c == '\\') {
-			char escaped[2] = { '\\', (char)c };
+		if (code == '"' || code == '\\') {
+			char escaped[2] = { '\\', (char)code };
 
-			put(out, escaped, 2);
-		} else if (code || !c) {
+			put(out, escaped, sizeof(escaped));
+		} else if (code >= 0xdc80 && code <= 0xdcff) {
+			PUT(out, "\xef\xbf\xbd"); /* U+FFFD for a byte that is not UTF-8 */
+		} else if (code < 0x10000 && aq_is_hidden(code)) {
 			put_escape(out, code);
-		} else if (n) {
-			put(out, s + i, n);
 		} else {
-			PUT(out, "\xef\xbf\xbd");
+			put(out, s + i, n);
 		}
-		i += n ? n : 1;
 	}
 	PUT(out, "\"");
 }
@@ -197,6 +163,31 @@ static void put_cells(struct out *out, const aq_table *table, const struct aq_ro
 		PUT(out, "false\n");
 }
 
+static void put_row(struct out *out, const aq_table *table, const struct aq_row *row,
+		    enum aq_format format, bool first)
+{
+	switch (format) {
+	case AQ_F_PROCFS:
+		put(out, table->text + row->text, row->text_len);
+		PUT(out, "\n");
+		break;
+	case AQ_F_JSON:
+		put(out, first ? "\n" : ",\n", first ? 1 : 2);
+		put_object(out, table, row);
+		break;
+	case AQ_F_JSONL:
+		put_object(out, table, row);
+		PUT(out, "\n");
+		break;
+	case AQ_F_CSV:
+		put_cells(out, table, row, ',', put_csv);
+		break;
+	case AQ_F_TSV:
+		put_cells(out, table, row, '\t', put_tsv);
+		break;
+	}
+}
+
 size_t aq_render(const aq_table *table, const uint32_t *order, size_t from, size_t to,
 		 enum aq_format format, int first, char *to_bytes, size_t cap, size_t *next)
 {
@@ -206,33 +197,83 @@ size_t aq_render(const aq_table *table, const uint32_t *order, size_t from, size
 		const struct aq_row *row = &table->rows[order ? order[*next] : *next];
 		char *before = out.to;
 
-		switch (format) {
-		case AQ_F_PROCFS:
-			put(&out, table->text + row->text, row->text_len);
-			PUT(&out, "\n");
-			break;
-		case AQ_F_JSON:
-			if (first && *next == from)
-				PUT(&out, "\n");
-			else
-				PUT(&out, ",\n");
-			put_object(&out, table, row);
-			break;
-		case AQ_F_JSONL:
-			put_object(&out, table, row);
-			PUT(&out, "\n");
-			break;
-		case AQ_F_CSV:
-			put_cells(&out, table, row, ',', put_csv);
-			break;
-		case AQ_F_TSV:
-			put_cells(&out, table, row, '\t', put_tsv);
-			break;
-		}
+		put_row(&out, table, row, format, first && *next == from);
 		if (out.full) {
 			out.to = before;
 			break;
 		}
 	}
 	return (size_t)(out.to - to_bytes);
+}
+
+size_t aq_decimal(uint64_t value, char *out)
+{
+	char digits[20];
+	size_t n = 0;
+
+	do {
+		digits[n++] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	for (size_t i = 0; i < n; i++)
+		out[i] = digits[n - 1 - i];
+	return n;
+}
+
+/* Right-aligned in `width` as printf would, wider where it must be. */
+static char *write_aligned(char *to, bool negative, uint64_t magnitude, size_t width)
+{
+	char number[21];
+	size_t n = negative;
+
+	number[0] = '-';
+	n += aq_decimal(magnitude, number + negative);
+	for (size_t i = n; i < width; i++)
+		*to++ = ' ';
+	memcpy(to, number, n);
+	return to + n;
+}
+
+static char *write_str(char *to, struct aq_str s)
+{
+	if (s.len)
+		memcpy(to, s.s, s.len);
+	return to + s.len;
+}
+
+size_t aq_line_room(const struct aq_tag *tag)
+{
+	/* Three numbers of at most 21 bytes and the words between the names. */
+	return 128 + tag->file.len + tag->module.len + tag->function.len;
+}
+
+void aq_format_line(const struct aq_tag *tag, char *out, struct aq_row *row)
+{
+	bool negative = tag->bytes < 0;
+	char *to = out;
+
+	to = write_aligned(to, negative, negative ? -(uint64_t)tag->bytes : (uint64_t)tag->bytes, 12);
+	*to++ = ' ';
+	to = write_aligned(to, false, tag->calls, 8);
+	*to++ = ' ';
+	row->file = (uint32_t)(to - out);
+	row->file_len = (uint32_t)tag->file.len;
+	to = write_str(to, tag->file);
+	*to++ = ':';
+	to += aq_decimal(tag->line, to);
+	if (tag->has_module) {
+		to = write_str(to, AQ_STR(" ["));
+		row->module = (uint32_t)(to - out);
+		row->module_len = (uint32_t)tag->module.len;
+		to = write_str(to, tag->module);
+		*to++ = ']';
+	}
+	to = write_str(to, AQ_STR(" func:"));
+	row->function = (uint32_t)(to - out);
+	row->function_len = (uint32_t)tag->function.len;
+	to = write_str(to, tag->function);
+	if (!tag->accurate)
+		to = write_str(to, AQ_STR(" accurate:no"));
+	*to++ = ' ';
+	row->text_len = (uint32_t)(to - out);
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * Passing by what cannot match, at the speed of grep: whole lines that are certainly tags in the
  * kernel's own columns and certainly not asked for. Everything else is left to aq_parse_line(),
@@ -5,7 +6,21 @@
  */
 #include <string.h>
 
-#include "native.h"
+#include "engine.h"
+
+struct aq_skim aq_skim_of(const aq_filter *filter)
+{
+	return (struct aq_skim){
+		.filter = filter,
+		.counters = filter->min_size != INT64_MIN || filter->max_size != INT64_MAX ||
+			    filter->min_calls != 0 || filter->max_calls != UINT64_MAX,
+		.names = filter->has_names,
+		.min_size = filter->min_size,
+		.max_size = filter->max_size,
+		.min_calls = filter->min_calls,
+		.max_calls = filter->max_calls,
+	};
+}
 
 #ifdef __SSE2__
 
@@ -36,15 +51,21 @@ static inline unsigned int digits(__m128i block)
 		_mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8(9)), above));
 }
 
+/*
+ * Digits in memory order become a number by halving: one multiplication adds 10 times each lower
+ * byte to its neighbour, the next 100 times each lower pair, the last 10000 times the lower half.
+ */
+#define JOIN(base, bits) (((uint64_t)(base) << (bits)) + 1)
+
 /* Eight characters, blanks or digits, as a number: a blank's low bits are a zero's. */
 static inline uint64_t eight(const char *p)
 {
 	uint64_t word;
 
 	memcpy(&word, p, sizeof(word));
-	word = ((word & 0x0f0f0f0f0f0f0f0fu) * 2561) >> 8;
-	word = ((word & 0x00ff00ff00ff00ffu) * 6553601) >> 16;
-	return ((word & 0x0000ffff0000ffffu) * 42949672960001u) >> 32;
+	word = ((word & 0x0f0f0f0f0f0f0f0fu) * JOIN(10, 8)) >> 8;
+	word = ((word & 0x00ff00ff00ff00ffu) * JOIN(100, 16)) >> 16;
+	return ((word & 0x0000ffff0000ffffu) * JOIN(10000, 32)) >> 32;
 }
 
 static inline uint64_t four(const char *p)
@@ -52,31 +73,31 @@ static inline uint64_t four(const char *p)
 	uint32_t word;
 
 	memcpy(&word, p, sizeof(word));
-	word = ((word & 0x0f0f0f0fu) * 2561) >> 8;
-	return ((word & 0x00ff00ffu) * 6553601) >> 16;
+	word = (uint32_t)((word & 0x0f0f0f0fu) * JOIN(10, 8)) >> 8;
+	return (uint32_t)((word & 0x00ff00ffu) * JOIN(100, 16)) >> 16;
 }
 
-/* The 64 characters at p: where is `c`? */
+/* A bit for each of the 64 characters that is `c`. */
 static inline uint64_t where64(const __m128i block[4], char c)
 {
-	uint64_t found = 0;
+	uint64_t mask = 0;
 
 	for (int i = 0; i < 4; i++)
-		found |= (uint64_t)where(block[i], c) << (16 * i);
-	return found;
+		mask |= (uint64_t)where(block[i], c) << (16 * i);
+	return mask;
 }
 
-/* The 64 characters at p: where is a control character? The first of a good line is its newline. */
+/* A bit for each control character among the 64. The first one of a good line is its newline. */
 static inline uint64_t controls64(const __m128i block[4])
 {
 	const __m128i last = _mm_set1_epi8(0x1f);
-	uint64_t found = 0;
+	uint64_t mask = 0;
 
 	for (int i = 0; i < 4; i++)
-		found |= (uint64_t)(unsigned int)_mm_movemask_epi8(
+		mask |= (uint64_t)(unsigned int)_mm_movemask_epi8(
 				 _mm_cmpeq_epi8(_mm_min_epu8(block[i], last), block[i]))
 			 << (16 * i);
-	return found;
+	return mask;
 }
 
 /* The first control character from p on, or `end`; of a line that is very long only some other. */

@@ -1,9 +1,9 @@
+// SPDX-License-Identifier: MIT
 /* The table of tags: one block of lines, one of rows that point into it. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "native.h"
+#include "engine.h"
 
 aq_table *aq_table_new(void)
 {
@@ -34,31 +34,23 @@ size_t aq_table_trimmed(const aq_table *table)
 	return table->trimmed;
 }
 
-static bool grow(void **block, size_t *cap, size_t need, size_t item, size_t least)
-{
-	size_t bigger = *cap ? *cap + *cap / 2 : least;
-	void *moved;
-
-	if (need <= *cap)
-		return true;
-	if (bigger < need)
-		bigger = need;
-	moved = realloc(*block, bigger * item);
-	if (!moved)
-		return false;
-	*block = moved;
-	*cap = bigger;
-	return true;
-}
-
 /* Room for one more row and `len` bytes of its line. */
 static int make_room(aq_table *table, size_t len)
 {
-	if (len > UINT32_MAX)
+	size_t need;
+	struct aq_row *rows;
+	char *text;
+
+	if (len > UINT32_MAX || __builtin_add_overflow(table->text_len, len, &need))
 		return -EOVERFLOW;
-	if (!grow((void **)&table->rows, &table->cap, table->len + 1, sizeof(struct aq_row), 256) ||
-	    !grow((void **)&table->text, &table->text_cap, table->text_len + len, 1, 16384))
+	rows = aq_grown(table->rows, &table->cap, table->len + 1, sizeof(*rows), 256);
+	if (!rows)
 		return -ENOMEM;
+	table->rows = rows;
+	text = aq_grown(table->text, &table->text_cap, need, 1, 16384);
+	if (!text)
+		return -ENOMEM;
+	table->text = text;
 	return 0;
 }
 
@@ -113,48 +105,10 @@ int aq_table_append(aq_table *table, const aq_table *more)
 	return 0;
 }
 
-size_t aq_decimal(uint64_t value, char *out)
-{
-	char digits[20];
-	size_t n = 0;
-
-	do {
-		digits[n++] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value);
-	for (size_t i = 0; i < n; i++)
-		out[i] = digits[n - 1 - i];
-	return n;
-}
-
-/* Right-aligned in `width` as printf would, wider where it must be. */
-static char *put_aligned(char *to, int64_t value, bool is_signed, size_t width)
-{
-	char number[21];
-	bool negative = is_signed && value < 0;
-	size_t n = negative;
-
-	number[0] = '-';
-	n += aq_decimal(negative ? -(uint64_t)value : (uint64_t)value, number + negative);
-	for (size_t i = n; i < width; i++)
-		*to++ = ' ';
-	memcpy(to, number, n);
-	return to + n;
-}
-
-static char *put(char *to, const char *s, size_t len)
-{
-	memcpy(to, s, len);
-	return to + len;
-}
-
-/* The line that alloc_tag_to_text() of mm/alloc_tag.c prints (format version 2.0). */
 int aq_table_add(aq_table *table, const struct aq_tag *tag, bool trimmed)
 {
-	size_t most = 128 + tag->file.len + tag->module.len + tag->function.len;
-	int error = make_room(table, most);
+	int error = make_room(table, aq_line_room(tag));
 	struct aq_row *row;
-	char *start, *to;
 
 	if (error)
 		return error;
@@ -162,31 +116,7 @@ int aq_table_add(aq_table *table, const struct aq_tag *tag, bool trimmed)
 	*row = (struct aq_row){ .bytes = tag->bytes, .calls = tag->calls, .line = tag->line,
 				.text = table->text_len, .has_module = tag->has_module,
 				.accurate = tag->accurate, .trimmed = trimmed };
-	start = table->text + table->text_len;
-	to = put_aligned(start, tag->bytes, true, 12);
-	*to++ = ' ';
-	to = put_aligned(to, (int64_t)tag->calls, false, 8);
-	*to++ = ' ';
-	row->file = (uint32_t)(to - start);
-	row->file_len = (uint32_t)tag->file.len;
-	to = put(to, tag->file.s, tag->file.len);
-	*to++ = ':';
-	to += aq_decimal(tag->line, to);
-	if (tag->has_module) {
-		to = put(to, " [", 2);
-		row->module = (uint32_t)(to - start);
-		row->module_len = (uint32_t)tag->module.len;
-		to = put(to, tag->module.s, tag->module.len);
-		*to++ = ']';
-	}
-	to = put(to, " func:", 6);
-	row->function = (uint32_t)(to - start);
-	row->function_len = (uint32_t)tag->function.len;
-	to = put(to, tag->function.s, tag->function.len);
-	if (!tag->accurate)
-		to = put(to, " accurate:no", 12);
-	*to++ = ' ';
-	row->text_len = (uint32_t)(to - start);
+	aq_format_line(tag, table->text + table->text_len, row);
 	table->text_len += row->text_len;
 	table->trimmed += trimmed;
 	return 0;
@@ -245,28 +175,28 @@ void aq_table_filter(aq_table *table, const aq_filter *filter)
 
 size_t aq_table_match_names(const aq_table *table, const aq_filter *filter, uint8_t *keep)
 {
-	size_t found = 0;
+	size_t matching = 0;
 
 	for (size_t i = 0; i < table->len; i++) {
 		struct aq_tag tag = row_tag(table, &table->rows[i]);
 
 		keep[i] = aq_match_names(filter, &tag);
-		found += keep[i];
+		matching += keep[i];
 	}
-	return found;
+	return matching;
 }
 
 size_t aq_table_count(const aq_table *table, const aq_filter *filter)
 {
-	size_t found = 0;
+	size_t matching = 0;
 
 	for (size_t i = 0; i < table->len; i++) {
 		struct aq_tag tag = row_tag(table, &table->rows[i]);
 
-		found += aq_match_counter(filter, tag.bytes, tag.calls, tag.accurate) &&
-			 aq_match_names(filter, &tag);
+		matching += aq_match_counter(filter, tag.bytes, tag.calls, tag.accurate) &&
+			    aq_match_names(filter, &tag);
 	}
-	return found;
+	return matching;
 }
 
 static bool same_end(struct aq_str whole, struct aq_str trimmed)
@@ -295,48 +225,54 @@ static bool same_names(const struct aq_tag *a, const struct aq_tag *b)
 	       same_str(a->module, b->module);
 }
 
-int aq_table_resolve(aq_table *table, const aq_table *names)
+/* The whole names of a tag that the ioctl trimmed. Counters stay those of the tag. */
+static enum aq_result whole_tag(const aq_table *names, struct aq_tag *tag)
 {
-	aq_table whole = { 0 };
-	int error = 0;
+	struct aq_tag whole = { 0 };
+	bool any = false;
 
-	for (size_t i = 0; i < table->len && !error; i++) {
-		struct aq_tag tag = row_tag(table, &table->rows[i]);
-		struct aq_tag found = { 0 };
-		bool any = false;
+	for (size_t i = 0; i < names->len; i++) {
+		struct aq_tag candidate;
 
-		if (!table->rows[i].trimmed) {
-			error = aq_table_add(&whole, &tag, false);
+		if (!aq_row_is(names, i, tag, &candidate))
 			continue;
-		}
-		for (size_t j = 0; j < names->len && !error; j++) {
-			struct aq_tag candidate;
+		if (any && !same_names(&candidate, &whole))
+			return AQ_AMBIGUOUS;
+		whole = candidate;
+		any = true;
+	}
+	if (!any)
+		return AQ_STALE;
+	tag->file = whole.file;
+	tag->module = whole.module;
+	tag->function = whole.function;
+	return AQ_DONE;
+}
 
-			if (!aq_row_is(names, j, &tag, &candidate))
-				continue;
-			if (any && !same_names(&candidate, &found))
-				error = AQ_AMBIGUOUS;
-			found = candidate;
-			any = true;
-		}
-		if (!any)
-			error = AQ_STALE;
-		if (error)
+enum aq_result aq_table_resolve(aq_table *table, const aq_table *names)
+{
+	aq_table resolved = { 0 };
+	enum aq_result result = AQ_DONE;
+
+	for (size_t i = 0; i < table->len && result == AQ_DONE; i++) {
+		struct aq_tag tag = row_tag(table, &table->rows[i]);
+		int error;
+
+		if (table->rows[i].trimmed)
+			result = whole_tag(names, &tag);
+		if (result != AQ_DONE)
 			break;
-		found.bytes = tag.bytes;
-		found.calls = tag.calls;
-		found.accurate = tag.accurate;
-		error = aq_table_add(&whole, &found, false);
+		error = aq_table_add(&resolved, &tag, false);
+		if (error) {
+			errno = -error;
+			result = AQ_ERROR;
+		}
 	}
-	if (error) {
-		free(whole.rows);
-		free(whole.text);
-		return error;
-	}
-	free(table->rows);
-	free(table->text);
-	*table = whole;
-	return 0;
+	if (result == AQ_DONE)
+		aq_table_swap(table, &resolved);
+	free(resolved.rows);
+	free(resolved.text);
+	return result;
 }
 
 void aq_table_column(const aq_table *table, enum aq_column column, int64_t *out)
@@ -404,7 +340,7 @@ const char *aq_table_string(const aq_table *table, size_t row, enum aq_strings w
 	return s.s;
 }
 
-int aq_table_shared(const aq_table *table, const uint8_t *keep, enum aq_strings which, size_t *row)
+bool aq_table_shared(const aq_table *table, const uint8_t *keep, enum aq_strings which, size_t *row)
 {
 	bool any = false;
 
@@ -415,7 +351,7 @@ int aq_table_shared(const aq_table *table, const uint8_t *keep, enum aq_strings 
 			*row = i;
 		else if (!same_str(string_of(table, &table->rows[i], which),
 				   string_of(table, &table->rows[*row], which)))
-			return 0;
+			return false;
 		any = true;
 	}
 	return any;

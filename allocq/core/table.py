@@ -1,11 +1,11 @@
 """The tags of an answer, kept in C: nothing becomes a Python object before it has to."""
 
-from .._native import ffi, lib
-from ..model import Tag
+from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .binding import check, decode, encode, ffi, lib, owned
 
 _CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 18
 _FORMATS = {
@@ -28,24 +28,45 @@ _STRINGS = {
     "function": lib.AQ_S_FUNCTION,
     "subject": lib.AQ_S_SUBJECT,
 }
+_SORTS = {
+    "none": lib.AQ_SORT_NONE,
+    "bytes": lib.AQ_SORT_BYTES,
+    "calls": lib.AQ_SORT_CALLS,
+    "average": lib.AQ_SORT_AVERAGE,
+    "file": lib.AQ_SORT_FILE,
+    "function": lib.AQ_SORT_FUNCTION,
+    "module": lib.AQ_SORT_MODULE,
+}
 
 
 class Table:
-    """Tags in the kernel's order. `native` is for the callers of C."""
+    """Tags in kernel order. `native` is for callers of the engine."""
 
     __slots__ = ("native",)
 
     def __init__(self) -> None:
-        self.native = ffi.gc(lib.aq_table_new(), lib.aq_table_free)
-        if self.native == ffi.NULL:
-            raise MemoryError
+        self.native = owned(lib.aq_table_new(), lib.aq_table_free)
+
+    @classmethod
+    def borrowed(cls, native: Any) -> Table:
+        """A table that somebody else owns."""
+        table = cls.__new__(cls)
+        table.native = native
+        return table
 
     def __len__(self) -> int:
         return int(lib.aq_table_rows(self.native))
 
     def clear(self) -> None:
-        """Forget all rows, keep the memory."""
+        """Drop all rows, keep the memory."""
         lib.aq_table_clear(self.native)
+
+    def append(self, other: Table) -> None:
+        """Add the rows of another table, which is emptied where that is cheaper."""
+        if len(self):
+            check(lib.aq_table_append(self.native, other.native))
+        else:
+            lib.aq_table_swap(self.native, other.native)
 
     def total(self) -> tuple[int, int]:
         """(bytes, calls), each summed over all rows, however large."""
@@ -63,60 +84,36 @@ class Table:
     def strings(self, name: str) -> list[str]:
         """The strings of one column: file, module ("" for built-in code), function or subject.
 
-        The subject is `FILE:LINE [MODULE] func:FUNCTION`. Bytes that are no UTF-8 become
+        The subject is `FILE:LINE [MODULE] func:FUNCTION`. Bytes that are not UTF-8 become
         surrogates, as in file names.
         """
         need = lib.aq_table_strings(self.native, _STRINGS[name], ffi.NULL, 0)
         buffer = ffi.new("char[]", need)
         lib.aq_table_strings(self.native, _STRINGS[name], buffer, need)
-        return str(ffi.buffer(buffer, need), "utf-8", "surrogateescape").split("\0")[:-1]
-
-    def string(self, name: str, row: int) -> str:
-        """One string of one row, as `strings` gives it."""
-        length = ffi.new("size_t *")
-        data = lib.aq_table_string(self.native, row, _STRINGS[name], length)
-        return str(ffi.buffer(data, length[0])[:], "utf-8", "surrogateescape")
-
-    def shared(self, name: str, flags: bytes) -> str | None:
-        """The string that all rows whose byte in `flags` is not 0 have, if it is one."""
-        row = ffi.new("size_t *")
-        if not lib.aq_table_shared(self.native, flags, _STRINGS[name], row):
-            return None
-        return self.string(name, row[0])
+        return decode(buffer, need).split("\0")[:-1]
 
     def keep(self, flags: bytes) -> None:
         """Keep the rows whose byte in `flags` is not 0; one byte a row."""
         assert len(flags) == len(self)
         lib.aq_table_keep(self.native, flags)
 
-    def cancel(self, other: "Table") -> None:
-        """Take out of both the tags that are in both, one for one, with the same counters.
+    def cancel(self, other: Table) -> None:
+        """Drop from both the tags that are in both, one for one, with the same counters.
 
         What is left is what changed.
         """
-        if lib.aq_table_cancel(self.native, other.native):
-            raise MemoryError
+        check(lib.aq_table_cancel(self.native, other.native))
 
-    def tags(self) -> "list[Tag]":
-        """Every row as a Tag."""
-        return [
-            Tag(bytes_, calls, file, line, None if builtin else module, function, not inaccurate)
-            for bytes_, calls, file, line, builtin, module, function, inaccurate in zip(
-                self.column("bytes"),
-                self.column("calls"),
-                self.strings("file"),
-                self.column("line"),
-                self.column("builtin"),
-                self.strings("module"),
-                self.strings("function"),
-                self.column("inaccurate"),
-                strict=True,
-            )
-        ]
+    def order(self, sort: str, reverse: bool = False) -> list[int]:
+        """Row numbers by `sort`: bytes, calls or average largest first; file, function or module
+        ascending; none, kernel order. `reverse` turns that around; equal rows keep kernel order."""
+        rows = ffi.new("uint32_t[]", len(self))
+        check(lib.aq_order(self.native, _SORTS[sort], reverse, rows))
+        return list(rows)
 
     def render(
-        self, format: str, order: "Sequence[int] | None" = None, first: bool = True
-    ) -> "Iterator[bytes]":
+        self, format: str, order: Sequence[int] | None = None, first: bool = True
+    ) -> Iterator[bytes]:
         """The rows, or those that `order` names, as bytes of a format, in pieces.
 
         `first`: no JSON element came before.
@@ -142,9 +139,21 @@ class Table:
 
 
 def quote_json(text: str) -> str:
-    """`text` as a JSON string; what is no UTF-8 becomes U+FFFD."""
-    data = text.encode("utf-8", "surrogateescape")
+    """`text` as a JSON string; bytes that are not UTF-8 become U+FFFD."""
+    data = encode(text)
     size = 6 * len(data) + 2
     buffer = ffi.new("char[]", size)
-    used = lib.aq_quote_json(data, len(data), buffer, size)
-    return str(ffi.buffer(buffer, used)[:], "utf-8")
+    return decode(buffer, lib.aq_quote_json(data, len(data), buffer, size))
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal acts on or hides as escapes: \\x1b, \\u202e."""
+    if text.isascii() and text.isprintable():
+        return text
+    try:
+        data = encode(text)
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        data = text.encode("utf-8", "backslashreplace")
+    size = 4 * len(data)
+    buffer = ffi.new("char[]", size)
+    return decode(buffer, lib.aq_printable(data, len(data), buffer, size))

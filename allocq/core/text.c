@@ -1,16 +1,16 @@
+// SPDX-License-Identifier: MIT
 /* A text read as it comes: from a descriptor or in pieces, in constant memory but for matches. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "native.h"
+#include "engine.h"
 
 enum {
 	CHUNK = 64 << 10,
 	LONGEST_LINE = 1 << 20,
-	MOST_NOTES = 64 << 10,
-	BREATH = 64 << 20, /* bytes after which Python may look for a Ctrl-C */
+	MOST_METADATA = 64 << 10,
+	BREATH = 16 << 20,
 };
 
 struct aq_text {
@@ -21,8 +21,9 @@ struct aq_text {
 	size_t cap, start, end; /* buffer[start..end) is not read yet */
 	uint64_t line, tags, headers, bytes;
 	char version[16];
-	char *notes;
-	size_t notes_len;
+	char *metadata; /* `# key: value` lines, newline-separated */
+	size_t metadata_len;
+	uint64_t breath; /* bytes after which the caller may look for a Ctrl-C */
 	bool ended;
 };
 
@@ -35,10 +36,11 @@ aq_text *aq_text_new(const aq_filter *filter, aq_table *table)
 	text->filter = filter;
 	text->table = table;
 	text->cap = CHUNK;
+	text->breath = BREATH;
 	text->skim = aq_skim_of(filter);
 	text->buffer = malloc(text->cap + AQ_SLACK);
-	text->notes = calloc(1, 1);
-	if (!text->buffer || !text->notes) {
+	text->metadata = calloc(1, 1);
+	if (!text->buffer || !text->metadata) {
 		aq_text_free(text);
 		return NULL;
 	}
@@ -50,7 +52,7 @@ void aq_text_free(aq_text *text)
 	if (!text)
 		return;
 	free(text->buffer);
-	free(text->notes);
+	free(text->metadata);
 	free(text);
 }
 
@@ -84,46 +86,70 @@ const char *aq_text_version(const aq_text *text)
 	return text->version;
 }
 
-const char *aq_text_notes(const aq_text *text)
+void aq_text_set_breath(aq_text *text, uint64_t bytes)
 {
-	return text->notes;
+	text->breath = bytes;
 }
 
-static int add_note(aq_text *text, const char *line, size_t len)
+const char *aq_text_metadata_lines(const aq_text *text)
 {
-	char *notes;
+	return text->metadata;
+}
 
-	if (text->notes_len + len + 1 > MOST_NOTES)
+static int add_metadata(aq_text *text, const char *line, size_t len)
+{
+	char *metadata;
+
+	if (text->metadata_len + len + 1 > MOST_METADATA)
 		return 0;
-	notes = realloc(text->notes, text->notes_len + len + 2);
-	if (!notes)
+	metadata = realloc(text->metadata, text->metadata_len + len + 2);
+	if (!metadata)
 		return -ENOMEM;
-	text->notes = notes;
-	memcpy(notes + text->notes_len, line, len);
-	text->notes_len += len;
-	notes[text->notes_len++] = '\n';
-	notes[text->notes_len] = '\0';
+	text->metadata = metadata;
+	memcpy(metadata + text->metadata_len, line, len);
+	text->metadata_len += len;
+	metadata[text->metadata_len++] = '\n';
+	metadata[text->metadata_len] = '\0';
 	return 0;
 }
 
-static void see_header(aq_text *text, const char *line, size_t len)
+static void take_header(aq_text *text, const char *line, size_t len)
 {
-	const char *version = memchr(line, ':', len);
-	size_t n = version ? len - (size_t)(version + 2 - line) : 0;
+	struct aq_str version = aq_header_version(line, len);
 
-	if (text->headers++ || !n || n >= sizeof(text->version))
+	if (text->headers++ || !version.len || version.len >= sizeof(text->version))
 		return;
-	memcpy(text->version, version + 2, n);
-	text->version[n] = '\0';
+	memcpy(text->version, version.s, version.len);
+	text->version[version.len] = '\0';
 }
 
-/* Notes are `# key: value`; the kernel's own second line is none. */
-static bool is_note(const char *line, size_t len)
+/* `# key: value`; the kernel's own second line is not. */
+static bool is_metadata(const char *line, size_t len)
 {
 	return len > 2 && line[1] == ' ' && line[2] != ' ' && memchr(line, ':', len);
 }
 
-static int take_line(aq_text *text, const char *line, size_t len)
+/* A snapshot's format version is checked where it stands, before any tag behind it is believed. */
+static bool is_newer(const char *line, size_t len)
+{
+	struct aq_str key, value;
+	uint64_t version;
+
+	return aq_metadata_entry(line, len, &key, &value) && key.len == sizeof(AQ_SNAPSHOT_KEY) - 1 &&
+	       !memcmp(key.s, AQ_SNAPSHOT_KEY, key.len) &&
+	       (aq_parse_count(value.s, value.len, &version) != AQ_NUMBER_OK ||
+		version > AQ_SNAPSHOT_VERSION);
+}
+
+static enum aq_result from_errno(int error)
+{
+	if (!error)
+		return AQ_DONE;
+	errno = -error;
+	return AQ_ERROR;
+}
+
+static enum aq_result take_line(aq_text *text, const char *line, size_t len)
 {
 	struct aq_tag tag;
 
@@ -135,13 +161,15 @@ static int take_line(aq_text *text, const char *line, size_t len)
 		text->tags++;
 		if (!aq_match_counter(text->filter, tag.bytes, tag.calls, tag.accurate) ||
 		    !aq_match_names(text->filter, &tag))
-			return 0;
-		return aq_table_add_line(text->table, &tag, line, len);
+			return AQ_DONE;
+		return from_errno(aq_table_add_line(text->table, &tag, line, len));
 	case AQ_LINE_HEADER:
-		see_header(text, line, len);
-		return 0;
-	case AQ_LINE_NOTE:
-		return is_note(line, len) ? add_note(text, line, len) : 0;
+		take_header(text, line, len);
+		return AQ_DONE;
+	case AQ_LINE_COMMENT:
+		if (!is_metadata(line, len))
+			return AQ_DONE;
+		return is_newer(line, len) ? AQ_NEWER : from_errno(add_metadata(text, line, len));
 	default:
 		return AQ_BAD_LINE;
 	}
@@ -159,11 +187,11 @@ static void skim_lines(aq_text *text)
 }
 
 /* Read the whole lines at hand. AQ_DONE: more bytes are needed. */
-static int take_lines(aq_text *text, size_t max_rows)
+static enum aq_result take_lines(aq_text *text, size_t max_rows)
 {
 	while (text->start < text->end) {
 		const char *line, *newline;
-		int result;
+		enum aq_result result;
 
 		skim_lines(text);
 		line = text->buffer + text->start;
@@ -177,7 +205,7 @@ static int take_lines(aq_text *text, size_t max_rows)
 		if (text->table->len >= max_rows)
 			return AQ_MORE;
 		result = take_line(text, line, (size_t)(newline - line));
-		if (result)
+		if (result != AQ_DONE)
 			return result;
 		text->start += (size_t)(newline - line) + 1;
 	}
@@ -185,7 +213,7 @@ static int take_lines(aq_text *text, size_t max_rows)
 }
 
 /* Room for `want` more bytes behind what is not read yet. */
-static int make_room(aq_text *text, size_t want)
+static enum aq_result make_room(aq_text *text, size_t want)
 {
 	size_t left = text->end - text->start;
 	char *bigger;
@@ -199,44 +227,46 @@ static int make_room(aq_text *text, size_t want)
 		text->start = 0;
 		text->end = left;
 	}
-	if (left + want <= text->cap)
-		return 0;
+	if (want <= text->cap - left)
+		return AQ_DONE;
+	if (want > SIZE_MAX / 2)
+		return from_errno(-EOVERFLOW);
 	bigger = realloc(text->buffer, left + want + AQ_SLACK);
 	if (!bigger)
-		return -ENOMEM;
+		return from_errno(-ENOMEM);
 	text->buffer = bigger;
 	text->cap = left + want;
-	return 0;
+	return AQ_DONE;
 }
 
-int aq_text_read(aq_text *text, int fd, size_t max_rows)
+enum aq_result aq_text_read(aq_text *text, int fd, size_t max_rows)
 {
 	for (uint64_t begin = text->bytes;;) {
-		int result = take_lines(text, max_rows);
+		enum aq_result result = take_lines(text, max_rows);
 		ssize_t got;
 
-		if (result || text->ended)
+		if (result != AQ_DONE || text->ended)
 			return result;
-		if (text->bytes - begin >= BREATH)
+		if (text->bytes - begin >= text->breath)
 			return AQ_MORE;
 		result = make_room(text, CHUNK / 2);
-		if (result)
+		if (result != AQ_DONE)
 			return result;
 		got = read(fd, text->buffer + text->end, text->cap - text->end);
 		if (got < 0)
-			return errno == EINTR ? AQ_MORE : -errno;
+			return errno == EINTR ? AQ_MORE : AQ_ERROR;
 		text->ended = got == 0;
 		text->end += (size_t)got;
 		text->bytes += (uint64_t)got;
 	}
 }
 
-int aq_text_feed(aq_text *text, const char *data, size_t len)
+enum aq_result aq_text_feed(aq_text *text, const char *data, size_t len)
 {
-	int error = make_room(text, len);
+	enum aq_result result = make_room(text, len);
 
-	if (error)
-		return error;
+	if (result != AQ_DONE)
+		return result;
 	memcpy(text->buffer + text->end, data, len);
 	text->end += len;
 	text->bytes += len;
@@ -244,7 +274,18 @@ int aq_text_feed(aq_text *text, const char *data, size_t len)
 	return AQ_DONE;
 }
 
-int aq_text_take(aq_text *text, size_t max_rows)
+enum aq_result aq_text_take(aq_text *text, size_t max_rows)
 {
 	return take_lines(text, max_rows);
+}
+
+enum aq_result aq_text_parse(const char *data, size_t len, const aq_filter *filter, aq_table *table)
+{
+	aq_text *text = aq_text_new(filter, table);
+	enum aq_result result = text ? aq_text_feed(text, data, len) : AQ_ERROR;
+
+	if (result == AQ_DONE)
+		result = aq_text_take(text, SIZE_MAX);
+	aq_text_free(text);
+	return result;
 }

@@ -3,69 +3,52 @@
 The app, the man pages and the completions are made from this.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
 from .shared import (
     COLORS,
     FILTER_OPTIONS,
-    FLAG,
-    LIST,
     SOURCE_OPTIONS,
     SOURCE_PANEL,
-    SWITCH,
-    TEXT,
     VIEW_OPTIONS,
     VIEW_PANEL,
     Option,
+    OptionKind,
     named,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
 
-
+@dataclass(frozen=True, slots=True)
 class Operand:
     """A word on the command line that is no option. many: any number of them, kept in order."""
 
-    __slots__ = ("help", "many", "metavar", "name", "required")
-
-    def __init__(
-        self, name: str, metavar: str, help: str, required: bool = True, many: bool = False
-    ) -> None:
-        self.name = name
-        self.metavar = metavar
-        self.help = help
-        self.required = required
-        self.many = many
+    name: str
+    metavar: str
+    help: str
+    required: bool = True
+    many: bool = False
 
 
+@dataclass(frozen=True, slots=True)
 class Command:
     """One subcommand. body: `module:function` of allocq; it takes the values by name (absent where
     not given) and returns the exit status."""
 
-    __slots__ = ("body", "help", "name", "operands", "options")
+    name: str
+    help: str
+    body: str
+    options: tuple[Option, ...]
+    operands: tuple[Operand, ...] = ()
 
-    def __init__(
-        self,
-        name: str,
-        help: str,
-        body: str,
-        options: "tuple[Option, ...]",
-        operands: tuple[Operand, ...] = (),
-    ) -> None:
-        self.name = name
-        self.help = help
-        self.body = body
-        self.options = options
-        self.operands = operands
-
-    def run(self, values: "Mapping[str, object]") -> int:
+    def run(self, values: Mapping[str, object]) -> int:
         """Import the body and call it; returns the exit status."""
         module, _, name = self.body.partition(":")
-        body: Any = getattr(__import__(f"allocq.{module}", fromlist=(name,)), name)
-        return int(body(values))
+        return int(getattr(import_module(f"allocq.{module}"), name)(values))
 
 
+FLAG, TEXT, LIST, SWITCH = OptionKind
 _V, _S = VIEW_PANEL, SOURCE_PANEL
 
 QUERY_OPTIONS = FILTER_OPTIONS + VIEW_OPTIONS + SOURCE_OPTIONS

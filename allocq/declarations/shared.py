@@ -4,9 +4,10 @@ The Typer app, the man pages, the completions and the README's table are made fr
 declarations.
 """
 
-FOUND, NOTHING, FAILED, CLOSED_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
+from dataclasses import dataclass
+from enum import StrEnum
 
-FLAG, TEXT, LIST, SWITCH = "flag", "text", "list", "switch"
+FOUND, NOTHING, FAILED, CLOSED_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
 
 FORMATS = ("table", "procfs", "json", "jsonl", "csv", "tsv")
 SORTS = ("bytes", "calls", "average", "file", "function", "module", "none")
@@ -19,30 +20,29 @@ VIEW_PANEL = "How they are shown"
 SOURCE_PANEL = "Where the tags come from"
 
 
+class OptionKind(StrEnum):
+    """What an option takes: nothing, one value, one each time it is given, or --x and --no-x."""
+
+    FLAG = "flag"
+    TEXT = "text"
+    LIST = "list"
+    SWITCH = "switch"
+
+
+@dataclass(frozen=True, slots=True)
 class Option:
     """One option: its names, what it takes, and what it is for."""
 
-    __slots__ = ("choices", "flags", "help", "kind", "metavar", "name", "panel")
-
-    def __init__(
-        self,
-        name: str,
-        flags: tuple[str, ...],
-        kind: str,
-        panel: str,
-        help: str,
-        metavar: str = "",
-        choices: tuple[str, ...] = (),
-    ) -> None:
-        self.name = name
-        self.flags = flags
-        self.kind = kind
-        self.panel = panel
-        self.help = help
-        self.metavar = metavar
-        self.choices = choices
+    name: str
+    flags: tuple[str, ...]
+    kind: OptionKind
+    panel: str
+    help: str
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
 
 
+FLAG, TEXT, LIST, SWITCH = OptionKind
 _F, _V, _S = FILTER_PANEL, VIEW_PANEL, SOURCE_PANEL
 
 FILTER_OPTIONS = (

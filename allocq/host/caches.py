@@ -1,8 +1,9 @@
-"""What helps a kernel to give back what is no longer used, so that only what is used is counted."""
+"""The kernel's caches: dropped, drained and counted, so that only what is in use remains."""
 
 import errno
 import mmap
 import os
+from pathlib import Path
 
 from ..errors import AccessError, OutputError
 
@@ -48,10 +49,9 @@ def drop_caches() -> None:
 def page_cache() -> int:
     """Bytes of files in the page cache, by /proc/meminfo; tmpfs is no cache, and left out."""
     values = {}
-    with open("/proc/meminfo", "rb", buffering=0) as file:
-        for line in file.read(1 << 16).splitlines():
-            name, _, rest = line.partition(b":")
-            number = rest.split()[:1]
-            if number and number[0].isdigit():
-                values[name] = 1024 * int(number[0])
-    return values.get(b"Cached", 0) + values.get(b"Buffers", 0) - values.get(b"Shmem", 0)
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        number, *unit = rest.split()
+        if unit == ["kB"]:
+            values[name] = 1024 * int(number)
+    return values.get("Cached", 0) + values.get("Buffers", 0) - values.get("Shmem", 0)

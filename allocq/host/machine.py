@@ -1,4 +1,4 @@
-"""What this host says of itself: small files of /proc, /sys, /etc and /boot. No judgement here.
+"""Facts of this host: small files of /proc, /sys, /etc and /boot. No judgement here.
 
 Nothing raises: None is "not there or not readable". Paths begin at `root`, "" for this host's own.
 """
@@ -59,14 +59,14 @@ def find_parameter(cmdline: str, name: str) -> str:
 
     As the kernel reads it (kernel/params.c): - and _ are the same, what is behind `--` is for init.
     """
-    found = ""
+    last = ""
     for word in cmdline.split():
         if word == "--":
             break
         key, equals, value = word.strip('"').partition("=")
         if equals and key.replace("-", "_") == name.replace("-", "_"):
-            found = value.strip('"')
-    return found
+            last = value.strip('"')
+    return last
 
 
 def config_paths(release: str, root: str = "") -> list[str]:

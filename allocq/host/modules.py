@@ -60,5 +60,5 @@ def _run(tool: str, *words: str) -> None:
     except OSError as error:
         raise SourceError(f"cannot run {path}: {error.strerror}") from None
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise SourceError(said[-1] if said else f"{tool} failed with status {done.returncode}")
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise SourceError(lines[-1] if lines else f"{tool} failed with status {done.returncode}")

@@ -6,16 +6,15 @@ takes what each one cost from wait4.
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import FrameType
 
 from ..errors import SourceError, UsageError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import FrameType
 
 _PATIENCE = 0.3
 _CHUNK = 1 << 16
@@ -30,7 +29,7 @@ class Ended(BaseException):
         self.number = number
 
 
-def run(argv: "Sequence[str]") -> int:
+def run(argv: Sequence[str]) -> int:
     """Run a command with our standard streams; its exit status, or -N for a signal.
 
     SIGINT and SIGTERM reach the child as well, and end this with Ended when it has ended. Raises
@@ -64,7 +63,7 @@ class Signals:
                 self._kept[number] = kept
                 signal.signal(number, self._catch)
 
-    def _catch(self, number: int, frame: "FrameType | None") -> None:
+    def _catch(self, number: int, frame: FrameType | None) -> None:
         self.caught.append(number)
         if self.waiting:
             raise InterruptedError
@@ -75,7 +74,7 @@ class Signals:
             signal.signal(number, kept or signal.SIG_DFL)
 
 
-def _wait(child: "subprocess.Popen[bytes]", signals: Signals) -> int:
+def _wait(child: subprocess.Popen[bytes], signals: Signals) -> int:
     """Wait; the first signal is passed on, from the second on the child is killed."""
     passed = 0
     while True:
@@ -104,32 +103,29 @@ def describe(status: int) -> str:
         return f"was ended by signal {-status}"
 
 
+@dataclass(slots=True)
 class Spent:
     """One run. wall, user, system: nanoseconds, user and system summed over the processes.
 
     output: what the last program printed; statuses: one a program, below zero for a signal;
-    complaints: what all of them said on standard error.
+    complaints: what all of them printed on standard error.
     """
 
-    __slots__ = ("complaints", "output", "statuses", "system", "user", "wall")
-
-    def __init__(self) -> None:
-        self.wall = self.user = self.system = 0
-        self.output = b""
-        self.statuses: list[int] = []
-        self.complaints = b""
+    wall: int = 0
+    user: int = 0
+    system: int = 0
+    output: bytes = b""
+    statuses: list[int] = field(default_factory=list)
+    complaints: bytes = b""
 
 
 def find_program(program: str) -> str | None:
-    """The absolute path of a program on PATH, or None. Relative places on PATH are passed over."""
-    for place in os.environ.get("PATH", os.defpath).split(":"):
-        path = os.path.join(place, program)
-        if os.path.isabs(path) and os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    return None
+    """The absolute path of a program on PATH, or None. Relative directories on PATH are skipped."""
+    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return shutil.which(program, path=os.pathsep.join(filter(os.path.isabs, places)))
 
 
-def run_pipeline(commands: "Sequence[Sequence[str]]") -> Spent:
+def run_pipeline(commands: Sequence[Sequence[str]]) -> Spent:
     """Run the programs side by side, each reading the one before; wait for all of them.
 
     The first word of each is its path. SourceError where one cannot be started.
@@ -168,7 +164,7 @@ def run_pipeline(commands: "Sequence[Sequence[str]]") -> Spent:
     return spent
 
 
-def _spawn(command: "Sequence[str]", stdin: int, stdout: int, stderr: int) -> int:
+def _spawn(command: Sequence[str], stdin: int, stdout: int, stderr: int) -> int:
     actions = [
         (os.POSIX_SPAWN_DUP2, stdin, 0),
         (os.POSIX_SPAWN_DUP2, stdout, 1),

@@ -1,82 +1,79 @@
 """How changes look: the rows and columns of a format, and what stands in front and behind."""
 
-from . import FLAG, NUMBER, PERCENT, SIZE, TEXT, Column
+from collections.abc import Iterable, Mapping, Sequence
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from ..analysis.diff import Change
-    from . import Value
+from ..analysis.diff import Change
+from . import Column, ColumnKind, Value
 
 
-def total_words(shown: int, found: int, group_by: "str | None") -> str:
+def change_words(shown: int, changed: int, group_by: str | None) -> str:
     """What stands beside the sums of a table."""
     what = "changed " + (group_by or "tag")
     plural = {"changed directory": "changed directories"}.get(what, what + "s")
-    if shown < found:
-        return f"total of {shown} of {found} {plural}"
-    return f"total of {found} {what if found == 1 else plural}"
+    if shown < changed:
+        return f"total of {shown} of {changed} {plural}"
+    return f"total of {changed} {what if changed == 1 else plural}"
 
 
-class Layout:
+class ChangeLayout:
     """Changes as the rows of a format.
 
     table: what people want to see; else everything, always in the same columns. seconds: between
     the two listings, None where rates cannot be had.
     """
 
-    def __init__(self, table: bool, group_by: "str | None", seconds: "float | None") -> None:
+    def __init__(self, table: bool, group_by: str | None, seconds: float | None) -> None:
         self._table = table
         self._group_by = group_by
         self._seconds = seconds
         self.columns = self._people() if table else self._machines()
 
     def _people(self) -> list[Column]:
-        rate = [Column("per_second", SIZE, signed=True)] if self._seconds else []
+        rate = [Column("per_second", ColumnKind.SIZE, signed=True)] if self._seconds else []
         return [
-            Column("growth", SIZE, signed=True),
-            Column("percent", PERCENT, signed=True),
+            Column("growth", ColumnKind.SIZE, signed=True),
+            Column("percent", ColumnKind.PERCENT, signed=True),
             *rate,
-            Column("before", SIZE),
-            Column("after", SIZE),
-            Column("calls", NUMBER, signed=True),
-            Column("change", TEXT),
-            *self._names(Column("where", TEXT), Column("function", TEXT)),
-            Column("accurate", FLAG),
+            Column("before", ColumnKind.SIZE),
+            Column("after", ColumnKind.SIZE),
+            Column("calls", ColumnKind.NUMBER, signed=True),
+            Column("change", ColumnKind.TEXT),
+            *self._names(Column("where", ColumnKind.TEXT), Column("function", ColumnKind.TEXT)),
+            Column("accurate", ColumnKind.FLAG),
         ]
 
     def _machines(self) -> list[Column]:
+        tags = [Column("tags_before", ColumnKind.NUMBER), Column("tags_after", ColumnKind.NUMBER)]
         return [
-            Column("change", TEXT),
-            Column("bytes_growth", SIZE, signed=True),
-            Column("calls_growth", NUMBER, signed=True),
-            Column("percent", PERCENT, signed=True),
-            Column("bytes_per_second", NUMBER, signed=True),
-            Column("calls_per_second", NUMBER, signed=True),
-            Column("bytes_before", SIZE),
-            Column("bytes_after", SIZE),
-            Column("calls_before", NUMBER),
-            Column("calls_after", NUMBER),
-            *([Column("tags_before", NUMBER), Column("tags_after", NUMBER)] * bool(self._group_by)),
+            Column("change", ColumnKind.TEXT),
+            Column("bytes_growth", ColumnKind.SIZE, signed=True),
+            Column("calls_growth", ColumnKind.NUMBER, signed=True),
+            Column("percent", ColumnKind.PERCENT, signed=True),
+            Column("bytes_per_second", ColumnKind.NUMBER, signed=True),
+            Column("calls_per_second", ColumnKind.NUMBER, signed=True),
+            Column("bytes_before", ColumnKind.SIZE),
+            Column("bytes_after", ColumnKind.SIZE),
+            Column("calls_before", ColumnKind.NUMBER),
+            Column("calls_after", ColumnKind.NUMBER),
+            *(tags if self._group_by else []),
             *self._names(
-                Column("file", TEXT),
-                Column("line", NUMBER),
-                Column("module", TEXT),
-                Column("function", TEXT),
+                Column("file", ColumnKind.TEXT),
+                Column("line", ColumnKind.NUMBER),
+                Column("module", ColumnKind.TEXT),
+                Column("function", ColumnKind.TEXT),
             ),
-            Column("accurate", FLAG),
+            Column("accurate", ColumnKind.FLAG),
         ]
 
-    def _names(self, *columns: Column) -> "Sequence[Column]":
-        return [Column(self._group_by, TEXT)] if self._group_by else columns
+    def _names(self, *columns: Column) -> Sequence[Column]:
+        return [Column(self._group_by, ColumnKind.TEXT)] if self._group_by else columns
 
-    def rows(self, changes: "Iterable[Change]") -> "Iterable[Sequence[Value]]":
+    def rows(self, changes: Iterable[Change]) -> Iterable[Sequence[Value]]:
         """One row a change."""
         row = self._short if self._table else self._long
         return map(row, changes)
 
-    def _short(self, change: "Change") -> "Sequence[Value]":
+    def _short(self, change: Change) -> Sequence[Value]:
         before, after = change.before, change.after
         return [
             change.bytes,
@@ -90,7 +87,7 @@ class Layout:
             change.accurate,
         ]
 
-    def _long(self, change: "Change") -> "Sequence[Value]":
+    def _long(self, change: Change) -> Sequence[Value]:
         before, after = change.before, change.after
         percent = change.percent
         tags = [before.tags if before else 0, after.tags if after else 0]
@@ -110,10 +107,10 @@ class Layout:
             change.accurate,
         ]
 
-    def _rate(self, growth: int) -> "float | None":
+    def _rate(self, growth: int) -> float | None:
         return round(growth / self._seconds, 3) if self._seconds else None
 
-    def total(self, changes: "Sequence[Change]") -> "Mapping[str, Value]":
+    def total(self, changes: Sequence[Change]) -> Mapping[str, Value]:
         """The sums of what is shown."""
         growth, calls = sum(c.bytes for c in changes), sum(c.calls for c in changes)
         before = sum(c.before.bytes for c in changes if c.before)
@@ -132,7 +129,7 @@ class Layout:
         }
 
 
-def place_of(change: "Change") -> tuple[str, str]:
+def place_of(change: Change) -> tuple[str, str]:
     """(FILE:LINE [MODULE], FUNCTION) of a tag; no line where lines are ignored."""
     file, line, module, function = change.key
     where = f"{file}" if line is None else f"{file}:{line}"

@@ -1,12 +1,8 @@
 """Comma-separated values (RFC 4180, lines ended by a newline alone)."""
 
-from . import Column, Shape
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from . import Rows, Value
+from . import Column, Rows, Shape, Value
 
 
 class Writer:
@@ -16,7 +12,7 @@ class Writer:
     name = "csv"
     separator = ","
 
-    def __init__(self, shape: Shape, columns: "Sequence[Column]") -> None:
+    def __init__(self, shape: Shape, columns: Sequence[Column]) -> None:
         self._header = shape.header
         self._columns = columns
 
@@ -26,28 +22,28 @@ class Writer:
             return '"' + text.replace('"', '""') + '"'
         return text
 
-    def begin(self, head: "Mapping[str, object]", what: str) -> bytes:
+    def begin(self, head: Mapping[str, object], what: str) -> bytes:
         """The columns' names, unless not wanted."""
         if not self._header:
             return b""
         return (self.separator.join(column.name for column in self._columns) + "\n").encode()
 
-    def tags(self, table: "Rows", order: "Sequence[int] | None") -> "Iterator[bytes]":
+    def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]:
         """A line a tag."""
         return table.render(self.name, order)
 
-    def rows(self, rows: "Iterable[Sequence[Value]]") -> "Iterator[bytes]":
+    def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
         """A line a row."""
         for row in rows:
             line = self.separator.join(self.cell(plain(value)) for value in row) + "\n"
             yield line.encode("utf-8", "surrogateescape")
 
-    def end(self, total: "Mapping[str, Value] | None", words: str) -> bytes:
+    def end(self, total: Mapping[str, Value] | None, words: str) -> bytes:
         """Nothing: a total is no record."""
         return b""
 
 
-def plain(value: "Value") -> str:
+def plain(value: Value) -> str:
     """A value as JSON would have it, without quotes; nothing for None."""
     if value is None:
         return ""

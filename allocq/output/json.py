@@ -1,19 +1,15 @@
 """One JSON object: what was asked, the list, the total.
 
-Importing orjson takes more than twice as long as starting Python does, so tags are written in C
-and the little around them here; tests hold both to what orjson and json read back.
+Tags are written in C and quoted there: a name that is no UTF-8 gets U+FFFD, which orjson refuses to
+do. Tests hold both to what orjson and json read back.
 """
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
 from ..core.table import quote_json
-from ..model import Filter, Info, asked
+from ..model import Filter, Info
 from ..units import format_time
-from . import Column, Shape
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from . import Rows, Value
+from . import Column, Rows, Shape, Value
 
 
 class Writer:
@@ -21,34 +17,34 @@ class Writer:
 
     streams = False
 
-    def __init__(self, shape: Shape, columns: "Sequence[Column]") -> None:
+    def __init__(self, shape: Shape, columns: Sequence[Column]) -> None:
         self._keys = [quote_json(column.name) for column in columns]
         self._lead = b"\n"
 
-    def begin(self, head: "Mapping[str, object]", what: str) -> bytes:
+    def begin(self, head: Mapping[str, object], what: str) -> bytes:
         """Everything in front of the list's items."""
         members = "".join(f"{quote_json(key)}:{dump(value)},\n" for key, value in head.items())
         return f"{{{members}{quote_json(what)}:[".encode()
 
-    def tags(self, table: "Rows", order: "Sequence[int] | None") -> "Iterator[bytes]":
+    def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]:
         """An object a tag."""
         yield from table.render("json", order, self._lead == b"\n")
         if len(table):
             self._lead = b",\n"
 
-    def rows(self, rows: "Iterable[Sequence[Value]]") -> "Iterator[bytes]":
+    def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
         """An object a row, the columns' names its keys."""
         for row in rows:
             yield self._lead + row_object(self._keys, row)
             self._lead = b",\n"
 
-    def end(self, total: "Mapping[str, Value] | None", words: str) -> bytes:
+    def end(self, total: Mapping[str, Value] | None, words: str) -> bytes:
         """The sums of what is listed."""
         tail = "" if total is None else f',\n"total":{dump(total)}'
         return f"\n]{tail}}}\n".encode()
 
 
-def row_object(keys: "Sequence[str]", row: "Sequence[Value]") -> bytes:
+def row_object(keys: Sequence[str], row: Sequence[Value]) -> bytes:
     """One row as an object; `keys` are quoted already."""
     members = ",".join(f"{key}:{dump(value)}" for key, value in zip(keys, row, strict=True))
     return f"{{{members}}}".encode()
@@ -81,4 +77,4 @@ def head_of(filter: Filter, info: Info) -> dict[str, object]:
         "consistent": info.consistent,
         "time": None if info.time is None else format_time(info.time),
     }
-    return {"source": source, "filter": asked(filter)}
+    return {"source": source, "filter": filter.as_options()}

@@ -1,13 +1,10 @@
 """One JSON object a line."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
 from ..core.table import quote_json
-from . import Column, Shape
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from . import Rows, Value
+from . import Column, Rows, Shape, Value
+from .json import row_object
 
 
 class Writer:
@@ -15,24 +12,22 @@ class Writer:
 
     streams = True
 
-    def __init__(self, shape: Shape, columns: "Sequence[Column]") -> None:
+    def __init__(self, shape: Shape, columns: Sequence[Column]) -> None:
         self._keys = [quote_json(column.name) for column in columns]
 
-    def begin(self, head: "Mapping[str, object]", what: str) -> bytes:
+    def begin(self, head: Mapping[str, object], what: str) -> bytes:
         """Nothing."""
         return b""
 
-    def tags(self, table: "Rows", order: "Sequence[int] | None") -> "Iterator[bytes]":
+    def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]:
         """A line a tag."""
         return table.render("jsonl", order)
 
-    def rows(self, rows: "Iterable[Sequence[Value]]") -> "Iterator[bytes]":
+    def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
         """A line a row."""
-        from .json import row_object
-
         for row in rows:
             yield row_object(self._keys, row) + b"\n"
 
-    def end(self, total: "Mapping[str, Value] | None", words: str) -> bytes:
+    def end(self, total: Mapping[str, Value] | None, words: str) -> bytes:
         """Nothing."""
         return b""

@@ -1,20 +1,17 @@
 """The report of `check` as JUnit XML, which CI systems read."""
 
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from .terminal import printable
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 def report(
     seconds: float,
-    command: "Sequence[str]",
+    command: Sequence[str],
     failure: str,
     verdict: str,
-    details: "Sequence[str]",
+    details: Sequence[str],
 ) -> bytes:
     """One suite of at most two cases whose names do not change from run to run: `command`, an
     error where it failed (`failure`), and `growth`, a failure where `details` names what grew. What

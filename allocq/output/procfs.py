@@ -1,15 +1,11 @@
 """The kernel's own lines, to the byte: what old one-liners read."""
 
-from . import NUMBER, SIZE, Column, Shape
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ..core.text import header
+from . import Column, ColumnKind, Rows, Shape, Value
 
-    from . import Rows, Value
-
-HEADER = "allocinfo - version: {}\n#     <size>  <calls> <tag info>\n"
-_WIDTHS = {SIZE: 12, NUMBER: 8}
+_WIDTHS = {ColumnKind.SIZE: 12, ColumnKind.NUMBER: 8}
 
 
 class Writer:
@@ -17,25 +13,25 @@ class Writer:
 
     streams = True
 
-    def __init__(self, shape: Shape, columns: "Sequence[Column]") -> None:
+    def __init__(self, shape: Shape, columns: Sequence[Column]) -> None:
         self._shape = shape
         self._columns = columns
 
-    def begin(self, head: "Mapping[str, object]", what: str) -> bytes:
+    def begin(self, head: Mapping[str, object], what: str) -> bytes:
         """The file's two header lines, if asked for."""
-        return HEADER.format(self._shape.version).encode() if self._shape.header else b""
+        return header(self._shape.version) if self._shape.header else b""
 
-    def tags(self, table: "Rows", order: "Sequence[int] | None") -> "Iterator[bytes]":
+    def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]:
         """A line a tag."""
         return table.render("procfs", order)
 
-    def rows(self, rows: "Iterable[Sequence[Value]]") -> "Iterator[bytes]":
+    def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
         """Numbers in the kernel's columns, a text as it is; nothing for None."""
         widths = [_WIDTHS.get(column.kind, 0) for column in self._columns]
         for row in rows:
             cells = (f"{'' if v is None else v:>{w}}" for v, w in zip(row, widths, strict=True))
             yield (" ".join(cells) + "\n").encode("utf-8", "surrogateescape")
 
-    def end(self, total: "Mapping[str, Value] | None", words: str) -> bytes:
+    def end(self, total: Mapping[str, Value] | None, words: str) -> bytes:
         """Nothing: a total line is no tag."""
         return b""

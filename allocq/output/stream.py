@@ -1,6 +1,8 @@
-"""The standard streams: the answer on the one, what there is to say about it on the other."""
+"""Standard output, where the answer goes, and standard error, where messages go."""
 
-import posix
+import contextlib
+import os
+import select
 
 from ..declarations.shared import FAILED
 from ..errors import AllocqError, OutputError
@@ -48,19 +50,13 @@ class Output:
         view = memoryview(data)
         while view:
             try:
-                view = view[posix.write(self._fd, view) :]
+                view = view[os.write(self._fd, view) :]
             except BrokenPipeError:
                 raise
             except BlockingIOError:
-                _wait_writable(self._fd)
+                select.select((), (self._fd,), ())
             except OSError as error:
                 raise OutputError(f"cannot write the answer: {error.strerror}") from None
-
-
-def _wait_writable(fd: int) -> None:
-    import select
-
-    select.select((), (fd,), ())
 
 
 def warn(text: str) -> None:
@@ -70,14 +66,12 @@ def warn(text: str) -> None:
 
 def say(line: str) -> None:
     """One line on standard error, with nothing in it that a terminal could act on."""
-    try:
-        posix.write(2, (printable(line) + "\n").encode("utf-8", "backslashreplace"))
-    except OSError:
-        pass  # nobody is there to be told
+    with contextlib.suppress(OSError):  # nobody reads it
+        os.write(2, (printable(line) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def complain(error: AllocqError) -> int:
-    """Say an error and its hint; returns the exit status."""
+    """Print an error and its hint; returns the exit status."""
     say(f"allocq: {error}")
     if error.hint:
         say(f"hint: {error.hint}")

@@ -1,24 +1,20 @@
 """A table for people: numbers to the right, fitted to the terminal, a total at the end."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
 from ..units import format_size
-from . import FLAG, NUMBER, PERCENT, SIZE, TEXT, Column, Shape
+from . import Column, ColumnKind, Rows, Shape, Value
 from .terminal import fit, printable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from . import Rows, Value
 
 MARK = "~"
 LEGEND = f"{MARK} the counter is known to miss something"
 _BOLD, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[33m", "\x1b[0m"
 _NARROWEST = 12
 _TAGS = (
-    Column("bytes", SIZE),
-    Column("calls", NUMBER),
-    Column("where", TEXT),
-    Column("function", TEXT),
+    Column("bytes", ColumnKind.SIZE),
+    Column("calls", ColumnKind.NUMBER),
+    Column("where", ColumnKind.TEXT),
+    Column("function", ColumnKind.TEXT),
 )
 
 
@@ -30,17 +26,17 @@ class Writer:
 
     streams = False
 
-    def __init__(self, shape: Shape, columns: "Sequence[Column]") -> None:
+    def __init__(self, shape: Shape, columns: Sequence[Column]) -> None:
         self._shape = shape
         self._columns = list(columns)
         self._rows: list[list[Value]] = []
         self._marked: list[bool] = []
 
-    def begin(self, head: "Mapping[str, object]", what: str) -> bytes:
+    def begin(self, head: Mapping[str, object], what: str) -> bytes:
         """Nothing: the widths are not known yet."""
         return b""
 
-    def tags(self, table: "Rows", order: "Sequence[int] | None") -> "Iterator[bytes]":
+    def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]:
         """BYTES CALLS WHERE FUNCTION."""
         self._columns = list(_TAGS)
         sizes, calls = table.column("bytes"), table.column("calls")
@@ -53,16 +49,16 @@ class Writer:
             self._marked.append(inaccurate[i] != 0)
         yield from ()
 
-    def rows(self, rows: "Iterable[Sequence[Value]]") -> "Iterator[bytes]":
+    def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
         """One line a row; a text that is None is built-in code."""
-        flags = [i for i, column in enumerate(self._columns) if column.kind == FLAG]
+        flags = [i for i, column in enumerate(self._columns) if column.kind == ColumnKind.FLAG]
         for row in rows:
             self._rows.append([value for i, value in enumerate(row) if i not in flags])
             self._marked.append(any(row[i] is False for i in flags))
-        self._columns = [column for column in self._columns if column.kind != FLAG]
+        self._columns = [column for column in self._columns if column.kind != ColumnKind.FLAG]
         yield from ()
 
-    def end(self, total: "Mapping[str, Value] | None", words: str) -> bytes:
+    def end(self, total: Mapping[str, Value] | None, words: str) -> bytes:
         """The whole table: heading, rows, total, and what the mark means if it is there."""
         if not self._rows:
             return b""
@@ -81,24 +77,24 @@ class Writer:
         for line, marked in zip(lines, self._marked, strict=True):
             out.append(self._line(line, widths, marked))
         if total is not None:
-            numbers = [i for i, column in enumerate(columns) if column.kind != TEXT]
+            numbers = [i for i, column in enumerate(columns) if column.kind != ColumnKind.TEXT]
             start = self._line(sums, widths, only=numbers)
             out.append(self._paint(_BOLD, f"{start}  {words}"))
         if any(self._marked):
             out.append(LEGEND)
         return "".join(line + "\n" for line in out).encode()
 
-    def _cell(self, column: Column, value: "Value") -> str:
+    def _cell(self, column: Column, value: Value) -> str:
         if value is None:
             return "(built-in)" if column.name == "module" else ""
-        if column.kind == TEXT:
+        if column.kind == ColumnKind.TEXT:
             return printable(str(value))
         sign = "+" if column.signed and isinstance(value, (int, float)) and value > 0 else ""
-        if column.kind == SIZE and not self._shape.bytes:
+        if column.kind == ColumnKind.SIZE and not self._shape.bytes:
             return sign + format_size(
                 round(float(value)) if isinstance(value, float) else int(value)
             )
-        if column.kind == PERCENT:
+        if column.kind == ColumnKind.PERCENT:
             return f"{sign}{value:.1f}%"
         return sign + (f"{value:.1f}" if isinstance(value, float) else str(value))
 
@@ -106,7 +102,7 @@ class Writer:
         """Narrow the texts, the widest first, until a line fits the terminal."""
         if self._shape.width is None:
             return
-        texts = [i for i, column in enumerate(self._columns) if column.kind == TEXT]
+        texts = [i for i, column in enumerate(self._columns) if column.kind == ColumnKind.TEXT]
         over = sum(widths) + 2 * (len(widths) - 1) - self._shape.width
         while over > 0:
             widest = max(texts, key=lambda i: widths[i], default=None)
@@ -120,11 +116,11 @@ class Writer:
         cells: list[str],
         widths: list[int],
         marked: bool = False,
-        only: "Sequence[int] | None" = None,
+        only: Sequence[int] | None = None,
     ) -> str:
         parts = []
         for i in range(len(cells)) if only is None else only:
-            if self._columns[i].kind == TEXT:
+            if self._columns[i].kind == ColumnKind.TEXT:
                 parts.append(fit(cells[i], widths[i]).ljust(widths[i]))
             else:
                 parts.append(cells[i].rjust(widths[i]))

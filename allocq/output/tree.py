@@ -1,9 +1,10 @@
 """A tree for people: a line a node, bars in a terminal, what is joined and what is left out."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 
-from ..analysis.tree import DIRECTORY, FUNCTION, LINE, Choice, Node
+from ..analysis.tree import Choice, Node, NodeKind
 from ..units import format_size
 from .terminal import printable
 
@@ -15,69 +16,59 @@ _BLOCKS = " ▏▎▍▌▋▊▉█"
 _BOLD, _CYAN, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[36m", "\x1b[33m", "\x1b[0m"
 
 
-class Layout:
+@dataclass(frozen=True, slots=True)
+class TreeLayout:
     """How to lay out. width: columns of the terminal, None for none: no bars, nothing cut off.
     plain: byte counts instead of 1.5M; utf8: may the bars be drawn; mark: mark slab pages."""
 
-    def __init__(
-        self,
-        width: int | None = None,
-        plain: bool = False,
-        utf8: bool = False,
-        color: bool = False,
-        header: bool = True,
-        mark: bool = False,
-    ) -> None:
-        self.width = width
-        self.plain = plain
-        self.utf8 = utf8
-        self.color = color
-        self.header = header
-        self.mark = mark
+    width: int | None = None
+    plain: bool = False
+    utf8: bool = False
+    color: bool = False
+    header: bool = True
+    mark: bool = False
 
 
-class Row:
+@dataclass(frozen=True, slots=True)
+class TreeRow:
     """One line before it is laid out."""
 
-    __slots__ = ("bytes", "calls", "name", "slab")
-
-    def __init__(self, name: str, size: int, calls: int, slab: int) -> None:
-        self.name = name
-        self.bytes = size
-        self.calls = calls
-        self.slab = slab
+    name: str
+    bytes: int
+    calls: int
+    slab: int
 
 
-def rows(root: Node, choice: Choice) -> Iterator[Row]:
+def rows(root: Node, choice: Choice) -> Iterator[TreeRow]:
     """The shown nodes, indented; a directory with nothing but one more in it is one with that."""
     stack = _level(root, choice, 0)
     while stack:
         entry, indent = stack.pop()
-        if isinstance(entry, Row):
+        if isinstance(entry, TreeRow):
             yield entry
             continue
         names = [entry.name]
         while (only := _only_child(entry, choice)) is not None:
             entry = only
             names.append(entry.name)
-        if entry.kind == LINE:
+        if entry.kind == NodeKind.LINE:
             name = f"{names[0]}:{entry.name}" if len(names) > 1 else f":{entry.name}"
         else:
             name = "/".join(names).replace("//", "/", 1)
-            name += "/" * (entry.kind == DIRECTORY and not name.endswith("/"))
-        yield Row("  " * indent + printable(name), entry.bytes, entry.calls, entry.slab)
+            name += "/" * (entry.kind == NodeKind.DIRECTORY and not name.endswith("/"))
+        yield TreeRow("  " * indent + printable(name), entry.bytes, entry.calls, entry.slab)
         stack += _level(entry, choice, indent + 1)
 
 
-def _level(node: Node, choice: Choice, indent: int) -> list[tuple[Node | Row, int]]:
+def _level(node: Node, choice: Choice, indent: int) -> list[tuple[Node | TreeRow, int]]:
     """The children to be shown, the last one first, and a line for those that are too many."""
-    found = choice.large_enough(node)
-    shown = found[: choice.limit]
-    level: list[tuple[Node | Row, int]] = []
-    if rest := found[len(shown) :]:
+    candidates = choice.large_enough(node)
+    shown = candidates[: choice.limit]
+    level: list[tuple[Node | TreeRow, int]] = []
+    if rest := candidates[len(shown) :]:
         level.append(
             (
-                Row(
+                TreeRow(
                     f"{'  ' * indent}({len(rest)} more)",
                     sum(child.bytes for child in rest),
                     sum(child.calls for child in rest),
@@ -91,10 +82,11 @@ def _level(node: Node, choice: Choice, indent: int) -> list[tuple[Node | Row, in
 
 def _only_child(node: Node, choice: Choice) -> Node | None:
     """A directory's only directory, a function's only line, where the others hold nothing."""
-    if node.kind not in (DIRECTORY, FUNCTION) or choice.limit == 0:
+    if node.kind not in (NodeKind.DIRECTORY, NodeKind.FUNCTION) or choice.limit == 0:
         return None
+    only = NodeKind.DIRECTORY if node.kind == NodeKind.DIRECTORY else NodeKind.LINE
     shown = choice.large_enough(node)
-    if len(shown) != 1 or shown[0].kind != (DIRECTORY if node.kind == DIRECTORY else LINE):
+    if len(shown) != 1 or shown[0].kind != only:
         return None
     child = shown[0]
     return child if (child.bytes, child.calls) == (node.bytes, node.calls) else None
@@ -103,16 +95,16 @@ def _only_child(node: Node, choice: Choice) -> Node | None:
 def fitting_depth(root: Node, choice: Choice, lines: int) -> int | None:
     """The most levels that take at most so many lines, at least 2; None for all there are."""
     for depth in range(3, _DEEPEST):
-        deeper = Choice(depth, choice.least, choice.sort, choice.limit, choice.holding)
-        if sum(1 for _ in islice(rows(root, deeper), lines + 1)) > lines:
+        deeper = rows(root, replace(choice, depth=depth))
+        if sum(1 for _ in islice(deeper, lines + 1)) > lines:
             return depth - 1
     return None
 
 
-def lay_out(root: Node, choice: Choice, layout: Layout, words: str) -> list[str]:
+def lay_out(root: Node, choice: Choice, layout: TreeLayout, words: str) -> list[str]:
     """The lines of the table; `words` say of what the last one is the total."""
     shown = list(rows(root, choice))
-    size = (lambda value: str(value)) if layout.plain else format_size
+    size = str if layout.plain else format_size
     sizes = [size(row.bytes) for row in shown]
     calls = [str(row.calls) for row in shown]
     total = [size(root.bytes), str(root.calls)]
@@ -161,5 +153,5 @@ def cut(name: str, room: int | None) -> str:
     return name if room is None or len(name) <= room else name[: room - 2] + ".."
 
 
-def _paint(layout: Layout, how: str, text: str) -> str:
+def _paint(layout: TreeLayout, how: str, text: str) -> str:
     return how + text + _PLAIN if layout.color and text.strip() else text

@@ -1,46 +1,64 @@
-"""Where tags come from: `open_source()` gives a running kernel or a saved text behind one seam.
+"""Where tags come from: `open_source()` gives a running kernel or a saved listing behind one seam.
 
-`read(filter)` answers with a Snapshot; `batches(filter)` hands the tags on as they come. Every
-errno of a source becomes words here.
+`read(filter)` answers with a Snapshot; `batches(filter)` hands the tags on as they come.
 """
 
-import errno
-import posix
+from __future__ import annotations
 
-from ..core import scan
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.binding import decode, lib
+from ..core.kernel import NativeSource, Plan
 from ..core.table import Table
-from ..errors import AccessError, FormatError, InterfaceError, SourceError
-from ..model import Filter, Info
+from ..core.text import Text
+from ..errors import SourceError
+from ..model import Filter, Info, Tag
+from ..storage.compression import MAGIC, unpack
+from .check import Check
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from typing_extensions import Self
-
-    from ..model import Tag
-    from .plan import Plan
+    from typing import Self
 
 ALLOCINFO = "/proc/allocinfo"
-ATTEMPTS = 11
 _HEAD = 512
+_NANOSECONDS = 1_000_000_000
 
 
+@dataclass(frozen=True)
 class Wanted:
-    """Which of the matching tags are enough: the `top` largest, or the `first` in the kernel's
-    order; None for all of them."""
+    """Which of the matching tags are enough: the `top` largest, or the `first` in kernel order;
+    None for all of them."""
 
-    __slots__ = ("first", "top")
+    top: int | None = None
+    first: int | None = None
 
-    def __init__(self, top: int | None = None, first: int | None = None) -> None:
-        self.top = top
-        self.first = first
+
+def tags_of(table: Table) -> list[Tag]:
+    """Every row as an object."""
+    return [
+        Tag(bytes_, calls, file, line, None if builtin else module, function, not inaccurate)
+        for bytes_, calls, file, line, builtin, module, function, inaccurate in zip(
+            table.column("bytes"),
+            table.column("calls"),
+            table.strings("file"),
+            table.column("line"),
+            table.column("builtin"),
+            table.strings("module"),
+            table.strings("function"),
+            table.column("inaccurate"),
+            strict=True,
+        )
+    ]
 
 
 class Snapshot:
-    """The tags that matched, in the kernel's order, and where they are from."""
-
-    __slots__ = ("info", "table")
+    """The tags that matched, in kernel order, and where they are from."""
 
     def __init__(self, info: Info, table: Table) -> None:
         self.info = info
@@ -49,13 +67,13 @@ class Snapshot:
     def __len__(self) -> int:
         return len(self.table)
 
-    def __iter__(self) -> "Iterator[Tag]":
-        return iter(self.table.tags())
+    def __iter__(self) -> Iterator[Tag]:
+        return iter(self.tags)
 
     @property
-    def tags(self) -> "list[Tag]":
+    def tags(self) -> list[Tag]:
         """Every tag as an object, made anew at each call."""
-        return self.table.tags()
+        return tags_of(self.table)
 
     @property
     def total(self) -> tuple[int, int]:
@@ -64,17 +82,19 @@ class Snapshot:
 
 
 class Source:
-    """An open source. Close it, or use it in a `with`."""
+    """An open source. Close it, or use it in a `with`. One reading at a time: the cursor of the
+    open file is shared, so a second reading in another thread is refused."""
 
-    path: str
     live = False
     info: Info
 
-    def __init__(self, path: str, fd: int) -> None:
-        self.path = path
-        self._fd = fd
+    def __init__(self, native: NativeSource) -> None:
+        self._native = native
+        self._busy = threading.Lock()
+        self.path = native.path
+        self.info = Info(native.path, "text")
 
-    def __enter__(self) -> "Self":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,18 +102,34 @@ class Source:
 
     def close(self) -> None:
         """Give the descriptor back. Closing twice is harmless."""
-        if self._fd > 2:
-            posix.close(self._fd)
-        self._fd = -1
+        self._native.close()
 
-    def read(self, filter: Filter | None = None, wanted: "Wanted | None" = None) -> Snapshot:
+    @property
+    def fd(self) -> int:
+        """The open file; its cursor is the reader's alone."""
+        return self._native.fd
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        if self._native.closed:
+            raise SourceError(f"{self.path} is closed")
+        if not self._busy.acquire(blocking=False):
+            raise SourceError(
+                f"{self.path} is being read already", "open it again for a second reader"
+            )
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    def read(self, filter: Filter | None = None, wanted: Wanted | None = None) -> Snapshot:
         """All matching tags.
 
         Where only some of them are `wanted`, more may come. Raises SourceError, FormatError.
         """
         raise NotImplementedError
 
-    def batches(self, filter: Filter) -> "Iterator[Table]":
+    def batches(self, filter: Filter) -> Iterator[Table]:
         """The matching tags as they come, each batch gone when the next is asked for.
 
         `info` is complete when the last batch has been taken.
@@ -102,245 +138,122 @@ class Source:
 
 
 class Saved(Source):
-    """A saved text: a file, a pipe, standard input; gzip and zstd are seen by their first bytes."""
+    """A saved listing: a file, a pipe, standard input; compression is seen by its first bytes."""
 
-    def __init__(self, path: str, fd: int) -> None:
-        super().__init__(path, fd)
-        self.info = Info(path, "text")
-        self.repeatable = posix.fstat(fd).st_mode & 0o170000 == 0o100000
-        self._start = posix.lseek(fd, 0, 1) if self.repeatable else 0
-        self._begun = False
-
-    def read(self, filter: Filter | None = None, wanted: "Wanted | None" = None) -> Snapshot:
-        table = scan.collect(self.batches(filter or Filter()))
+    def read(self, filter: Filter | None = None, wanted: Wanted | None = None) -> Snapshot:
+        table = Table()
+        for batch in self.batches(filter or Filter()):
+            table.append(batch)
         return Snapshot(self.info, table)
 
-    def batches(self, filter: Filter) -> "Iterator[Table]":
-        text = scan.TextScan(scan.Check(filter))
-        self.info = Info(self.path, "text")
+    def batches(self, filter: Filter) -> Iterator[Table]:
+        with self._reading():
+            check = Check(filter)
+            text = Text(check.native, self.path)
+            self.info = Info(self.path, "text")
+            self._native.rewind()
+            for batch in self._pieces(text):
+                self.info.version = text.version
+                check.finish(batch)
+                if len(batch):
+                    yield batch
+            self._describe(text)
+
+    def _pieces(self, text: Text) -> Iterator[Table]:
         try:
-            self._rewind()
             first = self._first()
-            if first[:2] == b"\x1f\x8b" or first[:4] == b"\x28\xb5\x2f\xfd":
-                from ..storage.compression import unpack
-
-                pieces = unpack(first, self._fd, self.path)
-                yield from self._named(text, text.from_pieces(pieces))
-            else:
-                yield from self._named(text, text.feed(first) if first else ())
-                yield from self._named(text, text.from_fd(self._fd))
         except OSError as error:
-            raise unreadable(self.path, error) from None
-        except scan.BadLine as error:
-            raise bad_line(self.path, error, text) from None
-        self._finish(text)
-
-    def _rewind(self) -> None:
-        """Go back to where the text began, if it has been read."""
-        if self._begun and not self.repeatable:
-            raise SourceError(f"{self.path} is no file: it can be read only once")
-        if self._begun:
-            posix.lseek(self._fd, self._start, 0)
-        self._begun = True
+            raise SourceError(f"cannot read {self.path}: {error.strerror}") from None
+        if first.startswith(MAGIC):
+            yield from text.from_pieces(unpack(first, self.fd, self.path))
+            return
+        yield from text.feed(first)
+        yield from text.from_fd(self.fd)
 
     def _first(self) -> bytes:
         """The first bytes: enough to see what they begin, however slowly they come."""
-        first = posix.read(self._fd, _HEAD)
-        while 0 < len(first) < 4 and (more := posix.read(self._fd, _HEAD)):
+        first = os.read(self.fd, _HEAD)
+        while 0 < len(first) < max(map(len, MAGIC)) and (more := os.read(self.fd, _HEAD)):
             first += more
         return first
 
-    def _named(self, text: scan.TextScan, batches: "Iterable[Table]") -> "Iterator[Table]":
-        for batch in batches:
-            self.info.version = text.version
-            yield batch
-
-    def _finish(self, text: scan.TextScan) -> None:
-        info = self.info
-        if not text.headers and not text.tags:
-            if not text.bytes:
-                raise FormatError(
-                    f"{self.path} is empty", "was it saved without the rights to read the original?"
-                )
-            raise FormatError(f"{self.path} is not a saved /proc/allocinfo")
-        info.version = text.version
-        if text.notes:
-            from ..storage.metadata import describe
-
-            describe(info, text.notes, text.headers, text.tags)
-        if text.unfinished:
-            info.consistent = False
-            info.warnings.append(
-                f"{self.path}: the last line has no end; it may be cut off and was left out"
-            )
+    def _describe(self, text: Text) -> None:
+        native = text.finish()
+        self.info = _info(self.path, native)
+        self.info.metadata = text.metadata
+        self.info.kernel = self.info.metadata.get("kernel")
 
 
 class Live(Source):
     """The running kernel."""
 
     live = True
-    repeatable = False
 
-    def __init__(self, path: str, fd: int, interface: str) -> None:
-        super().__init__(path, fd)
-        self.interface = interface
-        self.info = Info(path, "text")
-        self.plan: Plan | None = None
-        self._content = self._content_id()
-        if interface == "ioctl" and self._content is None:
-            raise InterfaceError(
-                f"{path} has no ioctl on this kernel",
-                "it is in Linux since 7.3; --interface text gives the same answers",
-            )
-        # What holds for every reading; --explain says it too.
-        self.warnings = self._warnings()
-        self.info.warnings = list(self.warnings)
-
-    def batches(self, filter: Filter) -> "Iterator[Table]":
-        yield self.read(filter).table
-
-    def read(self, filter: Filter | None = None, wanted: "Wanted | None" = None) -> Snapshot:
-        from .live import answer
-
-        try:
-            return answer(self, filter or Filter(), wanted or Wanted())
-        except OSError as error:
-            raise self.vanished(error) from None
-        except scan.BadLine as error:
-            raise FormatError(f"{self.path}, line {error.line} is no tag") from None
-
-    @property
-    def fd(self) -> int:
-        """The open file; its cursor is the reader's alone."""
-        return self._fd
+    def __init__(self, native: NativeSource) -> None:
+        super().__init__(native)
+        if native.warning:
+            self.info.warnings.append(native.warning)
 
     @property
     def has_ioctl(self) -> bool:
         """Does this kernel answer the ioctl?"""
-        return self._content is not None
+        return self._native.has_ioctl
 
     def content_id(self) -> int | None:
-        """The content id now; None without the ioctl."""
-        if self._content is None:
-            return None
-        now = self._content_id()
-        if now is None:
-            raise self.vanished(OSError(errno.ENOTTY, ""))
-        return now
-
-    def _content_id(self) -> int | None:
+        """The content id now; None without the ioctl. SourceError where it vanished."""
         try:
-            return scan.content_id(self._fd)
+            return self._native.content_id()
         except OSError as error:
-            raise unreadable(self.path, error) from None
+            raise SourceError(f"{self.path} vanished while it was read: {error.strerror}") from None
 
-    def vanished(self, error: OSError) -> SourceError:
-        """What an error in the middle of a scan means."""
-        if error.errno in (errno.ENOTTY, errno.EIO, errno.ENODEV, errno.ENOENT):
-            return SourceError(
-                f"{self.path} vanished while it was read",
-                "the kernel has shut its allocation profiling down; dmesg says why",
+    def batches(self, filter: Filter) -> Iterator[Table]:
+        yield self.read(filter).table
+
+    def read(self, filter: Filter | None = None, wanted: Wanted | None = None) -> Snapshot:
+        check, wanted = Check(filter or Filter()), wanted or Wanted()
+        with self._reading():
+            table, native = self._native.read(
+                check.native, check.hooks(), wanted.top or 0, wanted.first or 0
             )
-        return unreadable(self.path, error)
+        self.info = _info(self.path, native)
+        self.info.kernel = os.uname().release
+        return Snapshot(self.info, table)
 
-    def _warnings(self) -> list[str]:
-        if profiling_switch(self.path) != "0":
-            return []
-        return ["vm.mem_profiling is 0: the counters stand still (sysctl vm.mem_profiling=1)"]
+    def plan(self, filter: Filter, wanted: Wanted | None = None) -> Plan:
+        """The plan that `read` would follow now."""
+        check, wanted = Check(filter), wanted or Wanted()
+        with self._reading():
+            return self._native.plan(
+                check.native, check.hooks(), wanted.top or 0, wanted.first or 0
+            )
+
+
+def _info(path: str, native: Any) -> Info:
+    """What the engine says of an answer."""
+    return Info(
+        path,
+        "ioctl" if native.interface == lib.AQ_IOCTL else "text",
+        content_id=native.content_id if native.has_content_id else None,
+        consistent={1: True, 0: False}.get(native.consistent),
+        time=native.time_ns / _NANOSECONDS if native.time_ns else None,
+        version=decode(native.version),
+        ioctls=native.ioctls,
+        warnings=[decode(native.warning[i]) for i in range(native.warnings)],
+    )
 
 
 def open_source(path: str | None = None, interface: str = "auto") -> Live | Saved:
-    """Open the running kernel (None), a saved text, or standard input (`-`).
+    """Open the running kernel (None), a saved listing, or standard input (`-`).
 
     A path on a proc file system is a running kernel. Raises SourceError, AccessError,
     InterfaceError.
     """
-    if path == "-":
-        return _standard_input(interface)
-    where = ALLOCINFO if path is None else path
-    try:
-        fd = posix.open(where, posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError as error:
-        if path is None or where == ALLOCINFO:
-            raise _no_allocinfo(error) from None
-        raise unreadable(where, error) from None
-    except ValueError:
-        raise SourceError(f"no such file: {where!r}") from None
-    try:
-        if posix.fstat(fd).st_mode & 0o170000 == 0o040000:
-            raise SourceError(f"{where} is a directory", "name the file in it")
-        if scan.is_proc(fd):
-            return Live(where, fd, interface)
-        return _saved(where, fd, interface)
-    except BaseException:
-        posix.close(fd)
-        raise
-
-
-def _standard_input(interface: str) -> Saved:
-    try:
-        return _saved("standard input", 0, interface)
-    except OSError as error:
-        raise unreadable("standard input", error) from None
-
-
-def _saved(path: str, fd: int, interface: str) -> Saved:
-    if interface == "ioctl":
-        raise InterfaceError(f"{path} is a saved text: it has no ioctl", "leave --interface out")
-    return Saved(path, fd)
+    if path is not None and "\0" in path:
+        raise SourceError(f"no such file: {path!r}")
+    native = NativeSource(path, interface)
+    return Live(native) if native.live else Saved(native)
 
 
 def sample_path() -> str:
-    """The installed recording."""
-    return __file__.rpartition("/sources/")[0] + "/sample.txt"
-
-
-def profiling_switch(allocinfo: str = ALLOCINFO) -> str | None:
-    """What vm.mem_profiling says beside this allocinfo, or None if it does not exist or hides."""
-    path = allocinfo.rpartition("/")[0] + "/sys/vm/mem_profiling"
-    try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return posix.read(fd, 64).decode("ascii", "replace").strip()
-    except OSError:
-        return None
-    finally:
-        posix.close(fd)
-
-
-def unreadable(path: str, error: OSError) -> SourceError:
-    """An OSError on a source, in words."""
-    if error.errno in (errno.EACCES, errno.EPERM):
-        hint = "it is for root only; try sudo" if path == ALLOCINFO else ""
-        return AccessError(f"no right to read {path}", hint)
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return SourceError(f"no such file: {path}")
-    return SourceError(f"cannot read {path}: {error.strerror or error}")
-
-
-def bad_line(path: str, error: scan.BadLine, text: scan.TextScan) -> FormatError:
-    """A line that is no tag, in words."""
-    if not text.headers and not text.tags:
-        return FormatError(f"{path} is not a saved /proc/allocinfo (line {error.line} is no tag)")
-    what = "is longer than 1 MiB" if error.long else "is no tag"
-    return FormatError(f"{path}, line {error.line} {what}")
-
-
-def _no_allocinfo(error: OSError) -> SourceError:
-    if error.errno != errno.ENOENT:
-        return unreadable(ALLOCINFO, error)
-    if posix.uname().sysname != "Linux":
-        return SourceError(
-            f"no {ALLOCINFO}: this is not Linux", "--source FILE and --sample work everywhere"
-        )
-    if profiling_switch() is not None:
-        return SourceError(
-            f"no {ALLOCINFO}: this kernel was booted with its allocation profiling off for good",
-            "boot with sysctl.vm.mem_profiling=1",
-        )
-    return SourceError(
-        f"no {ALLOCINFO}: this kernel was built without CONFIG_MEM_ALLOC_PROFILING",
-        "boot a kernel that has it, or read a saved file with --source",
-    )
+    """The installed sample."""
+    return str(Path(__file__).parents[1] / "sample.txt")

@@ -1,18 +1,18 @@
 """gzip and zstd: packed as the name of a file asks for it, unpacked as they come."""
 
-import posix
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ..errors import FormatError, OutputError, SourceError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import Any
-
 _CHUNK = 1 << 16
+MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""What gzip and zstd files begin with."""
 
 
-def unpack(first: bytes, fd: int, path: str) -> "Iterator[bytes]":
+def unpack(first: bytes, fd: int, path: str) -> Iterator[bytes]:
     """The bytes behind `first`, which begins a gzip or zstd file, and the rest of `fd`.
 
     path: what to call it. SourceError where Python cannot, FormatError where the data are damaged
@@ -40,20 +40,18 @@ def unpack(first: bytes, fd: int, path: str) -> "Iterator[bytes]":
             decompressor, damaged = new()
             if packed:
                 continue
-            if not (packed := posix.read(fd, _CHUNK)):
+            if not (packed := os.read(fd, _CHUNK)):
                 return
         else:
-            packed = posix.read(fd, _CHUNK)
+            packed = os.read(fd, _CHUNK)
     raise FormatError(f"{path}: the compressed data are cut off")
 
 
-def _gzip() -> "tuple[Any, type[Exception]]":
-    import zlib
-
+def _gzip() -> tuple[Any, type[Exception]]:
     return zlib.decompressobj(31), zlib.error
 
 
-def _zstd() -> "tuple[Any, type[Exception]]":
+def _zstd() -> tuple[Any, type[Exception]]:
     try:
         from compression import zstd  # type: ignore[import-not-found,unused-ignore]
 
@@ -65,28 +63,26 @@ def _zstd() -> "tuple[Any, type[Exception]]":
     return zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
 
 
-def packer(path: str) -> "Any":
+def packer(path: str) -> Any:
     """What packs a file of this name (compress, flush), None for one that stays as it is.
 
     `.gz` and `.zst`; OutputError where this Python cannot.
     """
     if path.endswith(".gz"):
-        import zlib
-
         return zlib.compressobj(wbits=31)
     if path.endswith(".zst"):
         return _zstd_packer()
     return None
 
 
-def pack(pieces: "Iterable[bytes]", packer: "Any") -> "Iterator[bytes]":
+def pack(pieces: Iterable[bytes], packer: Any) -> Iterator[bytes]:
     """The pieces, packed."""
     for piece in pieces:
         yield packer.compress(piece)
     yield packer.flush()
 
 
-def _zstd_packer() -> "Any":
+def _zstd_packer() -> Any:
     try:
         from compression import zstd  # type: ignore[import-not-found,unused-ignore]
 

@@ -1,17 +1,17 @@
 """A file written whole or not at all."""
 
+import contextlib
 import errno
-import posix
+import os
+import secrets
+import stat
+from collections.abc import Iterable
 
 from ..errors import OutputError, UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 PRIVATE = 0o600
-_OPEN = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
-_CREATE = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -21,10 +21,10 @@ def check_free(path: str, force: bool) -> None:
     try:
         _check(path, folder, name, force)
     finally:
-        posix.close(folder)
+        os.close(folder)
 
 
-def save(path: str, pieces: "Iterable[bytes]", force: bool = False) -> None:
+def save(path: str, pieces: Iterable[bytes], force: bool = False) -> None:
     """Write a file with mode 0600, on the disk when this returns.
 
     Without `force`, whatever has that name stays, even if it came a moment ago; with it, only a
@@ -39,7 +39,7 @@ def save(path: str, pieces: "Iterable[bytes]", force: bool = False) -> None:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
     finally:
-        posix.close(folder)
+        os.close(folder)
 
 
 def _open_folder(path: str) -> tuple[int, str]:
@@ -49,21 +49,21 @@ def _open_folder(path: str) -> tuple[int, str]:
     if name in ("", ".", ".."):
         raise UsageError(f"{path} is a directory", "name the file in it")
     try:
-        return posix.open((parent or "/") if slash else ".", _OPEN), name
+        return os.open((parent or "/") if slash else ".", _OPEN), name
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _check(path: str, folder: int, name: str, force: bool) -> None:
     try:
-        status = posix.stat(name, dir_fd=folder, follow_symlinks=False)
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
     if not force:
         raise _exists(path)
-    if status.st_mode & 0o170000 != 0o100000:
+    if not stat.S_ISREG(status.st_mode):
         raise OutputError(
             f"{path} is not a regular file, and is not replaced",
             "name another file; - is standard output",
@@ -74,30 +74,30 @@ def _exists(path: str) -> OutputError:
     return OutputError(f"{path} exists", "--force replaces it")
 
 
-def _save(folder: int, name: str, pieces: "Iterable[bytes]", force: bool) -> None:
-    passing = f".allocq-{posix.urandom(8).hex()}"
-    fd = posix.open(passing, _CREATE, PRIVATE, dir_fd=folder)
+def _save(folder: int, name: str, pieces: Iterable[bytes], force: bool) -> None:
+    passing = f".allocq-{secrets.token_hex(8)}"
+    fd = os.open(passing, _CREATE, PRIVATE, dir_fd=folder)
     try:
         try:
             for piece in pieces:
                 _write(fd, piece)
-            posix.fsync(fd)
+            os.fsync(fd)
         finally:
-            posix.close(fd)
+            os.close(fd)
         if force:
-            posix.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
         else:
             _publish(folder, passing, name)
     except BaseException:
         _remove(folder, passing)
         raise
-    posix.fsync(folder)
+    os.fsync(folder)
 
 
 def _publish(folder: int, passing: str, name: str) -> None:
     """Give the file its name, which nothing may have: FileExistsError."""
     try:
-        posix.link(passing, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        os.link(passing, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
@@ -105,22 +105,20 @@ def _publish(folder: int, passing: str, name: str) -> None:
         _remove(folder, passing)
         return
     # A file system without hard links: whoever creates the name may rename over it.
-    posix.close(posix.open(name, _CREATE, PRIVATE, dir_fd=folder))
+    os.close(os.open(name, _CREATE, PRIVATE, dir_fd=folder))
     try:
-        posix.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         _remove(folder, name)
         raise
 
 
 def _remove(folder: int, name: str) -> None:
-    try:
-        posix.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        pass
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
 
 
 def _write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[posix.write(fd, view) :]
+        view = view[os.write(fd, view) :]

@@ -21,6 +21,7 @@ from statistics import median
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 NATIVE = ROOT / "allocq" / "core"
+SAMPLE = ROOT / "allocq" / "sample.txt"
 COARSE_NS = 100_000
 
 
@@ -60,6 +61,57 @@ def spend(
     _, status, used = os.wait4(pid, 0)
     wall = time.perf_counter() - begin
     return Cost(wall, used.ru_utime, used.ru_stime, os.waitstatus_to_exitcode(status))
+
+
+def spend_pipeline(commands: Sequence[Sequence[str]], stdout: str = os.devnull) -> Cost:
+    """Run programs joined by pipes, the last one's output to a file. Exit status: the last one's."""
+    source: int | None = None
+    children: list[int] = []
+    begin = time.perf_counter()
+    for command in commands:
+        last = len(children) == len(commands) - 1
+        read, write = (-1, -1) if last else os.pipe()
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+            if source is None
+            else (os.POSIX_SPAWN_DUP2, source, 0),
+            (os.POSIX_SPAWN_OPEN, 1, stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            if last
+            else (os.POSIX_SPAWN_DUP2, write, 1),
+        ]
+        signals = [signal.SIGPIPE, signal.SIGXFSZ]
+        children.append(
+            os.posix_spawn(
+                command[0], list(command), os.environ, file_actions=actions, setsigdef=signals
+            )
+        )
+        if source is not None:
+            os.close(source)
+        if not last:
+            os.close(write)
+            source = read
+    ends = [os.wait4(pid, 0) for pid in children]
+    wall = time.perf_counter() - begin
+    return Cost(
+        wall,
+        sum(used.ru_utime for _, _, used in ends),
+        sum(used.ru_stime for _, _, used in ends),
+        os.waitstatus_to_exitcode(ends[-1][1]),
+    )
+
+
+def program(name: str) -> str:
+    """The path of a program; the benchmark ends where it is missing."""
+    path = shutil.which(name)
+    if path is None:
+        sys.exit(f"no {name} on PATH")
+    return path
+
+
+def drop_caches() -> None:
+    """Drop the page cache, dentries and inodes. Root only."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
 def peak_kib(command: Sequence[str], tries: int = 3) -> int | None:
@@ -157,6 +209,18 @@ def compile_c(name: str) -> str | None:
             return None
         options = ["-O2", "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}"]
         subprocess.run([compiler, *options, "-o", built, HERE / f"{name}.c"], check=True)
+    return str(built)
+
+
+def compile_rust(name: str) -> str | None:
+    """The path of NAME.rs compiled, or None without a Rust compiler. See compile_c."""
+    built = Path(os.environ.get("ALLOCQ_BENCH_BUILT") or _scratch()) / name
+    if not built.exists():
+        compiler = shutil.which("rustc")
+        if compiler is None:
+            print(f"no rustc: {name} is left out")
+            return None
+        subprocess.run([compiler, "-O", "-o", built, HERE / f"{name}.rs"], check=True)
     return str(built)
 
 

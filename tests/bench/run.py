@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "vm")]
 
 import guest  # noqa: E402
-from common import compile_c  # noqa: E402
+from common import compile_c, compile_rust  # noqa: E402
 
 NO_PROGRAMS = ("common", "run", "__init__", "__main__")
 SECONDS = 3600
@@ -93,6 +93,7 @@ def main() -> int:
             guests = [] if args.here else machines(args.machine)
             if guests:
                 compile_c("reference")
+                compile_rust("top20")
             for name, where in found.items():
                 if args.names and name not in args.names:
                     continue

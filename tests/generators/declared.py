@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from allocq.declarations.commands import COMMANDS, Command
-from allocq.declarations.shared import FLAG, LIST, SWITCH, TEXT, Option
+from allocq.declarations.shared import Option, OptionKind
 
 OWN_PANEL = "Options"
-HELP = Option("help", ("-h", "--help"), FLAG, OWN_PANEL, "Say what there is and end.")
-VERSION = Option("version", ("-V", "--version"), FLAG, OWN_PANEL, "Print the version and end.")
+HELP = Option("help", ("-h", "--help"), OptionKind.FLAG, OWN_PANEL, "Say what there is and end.")
+VERSION = Option(
+    "version", ("-V", "--version"), OptionKind.FLAG, OWN_PANEL, "Print the version and end."
+)
 MAIN_OPTIONS = (HELP, VERSION)
 
 __all__ = ["COMMANDS", "HELP", "MAIN_OPTIONS", "Command", "Option"]
@@ -47,7 +49,7 @@ def spellings(options: tuple[Option, ...]) -> Iterator[Spelling]:
 
 def takes_value(option: Option) -> bool:
     """Is there a word behind it?"""
-    return option.kind in (TEXT, LIST)
+    return option.kind in (OptionKind.TEXT, OptionKind.LIST)
 
 
 def takes_file(option: Option) -> bool:
@@ -62,7 +64,7 @@ def takes_module(option: Option) -> bool:
 
 def repeats(option: Option) -> bool:
     """Does giving it again add to it?"""
-    return option.kind == LIST
+    return option.kind == OptionKind.LIST
 
 
 def panels(options: tuple[Option, ...]) -> dict[str, list[Option]]:
@@ -91,4 +93,4 @@ def runs(command: Command) -> bool:
 
 def is_switch(option: Option) -> bool:
     """Has it an opposite?"""
-    return option.kind == SWITCH
+    return option.kind == OptionKind.SWITCH

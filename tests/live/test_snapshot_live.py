@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import oracle
@@ -25,9 +25,9 @@ def test_every_tag_is_in_it_and_it_knows_where_it_is_from(
     tmp_path: Path, cat_allocinfo: Callable[[], str]
 ) -> None:
     path = tmp_path / "x"
-    before = datetime.now(timezone.utc)
+    before = datetime.now(UTC)
     assert allocq("snapshot", "-o", str(path)) == (0, b"", "")
-    after = datetime.now(timezone.utc)
+    after = datetime.now(UTC)
     data = path.read_bytes()
     assert places(data) == places(cat_allocinfo().encode())
     notes = notes_of(data)

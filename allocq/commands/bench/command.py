@@ -6,13 +6,14 @@ pipeline as people type it, the ioctl scan inside this process, and the whole `a
 
 import contextlib
 import os
-import posix
 import sys
 import time
 from collections.abc import Callable, Iterator
 
-from ...core import scan
+from ...core.filter import NativeFilter
+from ...core.kernel import KernelFilter, scan
 from ...core.table import Table
+from ...core.text import parse
 from ...declarations.commands import PUBLISHED_FILE
 from ...declarations.shared import FOUND, INTERRUPTED
 from ...errors import AllocqError, SourceError, UsageError
@@ -21,8 +22,7 @@ from ...host.caches import drop_caches
 from ...host.processes import find_program, run_pipeline
 from ...model import Filter, Tag
 from ...output.stream import Output, warn
-from ...sources.live import plan_for
-from ...sources.source import ALLOCINFO, Live, Wanted, open_source
+from ...sources.source import ALLOCINFO, Live, open_source
 from .agreement import Found, found
 from .report import as_json, in_words
 from .scenarios import IOCTL, PIPELINE, QUERY, Bench, Sample, Scenario, Settings, Way
@@ -79,7 +79,7 @@ def _go(bench: Bench, source: Live) -> None:
     """One round that does not count, then the others."""
     _round(bench, source, 0, count=False)
     for scenario in bench.scenarios:
-        scenario.plan = plan_for(source, scenario.filter, Wanted()).way
+        scenario.plan = source.plan(scenario.filter).method
     with progress(bench.settings.runs * len(bench.scenarios)) as advance:
         for run in range(bench.settings.runs):
             _round(bench, source, run, advance=advance)
@@ -204,8 +204,7 @@ def _processes(commands: list[list[str]]) -> Sample:
         if status not in (0, 1):
             said = spent.complaints.decode("utf-8", "replace").strip().split("\n")[0]
             raise SourceError(f"{command[0]} failed ({status}){': ' if said else ''}{said}")
-    text = scan.TextScan(scan.Check(Filter()))
-    table = scan.collect(text.from_pieces((spent.output,)))
+    table = parse(spent.output, NativeFilter())
     return Sample(spent.wall, spent.user, spent.system, found(table))
 
 
@@ -215,17 +214,17 @@ def _add_ioctl(scenario: Scenario, source: Live, tick: int) -> None:
         fields["file"] = scenario.file
     if scenario.min_size is not None:
         fields["min_size"] = scenario.min_size
-    kernel, check = scan.KernelFilter(fields), scan.Check(scenario.filter)
+    kernel = KernelFilter(fields)
     least = tick * _TICKS if tick > _COARSE else 0
 
     def measure() -> Sample:
-        return _ioctls(source, kernel, check, least)
+        return _ioctls(source, kernel, least)
 
     words = "GET_AT, GET_NEXT with " + ", ".join(fields)
     scenario.ways.append(Way(IOCTL, words, measure))
 
 
-def _ioctls(source: Live, kernel: scan.KernelFilter, check: scan.Check, least: int) -> Sample:
+def _ioctls(source: Live, kernel: KernelFilter, least: int) -> Sample:
     """The scan, in this thread, from open to close; again until `least` nanoseconds are over.
 
     All of the thread's CPU time counts as system time: it is nearly all of it, and the kernel only
@@ -235,13 +234,13 @@ def _ioctls(source: Live, kernel: scan.KernelFilter, check: scan.Check, least: i
     begin, cpu = time.perf_counter_ns(), time.thread_time_ns()
     while True:
         table = Table()
-        fd = posix.open(source.path, posix.O_RDONLY | posix.O_CLOEXEC)
+        fd = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            scan.ask(fd, kernel, check, table)
+            scan(fd, kernel, table)
         except OSError as error:
-            raise source.vanished(error) from None
+            raise SourceError(f"{source.path} vanished: {error.strerror}") from None
         finally:
-            posix.close(fd)
+            os.close(fd)
         times += 1
         wall = time.perf_counter_ns() - begin
         if wall >= least:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from statistics import median
 
 from ...output.json import dump
-from ...sources.plan import FILTER, SEEK, TEXT
 from ...units import format_size
 from .scenarios import IOCTL, PIPELINE, PUBLISHED_ON, QUERY, Bench, Scenario, Way
 
 _TIMES = ("wall", "user", "system")
 _NAMES = {PIPELINE: "pipeline", IOCTL: "ioctl", QUERY: "allocq"}
 _WIDTH = 10
-_PLANS = {SEEK: "known positions", FILTER: "the kernel's filter", TEXT: "the text"}
+_PLANS = {"seek": "known positions", "filter": "the kernel's filter", "text": "the text"}
 _TITLES = {
     "file": "one file",
     "file-size": "that file and a minimum size",

@@ -5,7 +5,6 @@ Nothing is changed: no file is written, no switch is turned.
 
 import collections
 import dataclasses
-import errno
 import importlib.metadata
 import os
 import platform
@@ -16,11 +15,12 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from ... import __version__
-from ...core import scan
+from ...core import kernel
+from ...core.filter import NativeFilter
 from ...core.table import Table
+from ...core.text import parse
+from ...errors import FormatError
 from ...host import machine as host
-from ...model import Filter
-from ...sources import names
 from ...sources.source import ALLOCINFO
 
 LIBRARIES = ("typer", "cffi", "orjson")
@@ -136,7 +136,7 @@ def versions() -> dict[str, str | None]:
 
 def cache(content: int | None) -> Cache:
     """The state of the names cache, seen without opening what is someone else's."""
-    folder = names.directory()
+    folder = kernel.cache_directory()
     if folder is None:
         return Cache(None)
     found = Cache(f"{folder}/names")
@@ -153,7 +153,7 @@ def cache(content: int | None) -> Cache:
     found.owner, found.mode = status.st_uid, stat.S_IMODE(status.st_mode)
     found.bytes = status.st_size
     if content is not None:
-        found.fits = names.load(names.boot_id(), content) is not None
+        found.fits = kernel.cache_fits(content)
     return found
 
 
@@ -170,9 +170,7 @@ def _ask(fd: int, facts: Facts) -> None:
     """Read the text, try the ioctl, measure both."""
     table = _text(fd, facts)
     try:
-        facts.content_id = scan.content_id(fd)
-        if facts.content_id is None:
-            facts.ioctl_error = os.strerror(errno.ENOTTY)
+        facts.content_id = kernel.content_id(fd)
     except OSError as error:
         facts.ioctl_error = error.strerror
     if table is None:
@@ -206,10 +204,9 @@ def _text(fd: int, facts: Facts) -> Table | None:
     counted = [0]
     try:
         text, seconds = timed(read)
-        batches = scan.TextScan(scan.Check(Filter())).from_pieces((text,))
-        table = scan.collect(batches)
-    except (OSError, scan.BadLine) as error:
-        facts.read_error = error.strerror if isinstance(error, OSError) else "a line is no tag"
+        table = parse(text, NativeFilter(), ALLOCINFO)
+    except (OSError, FormatError) as error:
+        facts.read_error = error.strerror if isinstance(error, OSError) else str(error)
         return None
     first = text.partition(b"\n")[0].decode("utf-8", "replace")
     mark = "allocinfo - version: "
@@ -219,11 +216,9 @@ def _text(fd: int, facts: Facts) -> Table | None:
 
 
 def _ioctl_cost(fd: int, fields: dict[str, str | int]) -> Cost:
-    check = scan.Check(Filter())
-
     def ask() -> tuple[int, int]:
         table = Table()
-        return scan.ask(fd, scan.KernelFilter(fields), check, table), len(table)
+        return kernel.scan(fd, kernel.KernelFilter(fields), table), len(table)
 
     (calls, tags), seconds = timed(ask)
     return Cost(seconds, calls, tags)

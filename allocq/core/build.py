@@ -1,0 +1,54 @@
+"""How cffi builds allocq._native: one extension for every Python from 3.11."""
+
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path("allocq/core")
+ENGINE = (
+    "answer.c",
+    "cache.c",
+    "cancel.c",
+    "costs.c",
+    "filter.c",
+    "ioctl.c",
+    "line.c",
+    "memory.c",
+    "order.c",
+    "plan.c",
+    "render.c",
+    "saved.c",
+    "size.c",
+    "skim.c",
+    "source.c",
+    "table.c",
+    "text.c",
+    "utf8.c",
+)
+FRONT = ("front.c", "flags.c", "deliver.c", "python.c")
+HEADERS = ("abi.h", "api.h", "engine.h", "front.h", "flags.h")
+COMPILE_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O3", "-g0", "-fvisibility=hidden"]
+
+# Called from C while a scan runs; core/hooks.py has their bodies.
+HOOKS = """
+extern "Python" int aq_search_hook(void *context, const aq_table *table, uint8_t *keep);
+extern "Python" int aq_pulse_hook(void *context);
+"""
+
+
+def declarations(header: str) -> str:
+    """A header without its preprocessor lines, which cffi does not read."""
+    return "\n".join(line for line in header.splitlines() if not line.startswith("#"))
+
+
+ffi = FFI()
+ffi.cdef(declarations((HERE / "api.h").read_text()) + HOOKS)
+ffi.set_source(
+    "allocq._native",
+    '#include "api.h"',
+    sources=[str(HERE / name) for name in ENGINE],
+    depends=[str(HERE / name) for name in HEADERS],
+    include_dirs=[str(HERE)],
+    extra_compile_args=COMPILE_FLAGS,
+    py_limited_api=True,
+)

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: MIT
+/* An answer written to standard output: whole, or as it comes once a text has been found good. */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "front.h"
+
+enum {
+	CHUNK = 64 << 10,
+	HELD = 16 << 20, /* bytes of an answer that are held back until its text is known to be good */
+	BATCH = 8192,
+};
+
+/* Standard output. Bytes are held back until it is open, then written at once. */
+struct sink {
+	char *held, *chunk;
+	size_t len, cap, chunk_cap;
+	bool open;
+};
+
+static void free_sink(struct sink *sink)
+{
+	free(sink->held);
+	free(sink->chunk);
+}
+
+/* 0 or -errno. */
+static int write_out(const char *data, size_t len)
+{
+	while (len) {
+		ssize_t put = write(STDOUT_FILENO, data, len);
+
+		if (put < 0 && errno == EAGAIN) {
+			struct pollfd out = { STDOUT_FILENO, POLLOUT, 0 };
+
+			poll(&out, 1, -1);
+			continue;
+		}
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return -errno;
+		data += put;
+		len -= (size_t)put;
+	}
+	return 0;
+}
+
+static int put(struct sink *sink, const char *data, size_t len)
+{
+	char *held;
+
+	if (sink->open)
+		return write_out(data, len);
+	held = aq_grown(sink->held, &sink->cap, sink->len + len, 1, CHUNK);
+	if (!held)
+		return -ENOMEM;
+	sink->held = held;
+	memcpy(held + sink->len, data, len);
+	sink->len += len;
+	return 0;
+}
+
+static int open_sink(struct sink *sink)
+{
+	int error = write_out(sink->held, sink->len);
+
+	sink->open = true;
+	sink->len = 0;
+	return error;
+}
+
+static enum aq_format format_of(const struct query *query)
+{
+	switch (query->format) {
+	case FRONT_JSONL:
+		return AQ_F_JSONL;
+	case FRONT_CSV:
+		return AQ_F_CSV;
+	case FRONT_TSV:
+		return AQ_F_TSV;
+	default:
+		return AQ_F_PROCFS;
+	}
+}
+
+static int put_header(struct sink *sink, const struct query *query, const char *version)
+{
+	enum aq_format format = format_of(query);
+	const char *names = NULL;
+	char head[128];
+
+	if (format == AQ_F_CSV && query->header)
+		names = "bytes,calls,file,line,module,function,accurate\n";
+	if (format == AQ_F_TSV && query->header)
+		names = "bytes\tcalls\tfile\tline\tmodule\tfunction\taccurate\n";
+	if (names)
+		return put(sink, names, strlen(names));
+	if (format != AQ_F_PROCFS || query->header != 1)
+		return 0;
+	snprintf(head, sizeof(head), "allocinfo - version: %s\n#     <size>  <calls> <tag info>\n",
+		 version[0] ? version : "2.0");
+	return put(sink, head, strlen(head));
+}
+
+/* The rows, or the first `rows` that `order` names. */
+static int put_rows(struct sink *sink, const struct query *query, const aq_table *table,
+		    const uint32_t *order, size_t rows)
+{
+	size_t at = 0, need = CHUNK;
+
+	while (at < rows) {
+		char *chunk = aq_grown(sink->chunk, &sink->chunk_cap, need, 1, need);
+		size_t next, used;
+		int error;
+
+		if (!chunk)
+			return -ENOMEM;
+		sink->chunk = chunk;
+		used = aq_render(table, order, at, rows, format_of(query), at == 0, chunk, sink->chunk_cap,
+				 &next);
+		if (next == at) {
+			need = 2 * sink->chunk_cap;
+			continue;
+		}
+		error = put(sink, chunk, used);
+		if (error)
+			return error;
+		at = next;
+	}
+	return 0;
+}
+
+void front_say(const char *prefix, const char *message)
+{
+	size_t len = strlen(message), start = strlen(prefix);
+	char line[4 * sizeof(((aq_problem *)0)->message) + 64];
+
+	memcpy(line, prefix, start);
+	len = start + aq_printable(message, len, line + start, sizeof(line) - start - 1);
+	line[len++] = '\n';
+	if (write(STDERR_FILENO, line, len) < 0)
+		return; /* nobody is there to be told */
+}
+
+int front_complain(const aq_problem *problem)
+{
+	front_say("allocq: ", problem->message);
+	if (problem->hint[0])
+		front_say("hint: ", problem->hint);
+	return STATUS_ERROR;
+}
+
+static int output_failed(int error)
+{
+	aq_problem problem = { .kind = AQ_P_NONE };
+
+	if (error == -EPIPE)
+		return STATUS_CLOSED_PIPE;
+	if (error == -ENOMEM)
+		snprintf(problem.message, sizeof(problem.message), "out of memory");
+	else
+		snprintf(problem.message, sizeof(problem.message), "cannot write the answer: %s",
+			 strerror(-error));
+	return front_complain(&problem);
+}
+
+static int finish(const aq_info *info, uint64_t matching)
+{
+	for (int i = 0; i < info->warnings; i++)
+		front_say("allocq: warning: ", info->warning[i]);
+	return matching ? STATUS_MATCH : STATUS_NO_MATCH;
+}
+
+static int put_count(struct sink *sink, uint64_t count)
+{
+	char line[24];
+	size_t len = aq_decimal(count, line);
+
+	line[len++] = '\n';
+	return put(sink, line, len);
+}
+
+/* The whole table in its order. */
+static int put_table(struct sink *sink, const struct query *query, const aq_table *table, const char *version)
+{
+	size_t rows = query->has_limit && query->limit < table->len ? (size_t)query->limit : table->len;
+	uint32_t *order = NULL;
+	int error;
+
+	if (query->quiet)
+		return 0;
+	if (query->count)
+		return put_count(sink, table->len);
+	error = put_header(sink, query, version);
+	if (!error && (query->sort != AQ_SORT_NONE || query->reverse)) {
+		order = malloc((table->len + 1) * sizeof(*order));
+		error = order ? aq_order(table, query->sort, query->reverse, order) : -ENOMEM;
+	}
+	if (!error)
+		error = put_rows(sink, query, table, order, rows);
+	free(order);
+	return error;
+}
+
+static int deliver_table(const struct query *query, const aq_table *table, const aq_info *info)
+{
+	struct sink sink = { .open = true };
+	int error = put_table(&sink, query, table, info->version);
+
+	free_sink(&sink);
+	return error ? output_failed(error) : finish(info, table->len);
+}
+
+/* Which of the matching tags will be shown. */
+static aq_wanted wanted_by(const struct query *query)
+{
+	aq_wanted wanted = { 0, 0 };
+
+	if (query->quiet)
+		wanted.first = 1;
+	else if (query->count || query->reverse || !query->has_limit)
+		return wanted;
+	else if (query->sort == AQ_SORT_BYTES)
+		wanted.top = query->limit;
+	else if (query->sort == AQ_SORT_NONE)
+		/* One at least: whether something matched is the exit status. */
+		wanted.first = query->limit ? query->limit : 1;
+	return wanted;
+}
+
+static int answer_live(const struct query *query, aq_source *source)
+{
+	aq_wanted wanted = wanted_by(query);
+	aq_table *table = aq_table_new();
+	aq_problem problem;
+	aq_info info;
+	int status;
+
+	if (!table)
+		return output_failed(-ENOMEM);
+	if (aq_source_read(source, &query->filter, &wanted, NULL, table, &info, &problem))
+		status = front_complain(&problem);
+	else
+		status = deliver_table(query, table, &info);
+	aq_table_free(table);
+	return status;
+}
+
+/* One pass over a saved listing. */
+struct pass {
+	const struct query *query;
+	aq_source *source;
+	struct sink sink;
+	aq_table *table;
+	aq_text *text;
+	uint64_t matching;
+	bool header_put, overflow, stopped;
+};
+
+/* Are rows to be kept for sorting, so that nothing is written before the end? */
+static bool needs_all(const struct query *query)
+{
+	return !query->quiet && !query->count && (query->sort != AQ_SORT_NONE || query->reverse);
+}
+
+/* The rows at hand: counted, held back, or written. 0 or -errno. */
+static int take_batch(struct pass *pass)
+{
+	const struct query *query = pass->query;
+	uint64_t before = pass->matching;
+	size_t rows = pass->table->len;
+	int error = 0;
+
+	pass->matching += rows;
+	if (query->quiet || query->count) {
+		pass->stopped = query->quiet && pass->matching;
+	} else {
+		if (!pass->header_put)
+			error = put_header(&pass->sink, query, aq_text_version(pass->text));
+		pass->header_put = true;
+		if (query->has_limit && pass->matching >= query->limit) {
+			rows = before < query->limit ? (size_t)(query->limit - before) : 0;
+			pass->stopped = pass->matching > 0;
+		}
+		pass->overflow |= pass->sink.len > HELD;
+		/* What outgrows the sink is written in a second pass, if there can be one. */
+		if (!error && pass->overflow && (!aq_source_is_file(pass->source) || query->has_limit))
+			error = open_sink(&pass->sink), pass->overflow = false;
+		if (!error && !pass->overflow)
+			error = put_rows(&pass->sink, query, pass->table, NULL, rows);
+	}
+	aq_table_clear(pass->table);
+	return error;
+}
+
+/* Once through the text. A status, or -1 to go on. */
+static int run_pass(struct pass *pass, aq_problem *problem)
+{
+	size_t batch = needs_all(pass->query) ? SIZE_MAX : BATCH;
+	enum aq_result result = AQ_MORE;
+
+	if (aq_source_rewind(pass->source, problem))
+		return front_complain(problem);
+	aq_text_free(pass->text);
+	pass->text = aq_text_new(&pass->query->filter, pass->table);
+	if (!pass->text)
+		return output_failed(-ENOMEM);
+	pass->matching = 0;
+	pass->header_put = false;
+	while (result == AQ_MORE && !pass->stopped) {
+		result = aq_text_read(pass->text, aq_source_fd(pass->source), batch);
+		if (batch != SIZE_MAX && pass->table->len && (result == AQ_MORE || result == AQ_DONE)) {
+			int error = take_batch(pass);
+
+			if (error)
+				return output_failed(error);
+		}
+	}
+	if (result == AQ_MORE || result == AQ_DONE)
+		return -1;
+	aq_text_problem(pass->text, aq_source_path(pass->source), result, problem);
+	return front_complain(problem);
+}
+
+/* The end of the last pass: what was held back is written. */
+static int end_pass(struct pass *pass)
+{
+	const struct query *query = pass->query;
+	aq_info info = { .consistent = -1 };
+	aq_problem problem;
+	int error = 0;
+
+	if (!pass->stopped && aq_text_finish(pass->text, aq_source_path(pass->source), &info, &problem))
+		return front_complain(&problem);
+	if (needs_all(query))
+		return deliver_table(query, pass->table, &info);
+	if (query->count && !query->quiet)
+		error = put_count(&pass->sink, pass->matching);
+	else if (!query->quiet && !pass->header_put)
+		error = put_header(&pass->sink, query, info.version);
+	if (!error)
+		error = open_sink(&pass->sink);
+	return error ? output_failed(error) : finish(&info, pass->matching);
+}
+
+static int answer_saved(const struct query *query, aq_source *source)
+{
+	struct pass pass = { .query = query, .source = source, .table = aq_table_new() };
+	aq_problem problem;
+	int status;
+
+	if (!pass.table)
+		return output_failed(-ENOMEM);
+	status = run_pass(&pass, &problem);
+	if (status < 0 && pass.overflow) {
+		/* The text is good: write as it comes this time. */
+		pass.overflow = false;
+		pass.sink.len = 0;
+		pass.sink.open = true;
+		status = run_pass(&pass, &problem);
+	}
+	if (status < 0)
+		status = end_pass(&pass);
+	aq_text_free(pass.text);
+	aq_table_free(pass.table);
+	free_sink(&pass.sink);
+	return status;
+}
+
+int front_answer(const struct query *query, aq_source *source)
+{
+	return aq_source_is_live(source) ? answer_live(query, source) : answer_saved(query, source);
+}

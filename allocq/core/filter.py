@@ -1,0 +1,79 @@
+"""A filter in the engine: names by literal, last components or glob; counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from .binding import check, encode, ffi, lib, owned
+from .table import Table
+
+NO_MINIMUM, NO_MAXIMUM = -(1 << 63), (1 << 63) - 1
+_FIELDS = {
+    "file": lib.AQ_FILE,
+    "module": lib.AQ_MODULE,
+    "function": lib.AQ_FUNCTION,
+    "exclude": lib.AQ_EXCLUDE,
+}
+
+
+class NativeFilter:
+    """What the engine checks of a Filter; regular expressions are not its business."""
+
+    __slots__ = ("native",)
+
+    def __init__(self) -> None:
+        self.native = owned(lib.aq_filter_new(), lib.aq_filter_free)
+
+    def add_names(self, field: str, patterns: Iterable[str]) -> None:
+        """Names or globs of a field: file, module, function or exclude."""
+        for pattern in patterns:
+            data = encode(pattern)
+            check(lib.aq_filter_name(self.native, _FIELDS[field], data, len(data)))
+
+    def add_lines(self, first: int, last: int) -> None:
+        """A range of line numbers, inclusive."""
+        check(lib.aq_filter_line(self.native, first, last))
+
+    def set_builtin(self) -> None:
+        """Only code in no module."""
+        lib.aq_filter_builtin(self.native)
+
+    def set_accuracy(self, accurate: bool) -> None:
+        """Only counters that the kernel flags inaccurate, or only the others."""
+        lib.aq_filter_accuracy(self.native, accurate)
+
+    def set_sizes(self, low: int | None, high: int | None) -> None:
+        """Bytes, inclusive; None for no bound."""
+        lib.aq_filter_sizes(
+            self.native,
+            NO_MINIMUM if low is None else min(low, NO_MAXIMUM),
+            NO_MAXIMUM if high is None else min(high, NO_MAXIMUM),
+        )
+
+    def set_calls(self, low: int | None, high: int | None) -> None:
+        """Live allocations, inclusive; None for no bound."""
+        lib.aq_filter_calls(self.native, low or 0, (1 << 64) - 1 if high is None else high)
+
+    def apply(self, table: Table) -> None:
+        """Drop the rows that do not match."""
+        lib.aq_table_filter(table.native, self.native)
+
+
+class PatternFault(IntEnum):
+    """What is wrong with a name or glob."""
+
+    NONE = lib.AQ_PATTERN_OK
+    EMPTY = lib.AQ_PATTERN_EMPTY
+    NUL = lib.AQ_PATTERN_NUL
+    OPEN = lib.AQ_PATTERN_OPEN
+    RANGE = lib.AQ_PATTERN_RANGE
+
+
+def pattern_fault(pattern: str) -> tuple[PatternFault, int]:
+    """(what is wrong, the character where an empty range begins). UnicodeEncodeError for surrogates
+    that stand for no byte."""
+    at = ffi.new("size_t *")
+    data = encode(pattern)
+    fault = PatternFault(lib.aq_pattern_check(data, len(data), at))
+    return fault, len(data[: at[0]].decode("utf-8", "surrogateescape"))

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The program `allocq`. It answers a plain `query` itself and hands everything else to Python, by
+ * exec, before anything is read or written.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "front.h"
+
+static void interrupted(int number)
+{
+	(void)number;
+	_exit(STATUS_INTERRUPTED);
+}
+
+/* A write then fails with EPIPE or EFBIG. A handler, unlike SIG_IGN, does not outlive an exec. */
+static void ignored(int number)
+{
+	(void)number;
+}
+
+static void handle(int number, void (*handler)(int))
+{
+	struct sigaction action = { .sa_handler = handler }, before;
+
+	if (!sigaction(number, NULL, &before) && before.sa_handler != SIG_IGN)
+		sigaction(number, &action, NULL);
+}
+
+/* Nothing that is opened may get the number of a standard stream that is closed. */
+static void hold_standard_streams(void)
+{
+	static const int useless[] = { O_WRONLY, O_RDONLY, O_RDONLY };
+
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", useless[fd]) < 0)
+			return;
+}
+
+/* The first bytes of a source, without taking them. 0 where that cannot be done. */
+static size_t peek(int fd, char *out, size_t cap)
+{
+	struct stat status;
+	ssize_t got = -1;
+	int pipes[2];
+
+	if (fstat(fd, &status))
+		return 0;
+	if (S_ISREG(status.st_mode)) {
+		off_t at = lseek(fd, 0, SEEK_CUR);
+
+		got = at < 0 ? -1 : pread(fd, out, cap, at);
+	} else if (S_ISSOCK(status.st_mode)) {
+		got = recv(fd, out, cap, MSG_PEEK);
+	} else if (S_ISFIFO(status.st_mode) && !pipe2(pipes, O_CLOEXEC)) {
+		got = tee(fd, pipes[1], cap, 0);
+		if (got > 0)
+			got = read(pipes[0], out, (size_t)got);
+		close(pipes[0]);
+		close(pipes[1]);
+	}
+	return got > 0 ? (size_t)got : 0;
+}
+
+/* Does it begin, or may it begin, a compressed file? */
+static bool is_compressed(int fd)
+{
+	static const struct aq_str magic[] = {
+		{ "\x1f\x8b", 2 }, { "\x28\xb5\x2f\xfd", 4 }, { "\xfd\x37zXZ", 5 }, { "BZh", 3 },
+		{ "PK\x03\x04", 4 },
+	};
+	char first[8];
+	size_t len = peek(fd, first, sizeof(first));
+
+	for (size_t i = 0; len && i < sizeof(magic) / sizeof(magic[0]); i++) {
+		size_t n = len < magic[i].len ? len : magic[i].len;
+
+		if (!memcmp(first, magic[i].s, n))
+			return true;
+	}
+	return false;
+}
+
+static int no_python(const char *why)
+{
+	front_say("allocq: ", why);
+	front_say("hint: ", "without Python there are plain queries only: -o procfs, jsonl, csv or tsv, --count,"
+			    " --quiet");
+	return STATUS_ERROR;
+}
+
+/* Can the answer be given here? A terminal wants a table, or at least escapes. */
+static bool serves(const struct query *query)
+{
+	bool prints = !query->quiet && !query->count;
+
+	return !prints || (query->format != FRONT_TABLE && query->format != FRONT_JSON && !isatty(STDOUT_FILENO));
+}
+
+static int answer(struct query *query, char *const *argv)
+{
+	char sample[PATH_MAX];
+	aq_problem problem;
+	aq_source *source;
+	int status;
+
+	if (query->sample) {
+		if (!front_sample_path(argv[0], sample, sizeof(sample))) {
+			front_exec_python(argv);
+			return no_python("the sample is installed with allocq's Python, which was not found");
+		}
+		query->path = sample;
+	}
+	source = aq_source_open(query->path, query->interface, &problem);
+	if (!source)
+		return front_complain(&problem);
+	if (!aq_source_is_live(source) && is_compressed(aq_source_fd(source))) {
+		front_exec_python(argv);
+		return no_python("the source is compressed, which needs Python: unpack it first");
+	}
+	status = front_answer(query, source);
+	aq_source_close(source);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct query query;
+	int status;
+
+	handle(SIGINT, interrupted);
+	handle(SIGPIPE, ignored);
+	handle(SIGXFSZ, ignored);
+	hold_standard_streams();
+	if (argc < 2 || strcmp(argv[1], "query") || !front_read_flags(argv + 2, &query)) {
+		front_exec_python(argv);
+		return no_python("this needs Python, and none with allocq was found");
+	}
+	if (!serves(&query)) {
+		front_exec_python(argv);
+		if (query.format == FRONT_TABLE || query.format == FRONT_JSON)
+			return no_python("this format needs Python, and none with allocq was found");
+	}
+	status = answer(&query, argv);
+	aq_filter_clear(&query.filter);
+	return status;
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+/* What a saved listing says of itself, and what is wrong with one, in words. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+static struct aq_str stripped(const char *s, size_t len)
+{
+	while (len && (*s == ' ' || *s == '\t'))
+		s++, len--;
+	while (len && (s[len - 1] == ' ' || s[len - 1] == '\t' || s[len - 1] == '\r'))
+		len--;
+	return (struct aq_str){ s, len };
+}
+
+static bool equals(struct aq_str s, const char *literal)
+{
+	return s.len == strlen(literal) && !memcmp(s.s, literal, s.len);
+}
+
+bool aq_metadata_entry(const char *line, size_t len, struct aq_str *key, struct aq_str *value)
+{
+	struct aq_str entry = stripped(line + (len && *line == '#'), len - (len && *line == '#'));
+	const char *colon = entry.len ? memchr(entry.s, ':', entry.len) : NULL;
+
+	if (!colon)
+		return false;
+	*key = (struct aq_str){ entry.s, (size_t)(colon - entry.s) };
+	*value = stripped(colon + 1, entry.len - key->len - 1);
+	return true;
+}
+
+/* The entries of a text's only snapshot, one by one from *at on. */
+static bool next_entry(const char **at, bool *begun, struct aq_str *key, struct aq_str *value)
+{
+	const char *newline;
+
+	for (; (newline = strchr(*at, '\n')) != NULL;) {
+		const char *line = *at;
+
+		*at = newline + 1;
+		if (!aq_metadata_entry(line, (size_t)(newline - line), key, value))
+			continue;
+		*begun |= equals(*key, AQ_SNAPSHOT_KEY);
+		if (*begun)
+			return true;
+	}
+	return false;
+}
+
+/* Several listings in one text say nothing of all of it together. */
+static bool is_one_snapshot(const aq_text *text)
+{
+	const char *at = aq_text_metadata_lines(text);
+	struct aq_str key, value;
+	size_t snapshots = 0;
+	bool begun = false;
+
+	while (next_entry(&at, &begun, &key, &value))
+		snapshots += equals(key, AQ_SNAPSHOT_KEY);
+	return snapshots == 1 && aq_text_headers(text) <= 1;
+}
+
+int aq_text_metadata(const aq_text *text, size_t entry, const char **key, size_t *key_len,
+		     const char **value, size_t *value_len)
+{
+	const char *at = aq_text_metadata_lines(text);
+	struct aq_str k, v;
+	bool begun = false;
+
+	if (!is_one_snapshot(text))
+		return 0;
+	for (size_t i = 0; next_entry(&at, &begun, &k, &v); i++) {
+		if (i < entry)
+			continue;
+		*key = k.s;
+		*key_len = k.len;
+		*value = v.s;
+		*value_len = v.len;
+		return 1;
+	}
+	return 0;
+}
+
+/* `width` digits at *s, moved behind them. */
+static bool read_digits(struct aq_str *s, size_t width, int *value)
+{
+	*value = 0;
+	if (s->len < width)
+		return false;
+	for (size_t i = 0; i < width; i++) {
+		if (s->s[i] < '0' || s->s[i] > '9')
+			return false;
+		*value = 10 * *value + (s->s[i] - '0');
+	}
+	s->s += width;
+	s->len -= width;
+	return true;
+}
+
+static bool read_char(struct aq_str *s, const char *any)
+{
+	if (!s->len || !*s->s || !strchr(any, *s->s))
+		return false;
+	s->s++;
+	s->len--;
+	return true;
+}
+
+/* The fraction of a second at *s in nanoseconds; digits beyond are dropped. */
+static bool read_fraction(struct aq_str *s, int64_t *ns)
+{
+	int64_t unit = 100000000;
+	int digit;
+
+	*ns = 0;
+	if (!read_char(s, "."))
+		return true;
+	if (!read_digits(s, 1, &digit))
+		return false;
+	do {
+		*ns += digit * unit;
+		unit /= 10;
+	} while (read_digits(s, 1, &digit));
+	return true;
+}
+
+/* `Z`, `+HH:MM` or `-HH:MM` in seconds. */
+static bool read_zone(struct aq_str *s, int *seconds)
+{
+	int sign, hours, minutes;
+
+	*seconds = 0;
+	if (read_char(s, "Z"))
+		return true;
+	sign = s->len && *s->s == '-' ? -1 : 1;
+	if (!read_char(s, "+-") || !read_digits(s, 2, &hours) || !read_char(s, ":") ||
+	    !read_digits(s, 2, &minutes) || hours > 23 || minutes > 59)
+		return false;
+	*seconds = sign * (3600 * hours + 60 * minutes);
+	return true;
+}
+
+int aq_parse_time(const char *s, size_t len, int64_t *time_ns)
+{
+	struct aq_str rest = { s, len };
+	struct tm tm = { 0 }, normal;
+	int64_t seconds, ns;
+	int zone;
+
+	if (!read_digits(&rest, 4, &tm.tm_year) || !read_char(&rest, "-") ||
+	    !read_digits(&rest, 2, &tm.tm_mon) || !read_char(&rest, "-") ||
+	    !read_digits(&rest, 2, &tm.tm_mday) || !read_char(&rest, "T ") ||
+	    !read_digits(&rest, 2, &tm.tm_hour) || !read_char(&rest, ":") ||
+	    !read_digits(&rest, 2, &tm.tm_min) || !read_char(&rest, ":") ||
+	    !read_digits(&rest, 2, &tm.tm_sec) || !read_fraction(&rest, &ns) ||
+	    !read_zone(&rest, &zone) || rest.len)
+		return -EINVAL;
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	normal = tm;
+	seconds = timegm(&normal);
+	/* timegm() turns 31 November into 1 December. */
+	if (normal.tm_mday != tm.tm_mday || normal.tm_mon != tm.tm_mon || normal.tm_hour != tm.tm_hour ||
+	    normal.tm_min != tm.tm_min || normal.tm_sec != tm.tm_sec)
+		return -EINVAL;
+	seconds -= zone;
+	if (__builtin_mul_overflow(seconds, (int64_t)1000000000, time_ns) ||
+	    __builtin_add_overflow(*time_ns, ns, time_ns))
+		return -EINVAL;
+	return 0;
+}
+
+static void describe(const aq_text *text, const char *path, aq_info *info)
+{
+	const char *at = aq_text_metadata_lines(text);
+	struct aq_str key, value;
+	uint64_t number;
+	bool begun = false;
+
+	if (!*at || !is_one_snapshot(text))
+		return;
+	while (next_entry(&at, &begun, &key, &value)) {
+		bool is_number = aq_parse_count(value.s, value.len, &number) == AQ_NUMBER_OK;
+
+		if (equals(key, "content-id") && is_number && !info->has_content_id) {
+			info->has_content_id = 1;
+			info->content_id = number;
+		} else if (equals(key, "consistent")) {
+			info->consistent = equals(value, "yes") ? 1 : equals(value, "no") ? 0 : -1;
+		} else if (equals(key, "time") && !info->time_ns) {
+			if (aq_parse_time(value.s, value.len, &info->time_ns))
+				info->time_ns = 0;
+		} else if (equals(key, "tags") && is_number && number != aq_text_tags(text)) {
+			info->consistent = 0;
+			aq_info_warn(info,
+				     "%s: says it has %" PRIu64 " tags but has %" PRIu64
+				     "; it may be cut off",
+				     path, number, aq_text_tags(text));
+		}
+	}
+}
+
+int aq_text_finish(const aq_text *text, const char *path, aq_info *info, aq_problem *problem)
+{
+	*info = (aq_info){ .interface = AQ_TEXT, .consistent = -1 };
+	if (!aq_text_headers(text) && !aq_text_tags(text)) {
+		if (!aq_text_bytes(text))
+			aq_problem_set(problem, AQ_P_FORMAT,
+				       "was it saved without the right to read /proc/allocinfo?",
+				       "%s is empty", path);
+		else
+			aq_problem_set(problem, AQ_P_FORMAT, "", "%s is not a saved /proc/allocinfo",
+				       path);
+		return -1;
+	}
+	memcpy(info->version, aq_text_version(text), sizeof(info->version));
+	describe(text, path, info);
+	if (aq_text_unfinished(text)) {
+		info->consistent = 0;
+		aq_info_warn(info, "%s: the last line has no newline; it may be cut off and was left out",
+			     path);
+	}
+	return 0;
+}
+
+void aq_text_problem(const aq_text *text, const char *path, enum aq_result result, aq_problem *problem)
+{
+	uint64_t line = aq_text_line(text);
+
+	if (result == AQ_ERROR && errno == ENOMEM)
+		aq_problem_set(problem, AQ_P_MEMORY, "", "out of memory");
+	else if (result == AQ_ERROR)
+		aq_problem_set(problem, AQ_P_SOURCE, "", "cannot read %s: %s", path, strerror(errno));
+	else if (result == AQ_NEWER)
+		aq_problem_set(problem, AQ_P_FORMAT, "update allocq",
+			       "%s: line %" PRIu64 ": a newer snapshot format than this allocq can read (%d)",
+			       path, line, AQ_SNAPSHOT_VERSION);
+	else if (result == AQ_LONG_LINE)
+		aq_problem_set(problem, AQ_P_FORMAT, "", "%s: line %" PRIu64 " is longer than 1 MiB", path,
+			       line);
+	else if (!aq_text_headers(text) && !aq_text_tags(text))
+		aq_problem_set(problem, AQ_P_FORMAT, "",
+			       "%s is not a saved /proc/allocinfo (line %" PRIu64
+			       ": not a valid allocinfo line)",
+			       path, line);
+	else
+		aq_problem_set(problem, AQ_P_FORMAT, "",
+			       "%s: line %" PRIu64 ": not a valid allocinfo line", path, line);
+}
+
+int aq_source_rewind(aq_source *source, aq_problem *problem)
+{
+	if (source->begun && !source->regular) {
+		aq_problem_set(problem, AQ_P_SOURCE, "", "%s is not a file: it can be read only once",
+			       source->path);
+		return -1;
+	}
+	if (source->begun && lseek(source->fd, source->start, SEEK_SET) < 0) {
+		aq_source_problem(source, -errno, problem);
+		return -1;
+	}
+	source->begun = true;
+	return 0;
+}

@@ -1,0 +1,65 @@
+"""A snapshot's text: a saved /proc/allocinfo with metadata.
+
+The kernel's two header lines, then `# key: value` lines, which the engine reads back
+(core/saved.c), then the kernel's own lines.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+
+from ..core.kernel import boot_id
+from ..core.table import Table
+from ..core.text import header
+from ..host.machine import count_cpus, possible_cpus
+from ..model import Filter, Info
+from ..units import format_time
+
+MARK, VERSION = "allocq-snapshot", "1"
+_KEPT = ("time", "host", "kernel", "boot-id", "content-id", "possible-cpus", "consistent")
+
+
+def snapshot_text(info: Info, table: Table, filter: Filter, live: bool) -> Iterator[bytes]:
+    """A snapshot's bytes, in pieces. live: it was just read from the running kernel."""
+    before = info.metadata
+    metadata = live_metadata(info) if live else {k: before[k] for k in _KEPT if k in before}
+    if not live and info.consistent is False:
+        metadata["consistent"] = "no"
+    metadata["interface"] = info.interface if live else before.get("interface", "text")
+    if filtered := joined_filters(before.get("filter", ""), filter):
+        metadata["filter"] = filtered
+    metadata["tags"] = str(len(table))
+    head = f"# {MARK}: {VERSION}\n" + "".join(
+        f"# {key}: {_one_line(value)}\n" for key, value in metadata.items()
+    )
+    yield header(info.version or "2.0") + head.encode("utf-8", "surrogateescape")
+    yield from table.render("procfs")
+
+
+def live_metadata(info: Info) -> dict[str, str]:
+    """What is known of a reading of the running kernel."""
+    cpus = count_cpus(possible_cpus())
+    metadata = {
+        "time": None if info.time is None else format_time(info.time),
+        "host": os.uname().nodename,
+        "kernel": info.kernel,
+        "boot-id": boot_id(),
+        "content-id": None if info.content_id is None else str(info.content_id),
+        "possible-cpus": None if cpus is None else str(cpus),
+        "consistent": {True: "yes", False: "no", None: None}[info.consistent],
+    }
+    return {key: value for key, value in metadata.items() if value}
+
+
+def joined_filters(before: str, filter: Filter) -> str:
+    """The filter as JSON; with the one that the source itself was made with, a list of both."""
+    if not filter.items():
+        return before
+    now = json.dumps(filter.as_options(), separators=(",", ":"))
+    if not before or before == now:
+        return now
+    return f"[{before[1:-1]},{now}]" if before[:1] == "[" else f"[{before},{now}]"
+
+
+def _one_line(value: str) -> str:
+    return value.replace("\n", " ").replace("\r", " ")
