@@ -30,6 +30,7 @@ def _guarded() -> int:
     """The one place where an exception becomes an exit status, whatever it is."""
     try:
         # The program in front blocks Ctrl-C while Python starts.
+        sys.unraisablehook = end_if_interrupted
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         hold_standard_streams()
         from .cli.run import run
@@ -68,6 +69,14 @@ def _unexpected(error: BaseException) -> int:
     with contextlib.suppress(OSError):  # nobody may be there to be told
         os.write(2, message.encode("utf-8", "backslashreplace"))
     return FAILED
+
+
+def end_if_interrupted(error: sys.UnraisableHookArgs) -> None:
+    """End on a Ctrl-C that arrives in a callback (importlib's, say), where Python would print and
+    ignore it."""
+    if error.exc_type is KeyboardInterrupt:
+        os._exit(INTERRUPTED)
+    sys.__unraisablehook__(error)
 
 
 def hold_standard_streams() -> None:

@@ -89,6 +89,8 @@ class Filter:
         object.__setattr__(self, "lines", _ranges("lines", self.lines))
         for name in ("min_size", "max_size", "min_calls", "max_calls"):
             _check_number(name, getattr(self, name))
+        for name in ("builtin", "accurate", "ignore_case", "invert"):
+            _check_flag(name, getattr(self, name))
         for what, patterns in (
             ("file", self.files),
             ("function", self.functions),
@@ -200,10 +202,15 @@ def _ranges(name: str, value: Any) -> tuple[tuple[int, int], ...]:
 
 
 def _check_number(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int | None):
         raise UsageError(
             f"{name} is a whole number, not {value!r}", "parse_size() reads sizes like 1M"
         )
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool) and (value is not None or name != "accurate"):
+        raise UsageError(f"{name} is True or False, not {value!r}")
 
 
 def check_pattern(what: str, pattern: str) -> None:

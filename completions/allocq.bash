@@ -16,19 +16,42 @@ _allocq_modules() {
 	_allocq_words "${names[*]}" "$1"
 }
 
-# What is behind --, if there is one: a command and its words.
+# Complete the command to run and its arguments, if the current word ($1) is one of them: it begins
+# at the first word that is no option, or after --. $2: the options that take a value.
 _allocq_command() {
-	local i
+	local word i
 	for ((i = 2; i < COMP_CWORD; i++)); do
-		[[ ${COMP_WORDS[i]} == -- ]] || continue
-		if ((i + 1 == COMP_CWORD)); then
-			mapfile -t COMPREPLY < <(compgen -c -- "$1")
-		else
-			_allocq_files
-		fi
-		return 0
+		word=${COMP_WORDS[i]}
+		case $word in
+		--) ((i++)) && break ;;
+		--*)
+			if [[ ${COMP_WORDS[i + 1]} == = ]]; then
+				((i += 2))
+			elif [[ " $2 " == *" $word "* ]]; then
+				((i++))
+			fi
+			;;
+		-?*)
+			# In a bundle (-qo) the first option with a value takes the rest or the next word.
+			while word=${word#?} && [[ $word ]]; do
+				[[ " $2 " == *" -${word:0:1} "* ]] || continue
+				[[ $word == ? ]] && ((i++))
+				break
+			done
+			;;
+		*) break ;;
+		esac
 	done
-	return 1
+	if ((i > COMP_CWORD)); then
+		return 1
+	elif ((i < COMP_CWORD)); then
+		_allocq_files
+	elif [[ ${COMP_WORDS[i - 1]} == -- || ${1:--} != -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -c -- "$1")
+	else
+		return 1
+	fi
+	return 0
 }
 
 _allocq() {
@@ -66,7 +89,7 @@ _allocq() {
 		-S | --scenario) _allocq_words "file file-size size" "$current" ;;
 		-o | --format) _allocq_words "table json" "$current" ;;
 		*)
-			_allocq_words "-n --runs --warm -S --scenario -f --file --min-size -o --format -h --help" "$current"
+			_allocq_words "-n --runs --drop-caches --warm -S --scenario -f --file --min-size -o --format -h --help" "$current"
 			;;
 		esac
 		;;
@@ -100,7 +123,7 @@ _allocq() {
 		esac
 		;;
 	check)
-		_allocq_command "$current" && return
+		_allocq_command "$current" "--max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface" && return
 		case $before in
 		--max-growth | --retries | --interval | -f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude) : ;;
 		--baseline | --report | --source) _allocq_files ;;

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hypothesis import settings
@@ -102,6 +106,19 @@ def refused(result: Result, *words: str, status: int = 2) -> None:
     assert "Traceback" not in result.err and "Error(" not in result.err, result
     for word in words:
         assert word in lines[0], (word, result)
+
+
+def until(happened: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for an event that can only be looked for."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.001)
+
+
+def unread(fd: int) -> int:
+    """How many bytes a pipe holds."""
+    return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0])
 
 
 def shell(script: str, *words: str) -> Sequence[str]:

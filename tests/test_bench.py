@@ -5,25 +5,33 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import here
+from command import here, until
 
 from allocq.commands.bench import command as bench
 from allocq.commands.bench import report as bench_report
-from allocq.commands.bench.agreement import Agreement, Found, found
-from allocq.commands.bench.scenarios import Bench, Sample, Scenario, Settings, Way
-from allocq.core import scan
-from allocq.core.scan import parse
+from allocq.commands.bench.agreement import Agreement, SizesByTag, sizes_by_tag
+from allocq.commands.bench.command import progress
+from allocq.commands.bench.scenarios import (
+    Bench,
+    Method,
+    Sample,
+    Scenario,
+    read_settings,
+)
+from allocq.core.filter import NativeFilter
+from allocq.core.text import parse
 from allocq.errors import SourceError, UsageError
 from allocq.host import machine as host
 from allocq.host import processes
-from allocq.model import Filter
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 LIVE = Path("/proc/allocinfo").exists()
@@ -42,6 +50,53 @@ def children() -> set[str]:
             if int(fields[1]) == os.getpid():
                 found.add(path.parent.name)
     return found
+
+
+def on_terminal(code: Callable[[], None]) -> bytes:
+    """What a terminal gets from standard error meanwhile."""
+    leader, follower = pty.openpty()
+    kept = os.dup(2)
+    os.dup2(follower, 2)
+    try:
+        code()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone
+        while piece := os.read(leader, 1 << 16):
+            shown += piece
+    os.close(leader)
+    return shown
+
+
+class TestProgress:
+    def test_is_a_line_on_a_terminal_that_is_gone_at_the_end(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "rich", None)  # not a dependency
+
+        def go() -> None:
+            with progress(3) as advance:
+                for _ in range(3):
+                    advance()
+
+        shown = on_terminal(go)
+        assert shown == b"\rtiming: 33%\rtiming: 66%\rtiming: 100%\r            \r"
+
+    def test_ends_with_the_work(self) -> None:
+        def go() -> None:
+            with contextlib.suppress(KeyboardInterrupt), progress(2) as advance:
+                advance()
+                raise KeyboardInterrupt
+
+        assert on_terminal(go).endswith(b"50%\r            \r")
+
+    def test_is_nothing_elsewhere(self, capfd: pytest.CaptureFixture[str]) -> None:
+        with progress(1) as advance:
+            advance()
+        assert capfd.readouterr() == ("", "")
 
 
 class TestPipeline:
@@ -94,7 +149,7 @@ class TestPipeline:
 
     def test_an_interrupt_ends_the_programs(self) -> None:
         def interrupt() -> None:
-            time.sleep(0.3)
+            until(lambda: len(children() - before) == 2)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
         before = children()
@@ -129,15 +184,15 @@ def find(program: str) -> str:
     return path
 
 
-def answer(*lines: str) -> Found:
+def answer(*lines: str) -> SizesByTag:
     """What a way found: `BYTES FILE:LINE` each."""
     text = "".join(
         f"{size:>12} {1:>8} {place} func:f \n" for size, place in (line.split() for line in lines)
     )
-    return found(parse(text.encode(), scan.Check(Filter())))
+    return sizes_by_tag(parse(text.encode(), NativeFilter()))
 
 
-def never() -> Found:
+def never() -> SizesByTag:
     raise AssertionError("there was no difference to explain")
 
 
@@ -190,14 +245,14 @@ class TestAgreement:
 
 class TestSettings:
     def test_defaults(self) -> None:
-        settings = Settings({})
+        settings = read_settings({})
         assert (settings.runs, settings.warm, settings.format) == (20, False, "table")
         assert settings.scenarios == ["file", "file-size", "size"]
         assert settings.file is None
         assert settings.min_size is None
 
     def test_scenarios_keep_their_order(self) -> None:
-        settings = Settings({"scenario": ["size", "file"], "min_size": "4K"})
+        settings = read_settings({"scenario": ["size", "file"], "min_size": "4K"})
         assert (settings.scenarios, settings.min_size) == (["file", "size"], 4096)
 
     @pytest.mark.parametrize(
@@ -213,7 +268,7 @@ class TestSettings:
     )
     def test_what_makes_no_sense(self, values: dict[str, object]) -> None:
         with pytest.raises(UsageError):
-            Settings(values)
+            read_settings(values)
 
     def test_a_mistake_is_told_before_the_kernel_is_touched(self) -> None:
         done = here("bench", "--runs", "0")
@@ -227,15 +282,15 @@ class TestSettings:
         assert done.err.startswith("allocq: no /proc/allocinfo: ")
 
 
-def sampled(name: str, *times: tuple[float, float, float]) -> Way:
-    way = Way(name, f"{name} words", lambda: Sample(0, 0, 0, {}))
+def sampled(name: str, *times: tuple[float, float, float]) -> Method:
+    way = Method(name, f"{name} words", lambda: Sample(0, 0, 0, {}))
     way.samples = [Sample(w * 1e6, u * 1e6, s * 1e6, {}) for w, u, s in times]
     return way
 
 
-def a_bench(*ways: Way) -> Bench:
+def a_bench(*ways: Method) -> Bench:
     made = Bench(
-        Settings({"runs": "3"}),
+        read_settings({"runs": "3"}),
         {
             "kernel": "7.3.4",
             "machine": "x86_64",
@@ -248,7 +303,7 @@ def a_bench(*ways: Way) -> Bench:
         },
     )
     scenario = Scenario("file", "mm/slub.c", None, (22, 1))
-    scenario.ways = list(ways)
+    scenario.methods = list(ways)
     scenario.plan = "seek"
     for _ in range(3):
         scenario.agreement.add({way.name: answer("1 a.c:1") for way in ways}, True, never)
@@ -328,5 +383,5 @@ def test_a_missing_program_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     scenario = Scenario("size", None, 4096, (21, 14))
     bench._add_pipeline(scenario)
-    assert not scenario.ways
+    assert not scenario.methods
     assert scenario.missing == ["cat /proc/allocinfo | awk '$1 >= 4096': no cat on PATH"]

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -20,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allocq.analysis.leak import Level, grown
+from allocq.errors import UsageError
 from allocq.host.processes import Ended, describe, run
 from allocq.model import Tag
 
@@ -159,6 +159,13 @@ def test_what_cannot_be_meant_is_refused(argv: list[str], word: str) -> None:
     refused(here("check", *argv), word)
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_the_command_runs(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    done = here("check", "--report", "/nonexistent/x", "--", "touch", str(mark))
+    refused(done, "/nonexistent/x", "No such file")
+    assert not mark.exists()
+
+
 def tag(name: str, size: int) -> Tag:
     return Tag(size, 1, "a.c", 1, None, name)
 
@@ -210,9 +217,9 @@ def test_a_child_ends_as_it_ends() -> None:
     assert run(["sh", "-c", "kill -9 $$"]) == -9
     assert describe(7) == "ended with status 7" and describe(-9) == "was ended by SIGKILL"
     assert describe(-250) == "was ended by signal 250"
-    with pytest.raises(Exception, match="cannot run /nonexistent"):
+    with pytest.raises(UsageError, match="cannot run /nonexistent"):
         run(["/nonexistent"])
-    with pytest.raises(Exception, match="cannot run"):
+    with pytest.raises(UsageError, match="cannot run"):
         run(["a\0b"])
 
 
@@ -240,9 +247,9 @@ def test_a_signal_reaches_the_child_and_it_is_waited_for(number: int, tmp_path: 
 
 
 def test_a_child_that_will_not_listen_is_killed_at_the_second_signal() -> None:
-    process, _ = waiting('trap "" INT')
+    process, out = waiting('trap "echo got" INT')
     os.kill(process.pid, signal.SIGINT)
-    time.sleep(1)
+    assert out.readline() == b"got\n"
     assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(timeout=20) == 102
@@ -255,7 +262,7 @@ def test_handlers_are_put_back() -> None:
     assert issubclass(Ended, BaseException) and not issubclass(Ended, Exception)
 
 
-@pytest.mark.skipif(os.path.exists("/proc/allocinfo"), reason="for a kernel without allocinfo")
+@pytest.mark.skipif(os.path.exists("/proc/allocinfo"), reason="this kernel has /proc/allocinfo")
 def test_without_a_kernel_that_counts_the_command_is_not_run(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     done = allocq("check", "--", "touch", str(mark))

@@ -114,18 +114,36 @@ def test_bash_narrows_what_it_offers(work: Path) -> None:
 
 
 def runner() -> str:
-    """The subcommand that runs a command behind `--`."""
+    """The subcommand that runs another command."""
     return next(command.name for command in COMMANDS if runs(command))
 
 
-def test_bash_completes_the_command_behind_two_dashes(work: Path) -> None:
-    lines = [
-        ["allocq", runner(), "-q", "--", "readlin"],
-        ["allocq", runner(), "--", "sort", "--format", ""],
-        ["allocq", runner(), ""],
-    ]
-    first, second, third = bash(work, lines)
-    assert "readlink" in first and second == [] and "--format" in third
+# Options in front of the command to run, each with nothing left to take from it.
+BEFORE_COMMAND = (
+    "",
+    "-q",
+    "--",
+    "-q --",
+    "-o table",
+    "-otable",
+    "-qo table",
+    "-qotable --bytes",
+    "--format table",
+    "--format json -q --",
+    "-f -q",
+)
+
+
+def test_bash_completes_the_command_to_run(work: Path) -> None:
+    before = [line.split() for line in BEFORE_COMMAND] + [["--format", "=", "table"]]
+    lines = [["allocq", runner(), *words, "readlin"] for words in before]
+    assert all("readlink" in offered for offered in bash(work, lines))
+    lines = [["allocq", runner(), *words, "sort", "--form"] for words in before]
+    assert bash(work, lines) == [[]] * len(lines)
+    lines = [["allocq", runner(), *words.split(), "js"] for words in ("--format", "-o")]
+    assert bash(work, lines) == [["json"]] * len(lines)
+    empty, option = bash(work, [["allocq", runner(), ""], ["allocq", runner(), "-q", "--form"]])
+    assert "--format" in empty and option == ["--format"]
 
 
 def fish(work: Path, *lines: str) -> list[list[str]]:
@@ -193,10 +211,17 @@ def test_fish_narrows_what_it_offers(work: Path) -> None:
     ]
 
 
-def test_fish_completes_the_command_behind_two_dashes(work: Path) -> None:
-    lines = (f"allocq {runner()} -q -- readlin", f"allocq {runner()} -- cat one")
-    first, second = fish(work, *lines)
-    assert "readlink" in first and second == ["one file.txt"]
+def test_fish_completes_the_command_to_run(work: Path) -> None:
+    before = (*BEFORE_COMMAND, "--format=table")
+    lines = [f"allocq {runner()} {words} readlin" for words in before]
+    assert all("readlink" in offered for offered in fish(work, *lines))
+    lines = [f"allocq {runner()} {words} cat one" for words in before]
+    assert fish(work, *lines) == [["one file.txt"]] * len(lines)
+    lines = [f"allocq {runner()} {words} cat --max-gro" for words in before]
+    assert fish(work, *lines) == [[]] * len(lines)
+    lines = [f"allocq {runner()} {words} js" for words in ("-o", "-qo", "--format")]
+    assert fish(work, *lines) == [["json"]] * len(lines)
+    assert fish(work, f"allocq {runner()} -q --max-gro") == [["--max-growth"]]
 
 
 class Terminal:
@@ -263,10 +288,12 @@ def test_zsh_completes_on_a_terminal(zsh: Terminal) -> None:
     assert zsh.ask("allocq query --file a --fil\tb") == ["query", "--file", "a", "--file=b"]
 
 
-def test_zsh_completes_the_command_behind_two_dashes(zsh: Terminal) -> None:
-    for before in ("", "-q ", "--format json "):
-        words = zsh.ask(f"allocq {runner()} {before}-- readlin\tone\t")
-        assert words[-3:] == ["--", "readlink", "one file.txt"]
+def test_zsh_completes_the_command_to_run(zsh: Terminal) -> None:
+    for before in (*BEFORE_COMMAND, "--format=table"):
+        words = zsh.ask(f"allocq {runner()} {before} readlin\tone\t --max-gro\t")
+        assert words == [runner(), *before.split(), "readlink", "one file.txt", "--max-gro"]
+    assert zsh.ask(f"allocq {runner()} -q --max-gro\t1")[-1] == "--max-growth=1"
+    assert zsh.ask(f"allocq {runner()} -qo js\t")[-1] == "json"
 
 
 def test_zsh_knows_every_flag(zsh: Terminal) -> None:

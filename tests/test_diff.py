@@ -405,34 +405,3 @@ def test_a_real_listing_with_real_twins(seed: int) -> None:
     assert sum(c["bytes_growth"] for c in found) == sum(
         b.bytes - a.bytes for a, b in zip(rows, later, strict=True)
     )
-
-
-@unhurried
-@given(
-    st.lists(
-        st.sampled_from(
-            ["-r", "-q", "--top", "1", "-n2", "--sort=calls", "-s", "file", "--min-growth", "1K",
-             "-L", "-g", "module", "--", "-", "ONE", "TWO", "--bytes", "--no-header", "-f", "fs/*",
-             "-ojson", "-o", "csv"]
-        ),
-        max_size=8,
-    )
-)  # fmt: skip
-def test_the_quick_reader_reads_operands_as_the_app_does(words: list[str]) -> None:
-    import typer
-
-    from allocq.cli.app import make_app
-    from allocq.cli.reader import read_plain
-    from allocq.declarations.commands import COMMANDS
-
-    command = next(command for command in COMMANDS if command.name == "diff")
-    plain = read_plain(words, command.options, command.operands)
-    if plain is None:
-        return
-    context = typer.main.get_command(make_app())
-    click = context.commands["diff"]  # type: ignore[attr-defined]
-    parsed = click.make_context("diff", list(words)).params
-    given_ = {k: v for k, v in parsed.items() if v not in (None, False, [], ())}
-    if parsed.get("header") is False:
-        given_["header"] = False
-    assert {k: list(v) if isinstance(v, tuple) else v for k, v in given_.items()} == plain

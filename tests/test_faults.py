@@ -69,7 +69,9 @@ def test_a_read_fails_in_other_ways_to_read(
     run: faulty.Faulty, text: Path, command: tuple[str, ...]
 ) -> None:
     argv = (*command, "--source", str(text))
-    for step in range(1, run.count("read", *argv, file=text.name) + 1):
+    steps = run.count("read", *argv, file=text.name)
+    assert steps >= 5
+    for step in range(1, steps + 1):
         refused(run("read", errno.EIO, *argv, at=step, file=text.name), str(text))
 
 
@@ -80,7 +82,8 @@ def test_standard_input_fails(run: faulty.Faulty, text: Path) -> None:
                 failed = run(
                     "read", error, "query", "--source", "-", at=step, file=text.name, stdin=stdin
                 )
-            refused(failed, "out of memory" if "out of memory" in failed.err else "standard input")
+            out_of_memory = error == errno.ENOMEM and step > 1
+            refused(failed, "out of memory" if out_of_memory else "standard input")
 
 
 def test_opening_fails(run: faulty.Faulty, text: Path) -> None:
@@ -93,7 +96,9 @@ def test_interrupted_and_short_reads_lose_nothing(
     run: faulty.Faulty, text: Path, answer: bytes
 ) -> None:
     query = ("query", "--source", str(text), "-f", "fs/*")
-    for step in range(1, run.count("read", *query, file=text.name) + 1):
+    steps = run.count("read", *query, file=text.name)
+    assert steps >= 5
+    for step in range(1, steps + 1):
         right(run("read", errno.EINTR, *query, at=step, file=text.name), answer)
     right(run("read", 0, *query, times=0, file=text.name), answer)
     with text.open("rb") as stdin:
@@ -105,7 +110,9 @@ def test_packed_texts(run: faulty.Faulty, text: Path, answer: bytes) -> None:
     text.write_bytes(gzip.compress(text.read_bytes()))
     query = ("query", "--source", str(text), "-f", "fs/*")
     right(run("read", 0, *query, times=0, file=text.name), answer)
-    for step in range(1, run.count("read", *query, file=text.name) + 1):
+    steps = run.count("read", *query, file=text.name)
+    assert steps >= 2
+    for step in range(1, steps + 1):
         refused(run("read", errno.EIO, *query, at=step, file=text.name), str(text))
 
 
@@ -185,10 +192,11 @@ def test_every_allocation_of_a_diff_fails(run: faulty.Faulty, text: Path, tmp_pa
 
 
 def test_memory_that_runs_out_in_python(text: Path) -> None:
-    """A text whose JSON takes more than the process may have."""
+    """A text that takes more than the process may have: refused, until there is enough."""
     lines = b"".join(b"%12d %8d mm/f%d.c:1 func:f \n" % (i, i, i) for i in range(300_000))
     text.write_bytes(oracle.HEADER + lines)
-    for megabytes in (40, 60, 80, 120):
+    statuses = []
+    for megabytes in (20, 40, 60, 80, 120, 240, 480, 960):
 
         def limit(most: int = megabytes << 20) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -199,10 +207,13 @@ def test_memory_that_runs_out_in_python(text: Path) -> None:
             preexec_fn=limit,
         )
         result = Result(done.returncode, done.stdout, done.stderr.decode())
+        statuses.append(result.status)
         if result.status != 0:
             refused(result, "out of memory")
         else:
             assert result.out.count(b"\n") == 300_002
+    assert statuses == sorted(statuses, reverse=True)
+    assert (statuses[0], statuses[-1]) == (2, 0), "neither too little memory nor enough was tried"
 
 
 def test_a_file_that_shrinks_while_it_is_read(run: faulty.Faulty, text: Path) -> None:

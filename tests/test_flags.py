@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import pytest
@@ -210,25 +212,35 @@ def test_help_and_version_are_on_standard_output(capfd: pytest.CaptureFixture[st
         assert flag in out
 
 
-def words_for(command: Command) -> st.SearchStrategy[list[str]]:
-    """Words that `command` might be given: its options with values, operands, and mistakes."""
-    parts = [broken]
+OPERANDS = [["a"], ["b.txt"], ["-"]]
+# With options that are another command's, where the words are one.
+RUN = [["cmd"], ["cmd", "-x", "--file"], ["sh", "-c", "x", "--", "-q"], ["-", "--help"]]
+
+
+@st.composite
+def words_for(draw: st.DrawFn, command: Command) -> list[str]:
+    """Words that `command` might be given: options with values, operands, and now and then a
+    mistake."""
+    parts = []
     for option in command.options:
         for flag in (flag for part in option.flags for flag in part.split("/")):
             if option.kind in (OptionKind.FLAG, OptionKind.SWITCH):
                 parts.append(st.just([flag]))
             else:
                 parts.append(st.sampled_from(["x", "1", "-", "-q"]).map(lambda v, f=flag: [f, v]))
-    operand = st.sampled_from([["a"], ["b.txt"], ["-"], ["--", "cmd", "-x", "--file"]])
-    line = st.lists(st.one_of(st.one_of(parts), operand), max_size=5)
-    return line.map(lambda found: [word for part in found for word in part])
+    found = draw(st.lists(st.one_of(parts), max_size=4))
+    required = sum(operand.required for operand in command.operands)
+    fewest, most = draw(st.sampled_from([(required, len(command.operands))] * 4 + [(0, 3)]))
+    operands = RUN if command.runs else OPERANDS
+    found += draw(st.lists(st.sampled_from(operands), min_size=fewest, max_size=most))
+    found += draw(st.sampled_from([[]] * 5 + [[["--"]]]))
+    if draw(st.sampled_from([False] * 5 + [True])):
+        found.append(draw(broken))
+    return [word for part in draw(st.permutations(found)) for word in part]
 
 
-@pytest.mark.parametrize("command", COMMANDS[1:], ids=lambda command: command.name)
-@settings(unhurried, max_examples=60)
-@given(data=st.data())
-def test_other_commands_are_read_the_same_both_ways(command: Command, data: st.DataObject) -> None:
-    argv = [command.name, *data.draw(words_for(command))]
+def values_both_ways(argv: list[str]) -> tuple[Values | None, Values | None]:
+    """What the quick reader and the app hand to the body; None where one does not get there."""
     got: list[Values] = []
 
     def run(self: Command, values: Values) -> int:
@@ -237,11 +249,75 @@ def test_other_commands_are_read_the_same_both_ways(command: Command, data: st.D
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Command, "run", run)
-        if quickly := quick_command(argv):
-            quickly()
-            try:
-                make_app()(args=argv, prog_name="allocq", standalone_mode=False)
-            except Exception as error:
-                assert hasattr(error, "format_message"), error
-                pytest.fail(f"the app refuses {argv}")
-            assert got[0] == got[1]
+        patch.setattr(sys, "stdout", io.StringIO())  # --help
+        if body := quick_command(argv):
+            body()
+        quickly = got.pop() if got else None
+        try:
+            make_app()(args=argv, prog_name="allocq", standalone_mode=False)
+        except Exception as error:
+            assert hasattr(error, "format_message"), error
+        return quickly, got.pop() if got else None
+
+
+@pytest.mark.parametrize("command", COMMANDS[1:], ids=lambda command: command.name)
+def test_other_commands_are_read_the_same_both_ways(command: Command) -> None:
+    compared = 0
+
+    @settings(unhurried, max_examples=60)
+    @given(words_for(command))
+    def read(words: list[str]) -> None:
+        nonlocal compared
+        quickly, asked = values_both_ways([command.name, *words])
+        if quickly is not None:
+            assert quickly == asked
+            compared += 1
+        elif asked is not None:  # what is valid goes the quick way
+            assert "--" in words and not command.operands
+
+    read()
+    assert compared >= 20, "too few valid command lines"
+
+
+def runners() -> list[str]:
+    return [command.name for command in COMMANDS if command.runs]
+
+
+@pytest.mark.parametrize("name", runners())
+@pytest.mark.parametrize("before", [[], ["-q"], ["--file", "a.c"], ["-qfa.c"]], ids=" ".join)
+@pytest.mark.parametrize("dashes", [[], ["--"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["rm", "-i", "a"],
+        ["sh", "-e", "s.sh"],
+        ["ls", "-l", "f"],
+        ["ls", "--help"],
+        ["ls", "-h"],
+        ["ls", "--version"],
+        ["ls", "--nope"],
+        ["ls", "-q", "--quiet", "--max-growth", "1"],
+        ["ls", "--", "-q"],
+        ["-"],
+    ],
+    ids=" ".join,
+)
+def test_what_follows_the_command_to_run_is_its_own(
+    name: str, before: list[str], dashes: list[str], words: list[str]
+) -> None:
+    quickly, asked = values_both_ways([name, *before, *dashes, *words])
+    wanted: Values = {"command": words}
+    if "-q" in before or "-qfa.c" in before:
+        wanted["quiet"] = True
+    if "-q" not in before and before:
+        wanted["file"] = ["a.c"]
+    assert quickly == asked == wanted
+
+
+@pytest.mark.parametrize("name", runners())
+def test_options_stand_in_front_of_the_command_to_run(name: str) -> None:
+    assert values_both_ways([name, "--nope", "ls"]) == (None, None)
+    assert values_both_ways([name, "--help", "ls"]) == (None, None)
+    # -- may itself be a word of the command.
+    assert values_both_ways([name, "--", "--", "a"])[0] == {"command": ["--", "a"]}
+    assert values_both_ways([name, "--", "-x"])[1] == {"command": ["-x"]}

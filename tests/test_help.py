@@ -12,12 +12,14 @@ from generators.declared import COMMANDS, Command, flags
 import allocq as package
 
 ROOT = Path(__file__).parents[1]
+# What the versions of Typer show of a type, in place of a metavar or beside it.
+PYTHON_TYPE = r"<\w+[>\[]|\b(BOOLEAN|TEXT|INTEGER)\b|list\[|\[\[|\[\{|\[required\]"
 
 
 def shown(*argv: str) -> str:
     result = allocq(*argv, env={"COLUMNS": "200", "TERM": "dumb"})
     assert (result.status, result.err) == (0, "")
-    return " ".join(re.sub("[│╭╮╰╯─]", " ", result.out.decode()).split())
+    return " ".join(result.out.decode().split())
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
@@ -33,8 +35,9 @@ def test_the_help_of_a_command(command: Command, flag: str) -> None:
         assert option.metavar in text
     for operand in command.operands:
         assert operand.metavar in usage
-        assert operand.required or re.search(rf"\[(-- )?{operand.metavar}(\.\.\.)?\]", usage)
-    assert not re.search(r"<bool>|BOOLEAN|\[\[|\[\{", text)
+        assert operand.usage in usage
+        assert f"{operand.metavar} {operand.help}" in text
+    assert not re.search(PYTHON_TYPE, text)
 
 
 def test_the_help_of_all() -> None:
@@ -42,7 +45,14 @@ def test_the_help_of_all() -> None:
     assert text == shown("-h") == shown()
     for command in COMMANDS:
         assert re.search(rf"\b{command.name} \w", text)
-    assert not re.search("<bool>|BOOLEAN", text)
+    assert not re.search(PYTHON_TYPE, text)
+
+
+def test_the_usage_of_operands() -> None:
+    usage = {command.name: [operand.usage for operand in command.operands] for command in COMMANDS}
+    assert usage["check"] == ["[--] COMMAND [ARG...]"]
+    assert usage["diff"] == ["BEFORE", "[AFTER]"]
+    assert usage["query"] == []
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])

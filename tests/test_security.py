@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import posix
 import pty
 import re
 import shutil
@@ -17,11 +18,11 @@ from pathlib import Path
 import _cffi_backend
 import oracle
 import pytest
+from allocq.sources.plan import Costs
 from command import ALLOCQ, Result, refused, saved
 
 import allocq
 from allocq.sources import names
-from allocq.sources.plan import Costs
 
 PACKAGE = Path(allocq.__file__).parent
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -298,9 +299,23 @@ def test_the_cache_is_private(cache: Path) -> None:
 
 
 def test_root_keeps_it_where_only_root_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/var/tmp")
-    if os.geteuid() == 0:
+    monkeypatch.setattr("posix.geteuid", lambda: 0)
+    for place in (b"/var/tmp", b""):
+        monkeypatch.setitem(posix.environ, b"XDG_RUNTIME_DIR", place)
         assert names.directory() == "/run/allocq"
+
+
+def test_others_keep_it_in_their_runtime_directory_or_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("posix.geteuid", lambda: 1000)
+    monkeypatch.setitem(posix.environ, b"XDG_RUNTIME_DIR", b"/run/user/1000")
+    assert names.directory() == "/run/user/1000/allocq"
+    for place in (b"", b"relative"):
+        monkeypatch.setitem(posix.environ, b"XDG_RUNTIME_DIR", place)
+        assert names.directory() is None
+    monkeypatch.delitem(posix.environ, b"XDG_RUNTIME_DIR")
+    assert names.directory() is None
 
 
 def foreign(path: Path) -> None:

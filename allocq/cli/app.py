@@ -6,17 +6,12 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from .. import __version__
 from ..declarations.commands import COMMANDS, Command, Operand
 from ..declarations.shared import FAILED, INTERRUPTED, Option, OptionKind
 from ..errors import AllocqError, OutputError
 from ..output.stream import complain, say
-
-NAME = "allocq"
-HELP_FLAGS = ["-h", "--help"]
-SUMMARY = "Ask Linux which line of kernel source holds the memory (/proc/allocinfo)."
+from .help import HELP, NAME, VERSION, command_help, main_help, version_line
 
 
 def run_app(argv: list[str]) -> int:
@@ -62,81 +57,42 @@ def _misused(error: Any, argv: list[str]) -> int:
     return FAILED
 
 
-class _Subcommand(TyperCommand):
-    """Typer's own, with the same usage line in all its versions."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        operands = next(command.operands for command in COMMANDS if command.name == self.name)
-        return ["[OPTIONS]", *map(_usage, operands)]
-
-
-def _usage(operand: Operand) -> str:
-    word = operand.metavar + ("..." if operand.many else "")
-    if operand.name == "command":
-        word = f"-- {word}"  # its options are its own
-    return word if operand.required else f"[{word}]"
-
-
 def make_app() -> typer.Typer:
-    """The app with every command of the declarations."""
-    app = typer.Typer(
-        name=NAME,
-        help=SUMMARY,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": HELP_FLAGS},
-    )
+    """The app with every command of the declarations. Help is not Typer's but help.py's."""
+    app = typer.Typer(name=NAME, add_completion=False, pretty_exceptions_enable=False)
 
     @app.callback(add_help_option=False)
     def main(
         version: Annotated[
-            bool,
-            typer.Option(
-                "--version",
-                "-V",
-                help="Print the version and end.",
-                metavar="",
-                is_eager=True,
-                callback=_version,
-            ),
+            bool, typer.Option(*VERSION.flags, is_eager=True, callback=_version)
         ] = False,
-        help: Annotated[bool, _help_option()] = False,
+        help: Annotated[
+            bool, typer.Option(*HELP.flags, is_eager=True, callback=_help(main_help))
+        ] = False,
     ) -> None:
         """No option of its own but --version and --help."""
 
     for command in COMMANDS:
-        short = command.help.partition(". ")[0].rstrip(".") + "."
         app.command(
             command.name,
-            cls=_Subcommand,
-            help=command.help,
-            short_help=short,
             add_help_option=False,
+            context_settings={"allow_interspersed_args": not command.runs},
         )(_function(command))
     return app
 
 
-def _help_option() -> Any:
-    """Typer's own --help, but shown without a type."""
-    return typer.Option(
-        *HELP_FLAGS,
-        help="Say what there is and end.",
-        metavar="",
-        show_default=False,
-        is_eager=True,
-        callback=_help_asked,
-    )
+def _help(text: Callable[[], str]) -> Callable[[bool], None]:
+    def show(asked: bool) -> None:
+        if asked:
+            sys.stdout.write(text())
+            raise typer.Exit(0)
 
-
-def _help_asked(context: typer.Context, asked: bool) -> None:
-    if asked:
-        typer.echo(context.get_help())
-        raise typer.Exit(0)
+    return show
 
 
 def _version(asked: bool) -> None:
     if asked:
-        sys.stdout.write(f"{NAME} {__version__}\n")
+        sys.stdout.write(version_line())
         raise typer.Exit(0)
 
 
@@ -156,7 +112,9 @@ def _function(command: Command) -> Callable[..., int]:
 
     parameters = [_operand(operand) for operand in command.operands]
     parameters += [_option(option) for option in command.options]
-    parameters.append(_parameter("help", Annotated[bool, _help_option()], False))
+    show = _help(lambda: command_help(command))
+    info = typer.Option(*HELP.flags, is_eager=True, callback=show)
+    parameters.append(_parameter("help", Annotated[bool, info], False))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__name__ = command.name
@@ -164,7 +122,7 @@ def _function(command: Command) -> Callable[..., int]:
 
 
 def _operand(operand: Operand) -> inspect.Parameter:
-    info = typer.Argument(metavar=operand.metavar, help=operand.help, show_default=False)
+    info = typer.Argument(metavar=operand.metavar)
     kind: Any = list[str] if operand.many else str
     if operand.required:
         return _parameter(operand.name, Annotated[kind, info], inspect.Parameter.empty)
@@ -172,23 +130,13 @@ def _operand(operand: Operand) -> inspect.Parameter:
 
 
 def _option(option: Option) -> inspect.Parameter:
-    info = typer.Option(
-        *option.flags,
-        help=_about(option),
-        metavar=option.metavar,
-        show_default=False,
-        rich_help_panel=option.panel,
-    )
+    info = typer.Option(*option.flags, metavar=option.metavar)
     if option.kind == OptionKind.FLAG:
         return _parameter(option.name, Annotated[bool, info], False)
     if option.kind == OptionKind.SWITCH:
         return _parameter(option.name, Annotated[bool | None, info], None)
     kind: Any = list[str] if option.kind == OptionKind.LIST else str
     return _parameter(option.name, Annotated[kind | None, info], None)
-
-
-def _about(option: Option) -> str:
-    return f"{option.help} One of {', '.join(option.choices)}." if option.choices else option.help
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

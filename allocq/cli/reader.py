@@ -35,6 +35,8 @@ def read_plain(
             break
         if word[:1] != "-" or (word == "-" and operands):
             words.append(word)
+            if any(operand.runs for operand in operands):
+                words += rest  # the command's own options
             continue
         if word in ("-", "--"):
             return None

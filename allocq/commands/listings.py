@@ -53,7 +53,7 @@ def read_filter_metadata(text: str) -> Filter | None:
     try:
         values = json.loads(text)
         return Filter.from_options(values) if isinstance(values, dict) else None
-    except (ValueError, UsageError):
+    except (ValueError, RecursionError, UsageError):
         return None
 
 

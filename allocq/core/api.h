@@ -259,6 +259,8 @@ const aq_plan *aq_plan_other(const aq_plan *plan, size_t i);
 size_t aq_cache_directory(char *out, size_t cap);
 /* Is there a cache for this boot and this content id? Fills *costs where there is. */
 int aq_cache_fits(uint64_t content_id, aq_costs *costs);
+/* Keep the text and the costs for the next question, if that can be done privately; silent if not. */
+void aq_cache_save(uint64_t content_id, const char *text, size_t len, const aq_costs *costs);
 /* This boot's id, NUL-terminated, into out; "" where it cannot be read. */
 void aq_boot_id(char *out, size_t cap);
 /* What /proc/sys/vm/mem_profiling beside this allocinfo says, or "" where it cannot be read. */

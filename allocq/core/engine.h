@@ -170,7 +170,6 @@ struct aq_cache {
 
 /* 0; -ENOENT where no cache fits this boot and content id (any, if NULL). */
 int aq_cache_load(const uint64_t *content_id, struct aq_cache *cache);
-void aq_cache_save(uint64_t content_id, const char *text, size_t len, const aq_costs *costs);
 void aq_cache_clear(struct aq_cache *cache);
 
 /* costs.c */

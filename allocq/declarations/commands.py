@@ -22,13 +22,23 @@ from .shared import (
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A word on the command line that is no option. many: any number of them, kept in order."""
+    """A word on the command line that is no option. many: any number of them, kept in order.
+    runs: the words are another command with its arguments, so no option of allocq follows them."""
 
     name: str
     metavar: str
     help: str
     required: bool = True
     many: bool = False
+    runs: bool = False
+
+    @property
+    def usage(self) -> str:
+        """The word in a usage line."""
+        if self.runs:
+            return f"[--] {self.metavar} [ARG...]"
+        word = self.metavar + ("..." if self.many else "")
+        return word if self.required else f"[{word}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,11 @@ class Command:
     body: str
     options: tuple[Option, ...]
     operands: tuple[Operand, ...] = ()
+
+    @property
+    def runs(self) -> bool:
+        """Does it run another command?"""
+        return any(operand.runs for operand in self.operands)
 
     def run(self, values: Mapping[str, object]) -> int:
         """Import the body and call it; returns the exit status."""
@@ -61,21 +76,24 @@ BENCH_RUNS = 20
 BENCH_PANEL = "Options"
 BENCH_OPTIONS = (
     Option("runs", ("-n", "--runs"), TEXT, BENCH_PANEL,
-           f"How often each way is run; {BENCH_RUNS}.", "N"),
-    Option("warm", ("--warm",), FLAG, BENCH_PANEL,
-           "Leave the kernel's file caches alone instead of dropping them before each run."),
+           f"Run each method N times (default: {BENCH_RUNS}).", "N"),
+    Option("drop_caches", ("--drop-caches",), FLAG, BENCH_PANEL,
+           "Drop the page cache, dentries and inodes of this machine before each run, as for the"
+           " published figures. Slows down everything else that runs here."),
+    Option("warm", ("--warm",), FLAG, BENCH_PANEL, "Keep this machine's caches (the default)."),
     Option("scenario", ("-S", "--scenario"), LIST, BENCH_PANEL,
-           "Only this: one file, that file and a minimum size, a minimum size alone.", "NAME",
-           BENCH_SCENARIOS),
+           "Time only this question: one file, a file and a minimum size, or a minimum size.",
+           "NAME", BENCH_SCENARIOS),
     Option("file", ("-f", "--file"), TEXT, BENCH_PANEL,
-           f"The file to look for; {PUBLISHED_FILE}, or the first that the kernel has.", "PATH"),
+           f"The file to ask for (default: {PUBLISHED_FILE} if the kernel has it).", "PATH"),
     Option("min_size", ("--min-size",), TEXT, BENCH_PANEL,
-           "The minimum size; 1M, and with a file half of what its largest tag holds.", "SIZE"),
-    Option("format", ("-o", "--format"), TEXT, BENCH_PANEL, "How to print; table.", "FORMAT",
-           BENCH_FORMATS),
+           "The minimum size to ask for (default: 1M; with a file, half of its largest tag).",
+           "SIZE"),
+    Option("format", ("-o", "--format"), TEXT, BENCH_PANEL, "Output format (default: table).",
+           "FORMAT", BENCH_FORMATS),
 )  # fmt: skip
 
-SAVE_PANEL = "Where it is kept"
+SAVE_PANEL = "Where to save"
 GATE_PANEL = "What is a leak"
 MAX_GROWTH = "128K"
 RETRIES = 10
@@ -86,9 +104,9 @@ DIFF_FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
 SNAPSHOT_OPTIONS = (
     Option("output", ("-o", "--output"), TEXT, SAVE_PANEL,
-           "The file to write, whole or not at all; .gz and .zst are packed. - and no -o: standard"
-           " output.", "FILE"),
-    Option("force", ("--force",), FLAG, SAVE_PANEL, "Replace the file if it exists."),
+           "Write to FILE, whole or not at all; .gz and .zst compress. - is standard output"
+           " (default: -).", "FILE"),
+    Option("force", ("--force",), FLAG, SAVE_PANEL, "Replace FILE if it exists."),
     *FILTER_OPTIONS,
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip
@@ -96,54 +114,58 @@ SNAPSHOT_OPTIONS = (
 DIFF_OPTIONS = (
     *FILTER_OPTIONS,
     Option("ignore_lines", ("-L", "--ignore-lines"), FLAG, _V,
-           "Match by file, module and function, for lines move between kernels; what a function"
-           " has on several lines is summed."),
+           "Match by file, module and function only, because lines move between kernels. The lines"
+           " of a function are summed."),
     Option("min_growth", ("--min-growth",), TEXT, _V,
-           "Only what grew by so many bytes or more.", "SIZE"),
+           "Show only what grew by at least SIZE bytes.", "SIZE"),
     *named(VIEW_OPTIONS, "group_by"),
     Option("sort", ("-s", "--sort"), TEXT, _V,
-           "Order; bytes: the largest growth in bytes first. after: the bytes now.", "KEY",
-           DIFF_SORTS),
+           "Sort by KEY: growth in bytes, calls or percent, or bytes after; largest first"
+           " (default: bytes).", "KEY", DIFF_SORTS),
     *named(VIEW_OPTIONS, "reverse"),
-    Option("limit", ("-n", "--limit", "--top"), TEXT, _V, "Only the first N after sorting.", "N"),
+    Option("limit", ("-n", "--limit", "--top"), TEXT, _V,
+           "Show only the first N after sorting.", "N"),
     Option("format", ("-o", "--format"), TEXT, _V,
-           "How to print; table on a terminal, else tsv.", "FORMAT", DIFF_FORMATS),
+           "Output format (default: table on a terminal, otherwise tsv).", "FORMAT",
+           DIFF_FORMATS),
     *named(VIEW_OPTIONS, "quiet"),
     Option("header", ("--header/--no-header",), SWITCH, _V,
-           "Print a header; table, csv, tsv: on."),
+           "Print the header line of a table, csv or tsv (default: on)."),
     *named(VIEW_OPTIONS, "bytes", "color"),
     *named(SOURCE_OPTIONS, "interface"),
 )  # fmt: skip
 
 CHECK_OPTIONS = (
     Option("max_growth", ("--max-growth",), TEXT, GATE_PANEL,
-           f"How much each place in the source may grow; {MAX_GROWTH}, for a kernel keeps a little"
-           " back after any command. Slab pages (mm/slub.c alloc_slab_page), which are counted"
-           " again as objects, and what the page cache grew by are no leak; --file or --function"
-           " brings the slab pages back.", "SIZE"),
+           f"Let each tag grow by SIZE (default {MAX_GROWTH}: the kernel caches a little after any"
+           " command). Page cache growth is not a leak, nor are slab pages (mm/slub.c"
+           " alloc_slab_page), whose objects are counted at their own tags; --file or --function"
+           " counts slab pages too.", "SIZE"),
     Option("baseline", ("--baseline",), TEXT, GATE_PANEL,
-           "A snapshot or a saved /proc/allocinfo to compare with, instead of a reading right"
-           " before the command.", "FILE"),
+           "Compare with a snapshot or a saved /proc/allocinfo instead of readings taken before"
+           " the command.", "FILE"),
     Option("retries", ("--retries",), TEXT, GATE_PANEL,
-           f"How often to read again while something is over; {RETRIES}.", "N"),
+           f"Read again up to N times while something is over the limit (default: {RETRIES}).",
+           "N"),
     Option("interval", ("--interval",), TEXT, GATE_PANEL,
-           f"Seconds to wait before each of these; {INTERVAL}.", "SECONDS"),
+           f"Wait SECONDS before each retry (default: {INTERVAL}).", "SECONDS"),
     Option("drop_caches", ("--drop-caches",), FLAG, GATE_PANEL,
-           "Before the command and before each retry, sync and drop the page cache, dentries and"
-           " inodes: what files leave in them is no leak."),
+           "Sync and drop the page cache, dentries and inodes before the command and before each"
+           " retry, so that cached files do not count as leaks."),
     Option("ignore_lines", ("-L", "--ignore-lines"), FLAG, GATE_PANEL,
-           "Match by file, module and function, for a baseline of another kernel."),
+           "Match by file, module and function only, for a baseline from another kernel."),
     *FILTER_OPTIONS,
-    Option("format", ("-o", "--format"), TEXT, _V, "How to report; table.", "FORMAT",
-           CHECK_FORMATS),
+    Option("format", ("-o", "--format"), TEXT, _V, "Report format (default: table).",
+           "FORMAT", CHECK_FORMATS),
     Option("report", ("--report",), TEXT, _V,
-           "Write the report there instead of standard output, which is the command's as well.",
+           "Write the report to FILE instead of standard output, which the command shares.",
            "FILE"),
-    Option("quiet", ("-q", "--quiet"), FLAG, _V, "No report on standard output."),
-    Option("header", ("--header/--no-header",), SWITCH, _V, "Print a header in the table; on."),
+    Option("quiet", ("-q", "--quiet"), FLAG, _V, "Print no report on standard output."),
+    Option("header", ("--header/--no-header",), SWITCH, _V,
+           "Print the header line of the table (default: on)."),
     *named(VIEW_OPTIONS, "bytes", "color"),
     Option("source", ("--source",), TEXT, _S,
-           "A saved listing to hold against --baseline instead of the running kernel.", "PATH"),
+           "Compare --baseline with a saved listing instead of the running kernel.", "PATH"),
     *named(SOURCE_OPTIONS, "interface"),
 )  # fmt: skip
 
@@ -151,20 +173,23 @@ DOCTOR_FORMATS = ("table", "json")
 VERIFY_FORMATS = ("tap", "json")
 
 DOCTOR_OPTIONS = (
-    Option("format", ("-o", "--format"), TEXT, _V, "How to print.", "FORMAT", DOCTOR_FORMATS),
-    Option("color", ("--color",), TEXT, _V, "Color; NO_COLOR is respected.", "WHEN", COLORS),
+    Option("format", ("-o", "--format"), TEXT, _V, "Output format (default: table).",
+           "FORMAT", DOCTOR_FORMATS),
+    Option("color", ("--color",), TEXT, _V,
+           "Colorize the report. NO_COLOR turns auto off (default: auto).", "WHEN", COLORS),
 )  # fmt: skip
 
 VERIFY_OPTIONS = (
-    Option("load_module", ("--load-module",), TEXT, "What is checked",
-           "Load this module that is not loaded yet, a name or a .ko file's path, check, and unload"
-           " it again.", "NAME"),
-    Option("rounds", ("--rounds",), TEXT, "What is checked",
-           "Random filters, and values of each field at most (default: 100).", "N"),
-    Option("seed", ("--seed",), TEXT, "What is checked",
-           "What the random choices are made from; a run says its own.", "N"),
+    Option("load_module", ("--load-module",), TEXT, "What to check",
+           "Load a module, check, and unload it: a name, or the path of a .ko file. It must not be"
+           " loaded yet.", "NAME"),
+    Option("rounds", ("--rounds",), TEXT, "What to check",
+           "Try N random filters, and at most N values of each field (default: 100).", "N"),
+    Option("seed", ("--seed",), TEXT, "What to check",
+           "Seed the random choices with N; every run prints its seed.", "N"),
     Option("format", ("-o", "--format"), TEXT, _V,
-           "How to print; tap is what kselftest and prove read.", "FORMAT", VERIFY_FORMATS),
+           "Output format; kselftest and prove read tap (default: tap).", "FORMAT",
+           VERIFY_FORMATS),
 )  # fmt: skip
 
 TREE_FORMATS = ("table", "json", "jsonl", "csv", "tsv", "folded")
@@ -174,22 +199,21 @@ SLABS = ("include", "exclude", "mark")
 TREE_OPTIONS = (
     *(option for option in FILTER_OPTIONS if option.name not in ("min_size", "max_size")),
     Option("depth", ("-d", "--depth"), TEXT, _V,
-           "Levels: directories, then files, functions, lines (default: all; in a table as many as"
-           " take 60 lines, but 2 at least).", "N"),
+           "Show N levels of directories, files, functions and lines (default: all; in a table, as"
+           " many as fit 60 lines, at least 2).", "N"),
     Option("min_size", ("--min-size",), TEXT, _V,
-           "Leave out what holds less; the sums keep it. A table leaves out what holds nothing"
-           " unless this is given.", "SIZE"),
-    Option("sort", ("-s", "--sort"), TEXT, _V, "Order at each level; numbers sort largest first.",
-           "KEY", TREE_SORTS),
+           "Hide what holds less than SIZE; sums still include it (default: tables hide what holds"
+           " nothing).", "SIZE"),
+    Option("sort", ("-s", "--sort"), TEXT, _V,
+           "Sort each level by KEY, numbers largest first (default: bytes).", "KEY", TREE_SORTS),
     Option("limit", ("-n", "--limit"), TEXT, _V,
-           "Only the first N at each level; a table sums up the others.", "N"),
+           "Show only the first N at each level; a table adds a line for the rest.", "N"),
     Option("slab", ("--slab",), TEXT, _V,
-           "Pages of slab objects (mm/slub.c, alloc_slab_page), which are counted again at the"
-           " objects' own tags: mark them (the default), leave them out, or neither.", "HOW",
-           SLABS),
+           "Slab pages (mm/slub.c, alloc_slab_page), whose objects are also counted at their own"
+           " tags: mark, exclude or include them (default: mark).", "HOW", SLABS),
     Option("format", ("-o", "--format"), TEXT, _V,
-           "How to print; folded is for flame graph tools, paths in place of stacks, without what"
-           " is zero or less.", "FORMAT", TREE_FORMATS),
+           "Output format; flame graph tools read folded, which has paths in place of stacks and"
+           " leaves out what is zero or less (default: table).", "FORMAT", TREE_FORMATS),
     *named(VIEW_OPTIONS, "header", "bytes", "color"),
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip
@@ -197,73 +221,75 @@ TREE_OPTIONS = (
 COMMANDS = (
     Command("query", "Find tags and print them.", "commands.query:query_command", QUERY_OPTIONS),
     Command(
-        "bench",
-        "Time cat, grep and awk against the ioctl.",
-        "commands.bench.command:bench_command",
-        BENCH_OPTIONS,
+        "tree",
+        "Show memory by source directory, file, function and line, like du. Exit status 1: no tag"
+        " matches.",
+        "commands.tree:tree_command",
+        TREE_OPTIONS,
     ),
     Command(
         "snapshot",
-        "Save the tags to a file, with what is needed to judge them later: a text that cat, grep"
-        " and every command here can read. Exit status 1: no tag matches (saved all the same).",
+        "Save the tags to a file that cat, grep and every allocq command can read, with the time,"
+        " host, kernel and boot. Exit status 1: no tag matches (the file is saved anyway).",
         "commands.snapshot:snapshot_command",
         SNAPSHOT_OPTIONS,
     ),
     Command(
         "diff",
-        "What grew between two listings, or a listing and now. Tags are matched by file, line,"
-        " module and function; those filtered by their counters are shown if they pass before or"
-        " after. Exit status 0: something differs; 1: nothing does.",
+        "Show what grew between two listings, or since one. Tags are matched by file, line, module"
+        " and function. With size and call filters, a tag is shown if it passes before or after."
+        " Exit status 0: something differs; 1: nothing differs.",
         "commands.diff:diff_command",
         DIFF_OPTIONS,
         (
             Operand(
-                "before", "BEFORE", "A snapshot or a saved /proc/allocinfo; - reads standard input."
+                "before", "BEFORE", "A snapshot or a saved /proc/allocinfo; - is standard input."
             ),
             Operand(
                 "after",
                 "AFTER",
-                "The same, later; without it, the running kernel now.",
+                "A later one (default: the running kernel).",
                 required=False,
             ),
         ),
     ),
     Command(
         "check",
-        "Fail when something grew more than allowed while COMMAND ran: a leak gate for CI. Growth"
-        " is from the highest of several readings before to the lowest after. Exit status 0:"
-        " nothing leaked; 1: something did; 2: that could not be told; 3: COMMAND failed.",
+        "Run COMMAND and fail if a tag grew more than allowed: a leak gate for CI. Growth is"
+        " measured from the highest of several readings before to the lowest after. Exit status"
+        " 0: nothing leaked; 1: something leaked; 2: undetermined; 3: COMMAND failed.",
         "commands.check:check_command",
         CHECK_OPTIONS,
         (
             Operand(
                 "command",
                 "COMMAND",
-                "The command and its arguments, run without a"
-                " shell; without one, --baseline is compared with now.",
+                "The command to run, without a shell. allocq's options end here: all words that"
+                " follow belong to the command. Without a command, --baseline is compared with the"
+                " running kernel.",
                 required=False,
                 many=True,
+                runs=True,
             ),
         ),
     ),
     Command(
         "doctor",
-        "Say what this kernel offers, what is switched on, and what to do about what is not.",
+        "Report what this kernel supports, what is enabled, and how to fix what is not.",
         "commands.doctor.doctor:doctor_command",
         DOCTOR_OPTIONS,
     ),
     Command(
         "verify",
-        "Hold the ioctl against the text on this kernel. Exit status 0: all holds, 1: they differ,"
-        " 2: could not tell.",
+        "Check that the ioctl and the text file agree on this kernel. Exit status 0: they agree;"
+        " 1: they differ; 2: undetermined.",
         "commands.verify.verify:verify_command",
         VERIFY_OPTIONS,
     ),
     Command(
-        "tree",
-        "Memory by source directory, file, function and line, like du. Exit status 1: no tag"
-        " matches.",
-        "commands.tree:tree_command",
-        TREE_OPTIONS,
+        "bench",
+        "Time cat, grep and awk against allocq on this machine.",
+        "commands.bench.command:bench_command",
+        BENCH_OPTIONS,
     ),
 )

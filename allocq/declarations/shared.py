@@ -47,58 +47,62 @@ _F, _V, _S = FILTER_PANEL, VIEW_PANEL, SOURCE_PANEL
 
 FILTER_OPTIONS = (
     Option("file", ("-f", "--file"), LIST, _F,
-           "The whole path, its last components (rapl.c, events/rapl.c), or a glob held against"
-           " the whole path (fs/xfs/*; * crosses /).", "PATH"),
-    Option("function", ("-F", "--function"), LIST, _F, "The function's name or a glob.", "NAME"),
-    Option("module", ("-m", "--module"), LIST, _F, "The module's name or a glob.", "NAME"),
-    Option("builtin", ("--builtin",), FLAG, _F, "Only code that is not in a module."),
-    Option("line", ("-l", "--line"), LIST, _F, "The line number, or a range of them.", "N[-M]"),
+           "Match the whole path, its last components (rapl.c, events/rapl.c), or a glob that must"
+           " match the whole path (fs/xfs/*; * crosses /).", "PATH"),
+    Option("function", ("-F", "--function"), LIST, _F, "Match the function by name or glob.",
+           "NAME"),
+    Option("module", ("-m", "--module"), LIST, _F, "Match the module by name or glob.", "NAME"),
+    Option("builtin", ("--builtin",), FLAG, _F, "Only built-in code, not modules."),
+    Option("line", ("-l", "--line"), LIST, _F, "Match a line number or a range.", "N[-M]"),
     Option("min_size", ("--min-size",), LIST, _F,
-           "At least so many bytes: 4096, 64K, 1M, 1MiB (1024s), 1MB (1000s), 1.5G.", "SIZE"),
-    Option("max_size", ("--max-size",), LIST, _F, "At most so many bytes.", "SIZE"),
-    Option("min_calls", ("--min-calls",), LIST, _F, "At least so many live allocations.", "N"),
-    Option("max_calls", ("--max-calls",), LIST, _F, "At most so many live allocations.", "N"),
+           "At least SIZE bytes: 4096, 64K, 1M, 1MiB (1024s), 1MB (1000s), 1.5G.", "SIZE"),
+    Option("max_size", ("--max-size",), LIST, _F, "At most SIZE bytes.", "SIZE"),
+    Option("min_calls", ("--min-calls",), LIST, _F, "At least N live allocations.", "N"),
+    Option("max_calls", ("--max-calls",), LIST, _F, "At most N live allocations.", "N"),
     Option("inaccurate", ("--inaccurate",), FLAG, _F,
-           "Only counters that are known to miss something."),
-    Option("accurate", ("--accurate",), FLAG, _F, "Only the other counters."),
+           "Only counters that the kernel flags inaccurate."),
+    Option("accurate", ("--accurate",), FLAG, _F, "Only counters not flagged inaccurate."),
     Option("regexp", ("-e", "--regexp"), LIST, _F,
-           "Search FILE:LINE [MODULE] func:FUNCTION for it (Python's syntax).", "REGEX"),
-    Option("ignore_case", ("-i", "--ignore-case"), FLAG, _F, "Let --regexp ignore case."),
+           "Search FILE:LINE [MODULE] func:FUNCTION for REGEX (Python syntax).", "REGEX"),
+    Option("ignore_case", ("-i", "--ignore-case"), FLAG, _F, "Ignore case in --regexp."),
     Option("invert", ("-v", "--invert-match"), FLAG, _F, "Keep what no --regexp matches."),
     Option("exclude", ("-x", "--exclude"), LIST, _F,
-           "Leave out these files, read as --file reads them.", "PATH"),
+           "Leave out files that match PATH, which is read as --file reads it.", "PATH"),
 )  # fmt: skip
 
 VIEW_OPTIONS = (
     Option("format", ("-o", "--format"), TEXT, _V,
-           "How to print; table on a terminal, else procfs, the kernel's own lines.", "FORMAT",
-           FORMATS),
+           "Output format (default: table on a terminal, otherwise procfs, the kernel's own"
+           " lines).", "FORMAT", FORMATS),
     Option("sort", ("-s", "--sort"), TEXT, _V,
-           "Order; bytes for table, else none, the kernel's own. Numbers sort largest first.",
-           "KEY", SORTS),
-    Option("reverse", ("-r", "--reverse"), FLAG, _V, "Turn the order round."),
-    Option("limit", ("-n", "--limit"), TEXT, _V, "Only the first N after sorting.", "N"),
-    Option("group_by", ("-g", "--group-by"), TEXT, _V, "Sums instead of tags.", "KEY", GROUPS),
-    Option("count", ("-c", "--count"), FLAG, _V, "Only the number of matching tags."),
-    Option("quiet", ("-q", "--quiet"), FLAG, _V, "Print nothing; the exit status answers."),
+           "Sort by KEY, numbers largest first (default: bytes for tables, kernel order"
+           " otherwise).", "KEY", SORTS),
+    Option("reverse", ("-r", "--reverse"), FLAG, _V, "Reverse the sort order."),
+    Option("limit", ("-n", "--limit"), TEXT, _V, "Show only the first N after sorting.", "N"),
+    Option("group_by", ("-g", "--group-by"), TEXT, _V,
+           "Show sums per KEY instead of single tags.", "KEY", GROUPS),
+    Option("count", ("-c", "--count"), FLAG, _V, "Print only the number of matching tags."),
+    Option("quiet", ("-q", "--quiet"), FLAG, _V,
+           "Print nothing; report only through the exit status."),
     Option("header", ("--header/--no-header",), SWITCH, _V,
-           "Print a header; table, csv, tsv: on; procfs: off, on gives the kernel's own."),
-    Option("bytes", ("--bytes",), FLAG, _V, "Plain byte counts in a table instead of 1.5M."),
-    Option("color", ("--color",), TEXT, _V, "Color in a table; NO_COLOR is respected.", "WHEN",
-           COLORS),
+           "Print the header line (default: on, except procfs)."),
+    Option("bytes", ("--bytes",), FLAG, _V, "Show plain byte counts in tables instead of 1.5M."),
+    Option("color", ("--color",), TEXT, _V,
+           "Colorize tables. NO_COLOR turns auto off (default: auto).", "WHEN", COLORS),
 )  # fmt: skip
 
 SOURCE_OPTIONS = (
     Option("source", ("--source",), TEXT, _S,
-           "A saved /proc/allocinfo or snapshot, - for standard input; on a proc file system, a"
-           " running kernel.", "PATH"),
+           "Read a saved /proc/allocinfo or a snapshot; - is standard input. A path on a proc"
+           " file system is a running kernel.", "PATH"),
     Option("sample", ("--sample",), FLAG, _S,
-           "The recording of a real Linux 7.3 that is installed with allocq."),
+           "Read the sample installed with allocq: a real Linux 7.3."),
     Option("interface", ("--interface",), TEXT, _S,
-           "How to ask the running kernel; auto takes the cheaper way.", "KIND", INTERFACES),
+           "How to ask the running kernel; auto takes the cheaper way (default: auto).", "KIND",
+           INTERFACES),
     Option("explain", ("--explain",), FLAG, _S,
-           "Instead of the answer: what would be asked of the kernel, what is left to do here, and"
-           " why."),
+           "Print the plan instead of the answer: what the kernel would be asked, what is left to"
+           " check here, and why."),
 )  # fmt: skip
 
 

@@ -1,11 +1,20 @@
 """The Test Anything Protocol, version 13, as kselftest writes it and prove reads it."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from .terminal import printable
 
-OK, NOT_OK, SKIP, UNDECIDED = "ok", "not ok", "skip", "could not tell"
 VERSION = "TAP version 13"
+
+
+class TapResult(StrEnum):
+    """How a test ended."""
+
+    OK = "ok"
+    NOT_OK = "not ok"
+    SKIP = "skip"
+    UNDECIDED = "could not tell"
 
 
 def plan(tests: int) -> str:
@@ -18,16 +27,18 @@ def nothing(why: str) -> str:
     return f"{VERSION}\n1..0 # SKIP {comment(why)}\n"
 
 
-def line(number: int, name: str, result: str, why: str = "", details: Sequence[str] = ()) -> str:
+def line(
+    number: int, name: str, result: TapResult, why: str = "", details: Sequence[str] = ()
+) -> str:
     """One test and, as comments, what there is to say of it."""
-    state = "not ok" if result == NOT_OK else "ok"
+    state = "not ok" if result == TapResult.NOT_OK else "ok"
     directive = ""
-    if result == SKIP:
+    if result == TapResult.SKIP:
         directive = f" # SKIP {comment(why)}"
-    elif result == UNDECIDED:
+    elif result == TapResult.UNDECIDED:
         directive = f" # SKIP could not tell: {comment(why)}"
     lines = [f"{state} {number} - {comment(name)}{directive}"]
-    if result in (OK, NOT_OK) and why:
+    if result in (TapResult.OK, TapResult.NOT_OK) and why:
         details = [why, *details]
     return "".join(text + "\n" for text in lines + [f"# {comment(words)}" for words in details])
 

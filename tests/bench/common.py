@@ -64,7 +64,7 @@ def spend(
 
 
 def spend_pipeline(commands: Sequence[Sequence[str]], stdout: str = os.devnull) -> Cost:
-    """Run programs joined by pipes, the last one's output to a file. Exit status: the last one's."""
+    """Run programs joined by pipes, the last one's output to a file; its status is the cost's."""
     source: int | None = None
     children: list[int] = []
     begin = time.perf_counter()

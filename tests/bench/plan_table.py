@@ -24,12 +24,13 @@ from common import cpu_clock, ms, show
 WHERE = "kernel"
 IN_GUEST = ("--load", "xfs")
 
+from allocq.sources.learn import read_names  # noqa: E402
+from allocq.sources.plan import SEEK, TEXT, Plan, kernel_fields  # noqa: E402
+
 from allocq.core import scan  # noqa: E402
 from allocq.core.table import Table  # noqa: E402
 from allocq.model import Filter  # noqa: E402
 from allocq.sources import live  # noqa: E402
-from allocq.sources.learn import read_names  # noqa: E402
-from allocq.sources.plan import SEEK, TEXT, Plan, kernel_fields  # noqa: E402
 from allocq.sources.source import Live, Wanted, open_source  # noqa: E402
 
 Fields = dict[str, str | int]

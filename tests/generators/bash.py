@@ -34,19 +34,42 @@ _allocq_modules() {
 	_allocq_words "${names[*]}" "$1"
 }
 
-# What is behind --, if there is one: a command and its words.
+# Complete the command to run and its arguments, if the current word ($1) is one of them: it begins
+# at the first word that is no option, or after --. $2: the options that take a value.
 _allocq_command() {
-	local i
+	local word i
 	for ((i = 2; i < COMP_CWORD; i++)); do
-		[[ ${COMP_WORDS[i]} == -- ]] || continue
-		if ((i + 1 == COMP_CWORD)); then
-			mapfile -t COMPREPLY < <(compgen -c -- "$1")
-		else
-			_allocq_files
-		fi
-		return 0
+		word=${COMP_WORDS[i]}
+		case $word in
+		--) ((i++)) && break ;;
+		--*)
+			if [[ ${COMP_WORDS[i + 1]} == = ]]; then
+				((i += 2))
+			elif [[ " $2 " == *" $word "* ]]; then
+				((i++))
+			fi
+			;;
+		-?*)
+			# In a bundle (-qo) the first option with a value takes the rest or the next word.
+			while word=${word#?} && [[ $word ]]; do
+				[[ " $2 " == *" -${word:0:1} "* ]] || continue
+				[[ $word == ? ]] && ((i++))
+				break
+			done
+			;;
+		*) break ;;
+		esac
 	done
-	return 1
+	if ((i > COMP_CWORD)); then
+		return 1
+	elif ((i < COMP_CWORD)); then
+		_allocq_files
+	elif [[ ${COMP_WORDS[i - 1]} == -- || ${1:--} != -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -c -- "$1")
+	else
+		return 1
+	fi
+	return 0
 }
 
 _allocq() {
@@ -81,7 +104,10 @@ def completion() -> str:
 def _command(command: Command) -> str:
     lines = [f"{command.name})"]
     if runs(command):
-        lines.append('\t_allocq_command "$current" && return')
+        values = " ".join(
+            flag for option in command.options if takes_value(option) for flag in flags(option)
+        )
+        lines.append(f'\t_allocq_command "$current" "{values}" && return')
     lines.append("\tcase $before in")
     for value, found in _by_value(command).items():
         lines.append(f"\t{' | '.join(found)}) {value} ;;")

@@ -6,14 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from allocq.cli.help import HELP, VERSION
 from allocq.declarations.commands import COMMANDS, Command
 from allocq.declarations.shared import Option, OptionKind
 
-OWN_PANEL = "Options"
-HELP = Option("help", ("-h", "--help"), OptionKind.FLAG, OWN_PANEL, "Say what there is and end.")
-VERSION = Option(
-    "version", ("-V", "--version"), OptionKind.FLAG, OWN_PANEL, "Print the version and end."
-)
 MAIN_OPTIONS = (HELP, VERSION)
 
 __all__ = ["COMMANDS", "HELP", "MAIN_OPTIONS", "Command", "Option"]
@@ -87,8 +83,8 @@ def brief(help: str) -> str:
 
 
 def runs(command: Command) -> bool:
-    """Does it run another command, behind `--`?"""
-    return any(operand.name == "command" for operand in command.operands)
+    """Does it run another command? No option of allocq follows that one."""
+    return command.runs
 
 
 def is_switch(option: Option) -> bool:

@@ -33,11 +33,43 @@ function __allocq_modules
     test -r /proc/modules; and string replace -r ' .*' '' </proc/modules
 end
 
-# What is behind --, if there is one: a command and its words.
-function __allocq_run
+# Print the command to run and its arguments so far: from the first word that is no option, or
+# after --. The status says whether the current word belongs to it. $argv: the options that take a
+# value.
+function __allocq_words
     set -l words (commandline -opc)
-    set -l at (contains -i -- -- $words); or return
-    set -e words[1..$at]
+    set -e words[1..2]
+    while set -q words[1]
+        set -l word $words[1]
+        if test "$word" = --
+            set -e words[1]
+            set -q words[1]; and printf '%s\\n' $words
+            return 0
+        else if not string match -q -- '-?*' $word
+            printf '%s\\n' $words
+            return 0
+        else if string match -q -- '--*' $word
+            contains -- $word $argv; and set -e words[1]
+        else
+            # In a bundle (-qo) the first option with a value takes the rest or the next word.
+            set -l letters (string split '' -- (string sub -s 2 -- $word))
+            while set -q letters[1]
+                if contains -- -$letters[1] $argv
+                    set -q letters[2]; or set -e words[1]
+                    break
+                end
+                set -e letters[1]
+            end
+        end
+        set -q words[1]; or return 1 # the current word is a value
+        set -e words[1]
+    end
+    set -l current (commandline -ct)
+    not string match -q -- '-*' "$current"
+end
+
+function __allocq_run
+    set -l words (__allocq_words $argv); or return
     complete -C (string join ' ' -- (string escape -- $words) (commandline -ct))
 end
 
@@ -57,10 +89,17 @@ def completion() -> str:
 
 
 def _command(command: Command) -> str:
-    here = _quoted(f"__allocq_command {command.name}")
+    here = f"__allocq_command {command.name}"
+    if runs(command):
+        values = " ".join(
+            flag for option in command.options if takes_value(option) for flag in flags(option)
+        )
+        run = f"complete -c allocq -n {_quoted(here)} -a '(__allocq_run {values})'"
+        here += f"; and not __allocq_words {values} >/dev/null"
+    here = _quoted(here)
     lines = [_option(here, option) for option in options(command)]
     if runs(command):
-        lines.append(f"complete -c allocq -n {here} -a '(__allocq_run)'")
+        lines.append(run)
     elif command.operands:
         lines.append(f"complete -c allocq -n {here} -F")
     return "\n" + "\n".join(lines) + "\n"

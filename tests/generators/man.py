@@ -77,8 +77,10 @@ def _page(
         lines += [".Sh SYNOPSIS", ".Nm allocq", f".Cm {command.name}", ".Op Ar option ..."]
         for operand in command.operands:
             word = f"Ar {operand.metavar}" + (" ..." if operand.many else "")
-            word = rf"Fl \- {word}" if operand.name == "command" else word
-            lines.append(f".{word}" if operand.required else f".Op {word}")
+            if operand.runs:
+                lines += [r".Op Fl \-", f".Ar {operand.metavar}", ".Op Ar ARG ..."]
+            else:
+                lines.append(f".{word}" if operand.required else f".Op {word}")
     text = "\n".join(lines) + "\n" + body
     chosen = MAIN_OPTIONS if command is None else options(command)
     text = text.replace("@OPTIONS@\n", _options(chosen))

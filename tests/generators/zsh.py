@@ -27,7 +27,7 @@ _allocq_modules() {
 	compadd -- $names
 }
 
-# What is behind --: a command and its words.
+# The command to run and its arguments, maybe after --.
 (( $+functions[_allocq_run] )) ||
 _allocq_run() {
 	if [[ $words[1] == -- ]]; then
@@ -92,7 +92,9 @@ def _command(command: Command) -> str:
         colons = ":" if operand.required or operand.many else "::"
         specs.append(_quoted(f"{where}{colons}{_message(operand.metavar)}:_files"))
     body = " \\\n\t\t\t".join(specs)
-    return f"\t{command.name})\n\t\t_arguments -s -S : \\\n\t\t\t{body} && ret=0\n\t\t;;\n"
+    # -A: no option of allocq follows the command to run.
+    arguments = "_arguments -s -S" + (" -A '-*'" if runs(command) else "")
+    return f"\t{command.name})\n\t\t{arguments} : \\\n\t\t\t{body} && ret=0\n\t\t;;\n"
 
 
 def _spec(option: Option, excluded: str) -> str:

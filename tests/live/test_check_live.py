@@ -44,6 +44,17 @@ def test_what_leaks_nothing_passes_every_time() -> None:
     assert [(one.status, one.err) for one in done] == [(0, "")] * TIMES, done
 
 
+def test_the_options_of_the_command_are_its_own(tmp_path: Path) -> None:
+    marked, kept = tmp_path / "script", tmp_path / "kept"
+    marked.write_text(f"echo run >'{tmp_path}/ran'; false; echo more >>'{tmp_path}/ran'\n")
+    kept.touch()
+    done = check("sh", "-e", str(marked))
+    assert (done.status, (tmp_path / "ran").read_text()) == (3, "run\n"), done
+    done = check("rm", "-i", str(kept), stdin=subprocess.DEVNULL)
+    assert done.status in (0, 3) and b"leaked" not in done.out and kept.exists(), done
+    assert b"kept" in check("ls", "-l", str(kept)).out
+
+
 def test_reading_files_is_no_leak_when_caches_are_dropped() -> None:
     command = ["sh", "-c", "ls -R /usr/share/doc | wc -l; cat /usr/bin/[a-g]*"]
     done = check("--drop-caches", "--retries", "20", "--", *command, stdout=subprocess.DEVNULL)

@@ -8,7 +8,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import faulty
 import oracle
 import pytest
-from command import ALLOCQ, Result, refused
+from command import ALLOCQ, Result, refused, unread, until
 
 CACHE = Path("/run/allocq")
 ERRNOS = (errno.EIO, errno.EFAULT, errno.ENOMEM, errno.EPERM, errno.ENOTTY)
@@ -250,7 +249,10 @@ def test_a_signal_ends_it_at_once() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    time.sleep(1)
+    assert process.stdin
+    process.stdin.write(oracle.HEADER)
+    process.stdin.flush()
+    until(lambda: not unread(process.stdin.fileno()))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, b"", b"")

@@ -164,8 +164,9 @@ def test_counters_below_zero_pass_no_minimum_in_any_interface() -> None:
 def test_the_largest_are_found_although_some_shrank_and_one_is_below_zero() -> None:
     """The counters that are kept with the names are old, and the kernel takes one below zero for a
     huge one."""
-    from allocq.sources import names
     from allocq.sources.plan import Costs
+
+    from allocq.sources import names
 
     def five() -> list[int]:
         return sorted((tag.bytes for tag in still.read()), reverse=True)[:5]

@@ -67,22 +67,44 @@ def _machine(
 
 
 class Run:
-    """Some live tests in one guest: its reports so far, by node id."""
+    """Some live tests in one guest: its reports so far, by node id.
+
+    lost: the last words of a guest that died or gave no answer, after which the tests that were
+    left ran in another one. That is done once; a test that fails is never run again.
+    """
 
     def __init__(self, config: pytest.Config, machine: Machine, items: list[pytest.Item]) -> None:
+        self.machine = machine
+        self.lost: str | None = None
         self._config = config
+        self._items = items
         self._offset = 0
         self._reports: dict[str, list[pytest.TestReport]] = {}
         self._lost_at: str | None = None
+        self.guest = self._boot(items)
+
+    def _boot(self, items: list[pytest.Item]) -> Guest:
         files = list(dict.fromkeys(item.nodeid.split("::")[0] for item in items))
-        command = [sys.executable, "-m", "pytest", *self._options(), *files]
-        self.guest = Guest(
-            machine,
-            command,
+        return Guest(
+            self.machine,
+            [sys.executable, "-m", "pytest", *self._options(), *files],
             timeout=BOOT_SECONDS,
-            cwd=config.rootpath,
+            cwd=self._config.rootpath,
             files={SELECTED: json.dumps([item.nodeid for item in items])},
         )
+
+    def _boot_again(self) -> bool:
+        """Boot another guest for the tests that are left, if this one is the first to be lost."""
+        if self.lost is not None or (self.guest.job / "status").exists():
+            return False
+        self.lost = self.guest.last_words()
+        left = [item for item in self._items if not self._complete(item.nodeid)]
+        lost, self.guest = self.guest, self._boot(left)
+        lost.close()
+        self._offset = 0
+        for item in left:
+            self._reports.pop(item.nodeid, None)
+        return True
 
     def _options(self) -> list[str]:
         options = self._config.option
@@ -108,6 +130,8 @@ class Run:
             ended = self.guest.poll() is not None
             self._read()
             if ended and not self._complete(item.nodeid):
+                if self._boot_again():
+                    continue
                 return [
                     *self._reports.get(item.nodeid, []),
                     failure(item, self._what_happened(item.nodeid)),
@@ -207,6 +231,13 @@ class HostSide:
 
     def _running(self) -> int:
         return sum(run.guest.poll() is None for run in self._runs.values())
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for run in self._runs.values():
+            if run.lost is not None:
+                terminalreporter.section("a guest was lost; the tests left ran in another one")
+                terminalreporter.write_line(str(run.machine))
+                terminalreporter.write_line(run.lost)
 
     def pytest_unconfigure(self) -> None:
         for run in self._runs.values():

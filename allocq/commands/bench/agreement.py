@@ -1,4 +1,4 @@
-"""Did all ways find the same tags? Counters that moved in between are told from differences."""
+"""Did all methods find the same tags? Moving counters are kept apart from differences."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,10 +6,11 @@ from ...core.table import Table
 
 NAME_BYTES = 63  # struct allocinfo_tag's char[64], with its NUL
 Key = tuple[bytes, int, bytes, bytes]
-Found = dict[Key, tuple[int, ...]]
+SizesByTag = dict[Key, tuple[int, ...]]
+Answers = Mapping[str, SizesByTag]  # by method
 
 
-def found(table: Table) -> Found:
+def sizes_by_tag(table: Table) -> SizesByTag:
     """The bytes of the tags by (file, line, module, function), names trimmed as the ioctl does."""
     tags: dict[Key, list[int]] = {}
     for file, line, module, function, size in zip(
@@ -32,9 +33,9 @@ def _trim(name: str) -> bytes:
 class Agreement:
     """What the runs of one scenario say of each other.
 
-    runs: those compared; moved: those in which counters differed between the ways, or crossed the
-    minimum size; torn: those in which modules came or went; differences: one line each, for tags
-    that one way found and another did not for no such reason.
+    runs: those compared; moved: those in which counters differed between the methods, or crossed
+    the minimum size; torn: those in which modules came or went; differences: one line each, for
+    tags that one method found and another missed for no such reason.
     """
 
     def __init__(self, by_size: bool) -> None:
@@ -43,39 +44,39 @@ class Agreement:
         self._by_size = by_size
         self._seen: dict[Key, set[int]] = {}
 
-    def add(self, ways: Mapping[str, Found], same_modules: bool, now: Callable[[], Found]) -> None:
-        """Compare the ways of one run; `now` reads all tags, where a difference needs a reason."""
-        answers = list(ways.values())
+    def add(self, answers: Answers, same_modules: bool, now: Callable[[], SizesByTag]) -> None:
+        """Compare the answers of one run; `now` reads all tags, to explain a difference."""
+        each = list(answers.values())
         self.runs += 1
-        self.tags = sum(map(len, answers[0].values()))
-        for answer in answers:
+        self.tags = sum(map(len, each[0].values()))
+        for answer in each:
             for key, sizes in answer.items():
                 self._seen.setdefault(key, set()).update(sizes)
-        keys = {key for answer in answers for key in answer}
-        odd = [key for key in keys if len({len(answer.get(key, ())) for answer in answers}) > 1]
+        keys = {key for answer in each for key in answer}
+        odd = [key for key in keys if len({len(answer.get(key, ())) for answer in each}) > 1]
         if not odd:
-            self.moved += any(answer != answers[0] for answer in answers)
+            self.moved += any(answer != each[0] for answer in each)
         elif not same_modules:
             self.torn += 1
         else:
-            self._judge(ways, odd, now)
+            self._judge(answers, odd, now)
 
-    def _judge(self, ways: Mapping[str, Found], odd: list[Key], now: Callable[[], Found]) -> None:
+    def _judge(self, answers: Answers, odd: list[Key], now: Callable[[], SizesByTag]) -> None:
         if self._by_size:
             for key, sizes in now().items():
                 if key in self._seen:
                     self._seen[key].update(sizes)
-        real = [key for key in odd if not self._moves(key, ways)]
+        real = [key for key in odd if not self._moves(key, answers)]
         self.moved += len(real) < len(odd)
         for key in sorted(real):
-            has = [way for way, answer in ways.items() if key in answer]
-            lacks = [way for way, answer in ways.items() if key not in answer]
+            has = [method for method, answer in answers.items() if key in answer]
+            lacks = [method for method, answer in answers.items() if key not in answer]
             where = f"{key[0].decode(errors='replace')}:{key[1]}"
             text = f"{where}: found by {', '.join(has)}, not by {', '.join(lacks) or 'all alike'}"
             if text not in self.differences:
                 self.differences.append(text)
 
-    def _moves(self, key: Key, ways: Mapping[str, Found]) -> bool:
+    def _moves(self, key: Key, answers: Answers) -> bool:
         """Has its counter been seen at more values than it has tags?"""
-        tags = max(len(answer.get(key, ())) for answer in ways.values())
+        tags = max(len(answer.get(key, ())) for answer in answers.values())
         return self._by_size and len(self._seen[key]) > tags

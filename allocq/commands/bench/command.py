@@ -1,6 +1,6 @@
 """`allocq bench`: cat | grep | awk against the ioctl, on the machine it runs on.
 
-What is timed are the three ways of the comparison published with the kernel's patches: the
+What is timed are the three methods of the comparison published with the kernel's patches: the
 pipeline as people type it, the ioctl scan inside this process, and the whole `allocq query`.
 """
 
@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from ...core.filter import NativeFilter
 from ...core.kernel import KernelFilter, scan
@@ -16,16 +17,26 @@ from ...core.table import Table
 from ...core.text import parse
 from ...declarations.commands import PUBLISHED_FILE
 from ...declarations.shared import FOUND, INTERRUPTED
-from ...errors import AllocqError, SourceError, UsageError
+from ...errors import SourceError, UsageError
 from ...host import machine as host
 from ...host.caches import drop_caches
 from ...host.processes import find_program, run_pipeline
 from ...model import Filter, Tag
 from ...output.stream import Output, warn
 from ...sources.source import ALLOCINFO, Live, open_source
-from .agreement import Found, found
+from .agreement import SizesByTag, sizes_by_tag
 from .report import as_json, in_words
-from .scenarios import IOCTL, PIPELINE, QUERY, Bench, Sample, Scenario, Settings, Way
+from .scenarios import (
+    IOCTL,
+    PIPELINE,
+    QUERY,
+    Bench,
+    Method,
+    Sample,
+    Scenario,
+    Settings,
+    read_settings,
+)
 
 _COARSE = 100_000
 _TICKS = 10
@@ -33,7 +44,7 @@ _TICKS = 10
 
 def bench_command(values: dict[str, object]) -> int:
     """`allocq bench`. Returns the exit status."""
-    settings = Settings(values)
+    settings = read_settings(values)
     with open_source() as source:
         if not isinstance(source, Live):
             raise SourceError(f"{ALLOCINFO} is not the kernel's here: something is mounted over it")
@@ -51,26 +62,29 @@ def bench_command(values: dict[str, object]) -> int:
 
 
 def prepare(settings: Settings, source: Live) -> Bench:
-    """The scenarios with the ways that this machine has; nothing is timed yet."""
+    """The scenarios with the methods that this machine has; nothing is timed yet."""
     tags = _all_tags()
     bench = Bench(settings, describe_machine(tags))
     bench.tick = clock_step()
     file = _file(settings.file, tags)
-    if not settings.warm:
-        bench.caches = "dropped" if _drop_caches() else "kept, no right to drop them"
+    if settings.drop_caches:
+        drop_caches()
+        bench.caches = "dropped before each run"
     for name in settings.scenarios:
-        bench.scenarios.append(_scenario(name, file, settings.min_size, tags))
+        bench.scenarios.append(_scenario(bench, name, file, tags))
     for scenario in bench.scenarios:
         _add_pipeline(scenario)
         if source.has_ioctl:
             _add_ioctl(scenario, source, bench.tick)
         _add_query(scenario)
     if not source.has_ioctl:
-        bench.notes.append("this kernel has no ioctl (Linux since 7.3): only the text is timed")
+        bench.notes.append(
+            "this kernel has no ioctl (Linux 7.3 and later have it): only the text is timed"
+        )
     if bench.tick > _COARSE:
         bench.notes.append(
-            f"this kernel counts CPU time in steps of {bench.tick / 1e6:.0f} ms; the scans here"
-            " were repeated to outlast them, the programs' times are no finer"
+            f"this kernel counts CPU time in steps of {bench.tick / 1e6:.0f} ms: the ioctl scans"
+            " are repeated to outlast a step; the times of programs are no finer than one"
         )
     return bench
 
@@ -92,35 +106,35 @@ def _round(
     count: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
-    """Each way of each scenario once, another one first each time; kept once all are through."""
+    """Each method of each scenario once, another one first each time; kept once all are through."""
     for scenario in bench.scenarios:
-        ways = scenario.ways
+        methods = scenario.methods
         before = source.content_id()
         samples: dict[str, Sample] = {}
-        for i in range(len(ways)):
-            way = ways[(i + run) % len(ways)]
-            if bench.caches == "dropped" and count:
-                _drop_caches()
-            samples[way.name] = way.measure()
-        answers = {way.name: samples[way.name].found for way in ways}
+        for i in range(len(methods)):
+            method = methods[(i + run) % len(methods)]
+            if bench.settings.drop_caches and count:
+                drop_caches()
+            samples[method.name] = method.measure()
+        answers = {method.name: samples[method.name].tags for method in methods}
         if not count:
             continue
         scenario.agreement.add(answers, source.content_id() == before, _now)
-        for way in ways:
-            way.samples.append(samples[way.name])
+        for method in methods:
+            method.samples.append(samples[method.name])
         advance()
 
 
-def _now() -> Found:
+def _now() -> SizesByTag:
     with open_source(None, "text") as source:
-        return found(source.read().table)
+        return sizes_by_tag(source.read().table)
 
 
 def _all_tags() -> list[Tag]:
     with open_source(None, "text") as source:
         tags = source.read().tags
     if not tags:
-        raise SourceError(f"{ALLOCINFO} holds no tag")
+        raise SourceError(f"{ALLOCINFO} has no tags")
     return tags
 
 
@@ -141,14 +155,21 @@ def _file(asked: str | None, tags: list[Tag]) -> str:
     return matching[0]
 
 
-def _scenario(name: str, file: str, min_size: int | None, tags: list[Tag]) -> Scenario:
+def _scenario(bench: Bench, name: str, file: str, tags: list[Tag]) -> Scenario:
+    min_size = bench.settings.min_size
     if name == "file":
         return Scenario(name, file, None, (22, 1))
     if name == "size":
         return Scenario(name, None, 1 << 20 if min_size is None else min_size, (21, 14))
+    largest = max(tags, key=lambda tag: (tag.file == file and tag.bytes > 0, tag.bytes))
+    if largest.file != file and bench.settings.file is None and min_size is None:
+        bench.notes.append(
+            f"no tag in {file} holds anything now: with a minimum size, {largest.file} is asked for"
+        )
+        file = largest.file
     if min_size is None:
-        largest = max(tag.bytes for tag in tags if tag.file == file)
-        min_size = max(1, largest // 2)
+        sizes = [tag.bytes for tag in tags if tag.file == file]
+        min_size = max(1, max(sizes) // 2)
     return Scenario(name, file, min_size, (21, 1))
 
 
@@ -171,7 +192,7 @@ def _add_pipeline(scenario: Scenario) -> None:
             scenario.missing.append(f"{words}: no {command[0]} on PATH")
             return
         ready.append([path, *command[1:]])
-    scenario.ways.append(Way(PIPELINE, words, lambda: _processes(ready)))
+    scenario.methods.append(Method(PIPELINE, words, lambda: _processes(ready)))
 
 
 def _quoted(word: str) -> str:
@@ -186,14 +207,14 @@ def _add_query(scenario: Scenario) -> None:
         words += ["--min-size", str(scenario.min_size)]
     command = [*own_command(), *words]
     shown = " ".join(["allocq", *(word for word in words if word not in ("--format", "procfs"))])
-    scenario.ways.append(Way(QUERY, shown, lambda: _processes([command])))
+    scenario.methods.append(Method(QUERY, shown, lambda: _processes([command])))
 
 
 def own_command() -> list[str]:
     """How allocq is started: as installed beside this Python, else as its module."""
-    beside = os.path.join(os.path.dirname(sys.executable), "allocq")
-    if os.path.isabs(beside) and os.access(beside, os.X_OK):
-        return [beside]
+    beside = Path(sys.executable).parent / "allocq"
+    if beside.is_absolute() and os.access(beside, os.X_OK):
+        return [str(beside)]
     return [sys.executable, "-I", "-m", "allocq"]
 
 
@@ -202,10 +223,10 @@ def _processes(commands: list[list[str]]) -> Sample:
     spent = run_pipeline(commands)
     for command, status in zip(commands, spent.statuses, strict=True):
         if status not in (0, 1):
-            said = spent.complaints.decode("utf-8", "replace").strip().split("\n")[0]
-            raise SourceError(f"{command[0]} failed ({status}){': ' if said else ''}{said}")
+            why = spent.complaints.decode("utf-8", "replace").strip().split("\n")[0]
+            raise SourceError(f"{command[0]} failed ({status}){': ' if why else ''}{why}")
     table = parse(spent.output, NativeFilter())
-    return Sample(spent.wall, spent.user, spent.system, found(table))
+    return Sample(spent.wall, spent.user, spent.system, sizes_by_tag(table))
 
 
 def _add_ioctl(scenario: Scenario, source: Live, tick: int) -> None:
@@ -221,7 +242,7 @@ def _add_ioctl(scenario: Scenario, source: Live, tick: int) -> None:
         return _ioctls(source, kernel, least)
 
     words = "GET_AT, GET_NEXT with " + ", ".join(fields)
-    scenario.ways.append(Way(IOCTL, words, measure))
+    scenario.methods.append(Method(IOCTL, words, measure))
 
 
 def _ioctls(source: Live, kernel: KernelFilter, least: int) -> Sample:
@@ -246,7 +267,7 @@ def _ioctls(source: Live, kernel: KernelFilter, least: int) -> Sample:
         if wall >= least:
             break
     spent = time.thread_time_ns() - cpu
-    return Sample(wall / times, 0, spent / times, found(table))
+    return Sample(wall / times, 0, spent / times, sizes_by_tag(table))
 
 
 def clock_step() -> int:
@@ -258,15 +279,6 @@ def clock_step() -> int:
             pass
         steps.append(now - begin)
     return min(steps)
-
-
-def _drop_caches() -> bool:
-    """Make the kernel forget clean pages, dentries and inodes; False where that is not allowed."""
-    try:
-        drop_caches()
-    except AllocqError:
-        return False
-    return True
 
 
 def describe_machine(tags: list[Tag]) -> dict[str, object]:
@@ -294,14 +306,23 @@ def _cpu_model() -> str | None:
 
 @contextlib.contextmanager
 def progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error if that is a terminal; the function it gives is called at each
+    """A line on standard error if that is a terminal; the function it gives is called at each
     step."""
     if not os.isatty(2):
         yield lambda: None
         return
-    from rich.console import Console
-    from rich.progress import Progress
+    done = 0
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("timing", total=total)
-        yield lambda: bar.advance(task)
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        show(f"\rtiming: {100 * done // total}%")
+
+    def show(text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode())
+
+    try:
+        yield advance
+    finally:
+        show(f"\r{'':12}\r")

@@ -5,16 +5,16 @@ from statistics import median
 
 from ...output.json import dump
 from ...units import format_size
-from .scenarios import IOCTL, PIPELINE, PUBLISHED_ON, QUERY, Bench, Scenario, Way
+from .scenarios import IOCTL, PIPELINE, PUBLISHED_ON, QUERY, Bench, Method, Scenario
 
 _TIMES = ("wall", "user", "system")
 _NAMES = {PIPELINE: "pipeline", IOCTL: "ioctl", QUERY: "allocq"}
 _WIDTH = 10
-_PLANS = {"seek": "known positions", "filter": "the kernel's filter", "text": "the text"}
+_PLANS = {"seek": "cached positions", "filter": "the kernel's filter", "text": "the text"}
 _TITLES = {
     "file": "one file",
-    "file-size": "that file and a minimum size",
-    "size": "a minimum size alone",
+    "file-size": "one file and a minimum size",
+    "size": "a minimum size",
 }
 
 
@@ -26,11 +26,11 @@ def spread(values: Sequence[float]) -> dict[str, float] | None:
 
 
 def ratios(scenario: Scenario, time: str, other: str) -> list[float]:
-    """Run by run, how many times what `other` took the pipeline took."""
-    ways = {way.name: way for way in scenario.ways}
-    if PIPELINE not in ways or other not in ways:
+    """Run by run, what the pipeline took, in multiples of what `other` took."""
+    methods = {method.name: method for method in scenario.methods}
+    if PIPELINE not in methods or other not in methods:
         return []
-    pairs = zip(ways[PIPELINE].samples, ways[other].samples, strict=True)
+    pairs = zip(methods[PIPELINE].samples, methods[other].samples, strict=True)
     return [getattr(a, time) / getattr(b, time) for a, b in pairs if getattr(b, time)]
 
 
@@ -66,12 +66,12 @@ def _scenario(scenario: Scenario) -> dict[str, object]:
         "missing": scenario.missing,
         "ways": [
             {
-                "way": way.name,
-                "command": way.words,
-                "runs": len(way.samples),
-                **{time: spread(_column(way, time)) for time in _TIMES},
+                "way": method.name,
+                "command": method.words,
+                "runs": len(method.samples),
+                **{time: spread(_column(method, time)) for time in _TIMES},
             }
-            for way in scenario.ways
+            for method in scenario.methods
         ],
         "ratios": {
             "system_ioctl": spread(ratios(scenario, "system", IOCTL)),
@@ -81,8 +81,8 @@ def _scenario(scenario: Scenario) -> dict[str, object]:
     }
 
 
-def _column(way: Way, time: str) -> list[float]:
-    return [getattr(sample, time) for sample in way.samples]
+def _column(method: Method, time: str) -> list[float]:
+    return [getattr(sample, time) for sample in method.samples]
 
 
 def in_words(bench: Bench) -> str:
@@ -97,20 +97,21 @@ def in_words(bench: Bench) -> str:
     ]
     lines = [
         "; ".join(facts),
-        f"{settings.runs} runs of each, interleaved; caches {bench.caches};"
-        " milliseconds: median (least - most)",
+        f"{settings.runs} runs of each, interleaved; caches: {bench.caches};"
+        " milliseconds: median (min - max)",
     ]
     lines += [f"note: {note}" for note in bench.notes]
     for scenario in bench.scenarios:
         lines += ["", *_table(scenario)]
-    if any(way.name == IOCTL for scenario in bench.scenarios for way in scenario.ways):
+    if any(method.name == IOCTL for scenario in bench.scenarios for method in scenario.methods):
         lines += [
             "",
-            "ioctl: the scan inside this process; all its thread's CPU time is under SYSTEM.",
+            "ioctl: only the scan, in this process; SYSTEM is all CPU time of its thread.",
+            "allocq: the whole command, as the pipeline is the whole pipeline.",
             f"published: with the kernel's patches, system time on a {PUBLISHED_ON}.",
         ]
     if bench.interrupted:
-        lines.append("interrupted: only the runs that were finished are told")
+        lines.append("interrupted: only finished runs are counted")
     return "".join(line + "\n" for line in lines)
 
 
@@ -120,14 +121,14 @@ def _or_unknown(value: object) -> str:
 
 def _table(scenario: Scenario) -> list[str]:
     lines = [_title(scenario)]
-    lines += [f"  {_NAMES[way.name]:<{_WIDTH}}{way.words}" for way in scenario.ways]
+    lines += [f"  {_NAMES[method.name]:<{_WIDTH}}{method.words}" for method in scenario.methods]
     lines += [f"  missing: {text}" for text in scenario.missing]
     rows = [["", *(time.upper() for time in _TIMES)]]
-    for way in scenario.ways:
-        cells = [_cell(_column(way, time)) for time in _TIMES]
-        if way.name == IOCTL:
+    for method in scenario.methods:
+        cells = [_cell(_column(method, time)) for time in _TIMES]
+        if method.name == IOCTL:
             cells[1] = "-"
-        rows.append([_NAMES[way.name], *cells])
+        rows.append([_NAMES[method.name], *cells])
     for row in rows:
         lines.append(f"  {row[0]:<{_WIDTH}}" + "".join(f"{cell:>22}" for cell in row[1:]))
     return lines + [f"  {line}" for line in (*_comparisons(scenario), *_agreement(scenario))]
@@ -143,35 +144,35 @@ def _title(scenario: Scenario) -> str:
 def _comparisons(scenario: Scenario) -> list[str]:
     lines = []
     cat, ioctl = scenario.published
+    wall = spread([1 / ratio for ratio in ratios(scenario, "wall", QUERY)])
+    if wall:
+        plan = f" (by {_PLANS[scenario.plan]})" if scenario.plan else ""
+        lines.append(f"allocq{plan} takes {_times(wall)} times as long as the pipeline")
     system = spread(ratios(scenario, "system", IOCTL))
     if system:
         lines.append(
-            f"system time, pipeline / ioctl: {_times(system)} times;"
-            f" published: {cat} ms / {ioctl} ms"
+            f"the pipeline takes {_times(system)} times the system time of the ioctl;"
+            f" published: {cat} ms against {ioctl} ms"
         )
-    wall = spread(ratios(scenario, "wall", QUERY))
-    if wall:
-        way = f" (by {_PLANS[scenario.plan]})" if scenario.plan else ""
-        lines.append(f"wall clock, pipeline / allocq{way}: {_times(wall)} times")
     return lines
 
 
 def _agreement(scenario: Scenario) -> list[str]:
     agreement = scenario.agreement
     if not agreement.runs:
-        return ["no run was finished"]
-    if len(scenario.ways) < 2:
+        return ["no run finished"]
+    if len(scenario.methods) < 2:
         return [f"tags: {agreement.tags}"]
     if agreement.differences:
         shown = agreement.differences[:5]
         more = len(agreement.differences) - len(shown)
-        lines = ["the ways did NOT find the same tags:", *(f"  {text}" for text in shown)]
+        lines = ["the methods did NOT find the same tags:", *(f"  {text}" for text in shown)]
         return [*lines, f"  and {more} more"] if more else lines
-    words = f"tags: {agreement.tags}, the same by all ways in each run"
+    words = f"tags: {agreement.tags}, the same by all methods in each run"
     if agreement.moved:
-        words += f"; counters moved between them in {agreement.moved} of {agreement.runs}"
+        words += f"; counters moved in {agreement.moved} of {agreement.runs}"
     if agreement.torn:
-        words += f"; modules came or went in {agreement.torn}, which tell nothing"
+        words += f"; modules came or went in {agreement.torn}, which are not compared"
     return [words]
 
 
@@ -180,8 +181,8 @@ def _times(values: dict[str, float]) -> str:
 
 
 def _cell(values: Sequence[float]) -> str:
-    found = spread([value / 1e6 for value in values])
-    return _times(found) if found else "-"
+    milliseconds = spread([value / 1e6 for value in values])
+    return _times(milliseconds) if milliseconds else "-"
 
 
 def _number(value: float) -> str:

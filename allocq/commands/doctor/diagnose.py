@@ -1,4 +1,4 @@
-"""What a machine's facts mean for allocq: each one good, not good or unknown, and what mends it."""
+"""What a machine's facts mean for allocq: each one good, not good or unknown, and the fix."""
 
 from dataclasses import dataclass
 
@@ -89,9 +89,9 @@ def _known(value: object, words: str = "") -> tuple[str, str]:
 
 def _software(facts: Facts) -> Finding:
     missing = [name for name, version in facts.versions.items() if version is None]
-    said = ", ".join(f"{name} {version or 'missing'}" for name, version in facts.versions.items())
+    value = ", ".join(f"{name} {version or 'missing'}" for name, version in facts.versions.items())
     mend = f"python3 -m pip install {' '.join(missing)}" if missing else ""
-    return Finding("software", NOT_GOOD if missing else GOOD, said, mend)
+    return Finding("software", NOT_GOOD if missing else GOOD, value, mend)
 
 
 def _user(facts: Facts) -> Finding:
@@ -147,47 +147,49 @@ def _parameter(facts: Facts) -> Finding:
                            + ("" if default else " on many kernels"), mend)  # fmt: skip
         needed = "none is needed" if there else "it would change nothing"
         return Finding(item, GOOD, f"no {BOOT_PARAMETER}; {needed}")
-    said = f"{BOOT_PARAMETER}={given}"
+    value = f"{BOOT_PARAMETER}={given}"
     meant = boots_enabled(given)
     if meant == "never":
-        return Finding(item, NOT_GOOD, f"{said}: off for good until the next boot", mend)
+        return Finding(item, NOT_GOOD, f"{value}: off for good until the next boot", mend)
     if meant is None:
-        return Finding(item, NOT_GOOD, f"{said}: the kernel does not understand it", mend)
+        return Finding(item, NOT_GOOD, f"{value}: the kernel does not understand it", mend)
     if meant == "off":
-        return Finding(item, NOT_GOOD, f"{said}: off until it is switched on", mend)
-    return Finding(item, GOOD, said)
+        return Finding(item, NOT_GOOD, f"{value}: off until it is switched on", mend)
+    return Finding(item, GOOD, value)
 
 
 def _boot_with(facts: Facts, value: str) -> str:
     """The command that makes the next boot use a value."""
-    said = f"{BOOT_PARAMETER}={value}"
+    parameter = f"{BOOT_PARAMETER}={value}"
     if facts.boot_editor == "grubby":
-        return f"sudo grubby --update-kernel=ALL --args={said} && sudo reboot"
+        return f"sudo grubby --update-kernel=ALL --args={parameter} && sudo reboot"
     if facts.boot_editor == "update-grub":
-        line = f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {said}"'
+        line = f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {parameter}"'
         return (
             f"echo '{line}' | sudo tee /etc/default/grub.d/allocq.cfg"
             " && sudo update-grub && sudo reboot"
         )
-    return f"boot with {said} on the kernel's command line"
+    return f"boot with {parameter} on the kernel's command line"
 
 
 def _switch(facts: Facts) -> Finding:
-    item, value = "vm.mem_profiling", facts.mem_profiling
-    if value is None:
+    item, switch = "vm.mem_profiling", facts.mem_profiling
+    if switch is None:
         config = facts.config.get(_CONFIG) if facts.config else None
         if config == "y" or facts.file_mode is not None:
             return Finding(item, UNKNOWN, "cannot be read")
         return Finding(item, NOT_GOOD, "this kernel has no such switch")
-    if value == "1":
+    if switch == "1":
         return Finding(item, GOOD, "1: counting")
     if facts.file_mode is None:
-        return Finding(item, NOT_GOOD, f"{value}: off, and cannot be switched on in this boot",
+        return Finding(item, NOT_GOOD, f"{switch}: off, and cannot be switched on in this boot",
                        _boot_with(facts, "1"))  # fmt: skip
-    said = f"{value}: the counters stand still"
+    value = f"{switch}: the counters stand still"
     if facts.config and facts.config.get(_DEBUG) == "y":
-        return Finding(item, NOT_GOOD, f"{said}; {_DEBUG} locks the switch", _boot_with(facts, "1"))
-    return Finding(item, NOT_GOOD, said, "sudo sysctl vm.mem_profiling=1")
+        return Finding(
+            item, NOT_GOOD, f"{value}; {_DEBUG} locks the switch", _boot_with(facts, "1")
+        )
+    return Finding(item, NOT_GOOD, value, "sudo sysctl vm.mem_profiling=1")
 
 
 def _compressed(facts: Facts) -> Finding:
@@ -208,10 +210,10 @@ def _file(facts: Facts) -> Finding:
             mend = _BUILD if facts.config is None else ""
             return Finding(item, NOT_GOOD, "not there: the kernel was built without it", mend)
         if boots_enabled(facts.boot_parameter or "") in ("on", "off"):
-            said = "not there: the kernel has shut its profiling down"
-            return Finding(item, NOT_GOOD, said, _DMESG)
-        said = "not there: profiling is off for good in this boot"
-        return Finding(item, NOT_GOOD, said, _boot_with(facts, "1"))
+            value = "not there: the kernel has shut its profiling down"
+            return Finding(item, NOT_GOOD, value, _DMESG)
+        value = "not there: profiling is off for good in this boot"
+        return Finding(item, NOT_GOOD, value, _boot_with(facts, "1"))
     if facts.open_error:
         mend = "" if facts.uid == 0 else "sudo allocq doctor"
         return Finding(item, NOT_GOOD, f"mode {facts.file_mode:04o}: {facts.open_error}", mend)
@@ -250,8 +252,8 @@ def _cpus(facts: Facts) -> Finding:
     count = count_cpus(facts.possible_cpus)
     if count is None:
         return Finding("possible CPUs", UNKNOWN, facts.possible_cpus or "")
-    said = f"{count} ({facts.possible_cpus}): every counter is summed over them"
-    return Finding("possible CPUs", GOOD, said)
+    value = f"{count} ({facts.possible_cpus}): every counter is summed over them"
+    return Finding("possible CPUs", GOOD, value)
 
 
 def _inaccurate(facts: Facts) -> Finding:
@@ -260,8 +262,8 @@ def _inaccurate(facts: Facts) -> Finding:
         return Finding(item, UNKNOWN, "")
     if not count:
         return Finding(item, GOOD, "none is known to miss something")
-    said = f"{count} known to miss something"
-    return Finding(item, NOT_GOOD, said, "allocq query --inaccurate names them")
+    value = f"{count} known to miss something"
+    return Finding(item, NOT_GOOD, value, "allocq query --inaccurate names them")
 
 
 def _cost(item: str, cost: Cost | None, calls: str, what: str | None = None) -> Finding:
@@ -269,8 +271,8 @@ def _cost(item: str, cost: Cost | None, calls: str, what: str | None = None) -> 
         return Finding(item, UNKNOWN, "")
     size = "" if cost.bytes is None else f", {format_size(cost.bytes)}"
     of = f" of {what}" if what else ""
-    found = f"{_milliseconds(cost.seconds)}: {cost.tags} tags{of} in {cost.calls} {calls}{size}"
-    return Finding(item, GOOD, found)
+    value = f"{_milliseconds(cost.seconds)}: {cost.tags} tags{of} in {cost.calls} {calls}{size}"
+    return Finding(item, GOOD, value)
 
 
 def _milliseconds(seconds: float) -> str:
@@ -286,20 +288,20 @@ def _cache(cache: Cache, uid: int, content: int | None) -> Finding:
     if cache.error:
         return Finding(item, NOT_GOOD, f"{cache.path}: {cache.error}", remove)
     if _strange(cache.directory_owner, cache.directory_mode, uid):
-        said = f"{folder} is of uid {cache.directory_owner}, mode {cache.directory_mode:04o}"
-        return Finding(item, NOT_GOOD, f"{said}: not used", remove)
+        value = f"{folder} is of uid {cache.directory_owner}, mode {cache.directory_mode:04o}"
+        return Finding(item, NOT_GOOD, f"{value}: not used", remove)
     if not cache.exists:
         return Finding(item, GOOD, f"{cache.path} is not there yet; the first query makes it")
-    said = (
+    value = (
         f"{cache.path}, uid {cache.owner}, mode {cache.mode:04o}, {format_size(cache.bytes or 0)}"
     )
     if _strange(cache.owner, cache.mode, uid):
-        return Finding(item, NOT_GOOD, f"{said}: not used", f"sudo rm {cache.path}")
+        return Finding(item, NOT_GOOD, f"{value}: not used", f"sudo rm {cache.path}")
     if content is None:
-        return Finding(item, GOOD, f"{said}: not needed without the ioctl")
+        return Finding(item, GOOD, f"{value}: not needed without the ioctl")
     if not cache.fits:
-        return Finding(item, GOOD, f"{said}: modules have changed; the next query makes it anew")
-    return Finding(item, GOOD, f"{said}: fits")
+        return Finding(item, GOOD, f"{value}: modules have changed; the next query makes it anew")
+    return Finding(item, GOOD, f"{value}: fits")
 
 
 def _strange(owner: int | None, mode: int | None, uid: int) -> bool:

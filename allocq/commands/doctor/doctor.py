@@ -1,7 +1,8 @@
 """`allocq doctor`: what this machine offers, what is switched on, and what to do about the rest."""
 
 import dataclasses
-import posix
+import os
+from collections.abc import Mapping
 
 from ...declarations.commands import DOCTOR_FORMATS
 from ...declarations.shared import COLORS
@@ -11,15 +12,11 @@ from ..arguments import choice
 from .diagnose import GOOD, NOT_GOOD, VERDICTS, Finding, findings, reason, verdict
 from .facts import Facts, gather
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _COLORS = {GOOD: "\x1b[32m", NOT_GOOD: "\x1b[31m"}
 _DIM, _PLAIN = "\x1b[33m", "\x1b[0m"
 
 
-def doctor_command(values: "Mapping[str, object]", fd: int = 1) -> int:
+def doctor_command(values: Mapping[str, object], fd: int = 1) -> int:
     """Look, judge, print. Exit status 0 ready for the ioctl, 1 works with less, 2 cannot work."""
     format = choice("format", values.get("format"), DOCTOR_FORMATS) or "table"
     color = choice("color", values.get("color"), COLORS) or "auto"
@@ -28,34 +25,34 @@ def doctor_command(values: "Mapping[str, object]", fd: int = 1) -> int:
     if format == "json":
         out.write(as_json(facts))
     else:
-        painted = wants_color(color, posix.isatty(fd))
+        painted = wants_color(color, os.isatty(fd))
         lines = in_lines(findings(facts), verdict(facts), reason(facts), painted)
         out.write("".join(line + "\n" for line in lines).encode("utf-8", "backslashreplace"))
     out.release()
     return verdict(facts)
 
 
-def in_lines(found: list[Finding], status: int, why: str, color: bool) -> list[str]:
-    """The report for people: the state, what it is about, what was found, what mends it (once)."""
-    width = max(len(finding.item) for finding in found)
+def in_lines(report: list[Finding], status: int, why: str, color: bool) -> list[str]:
+    """The report for people: the state, what it is about, what was found, the fix (once)."""
+    width = max(len(finding.item) for finding in report)
     lines = []
-    said = {""}
-    for finding in found:
+    fixes = {""}
+    for finding in report:
         state = f"{finding.state:8}"
         if color:
             state = _COLORS.get(finding.state, _DIM) + state + _PLAIN
         line = f"{state}  {printable(finding.item):{width}}  {printable(finding.value)}"
         lines.append(line.rstrip())
-        if finding.mend not in said:
+        if finding.mend not in fixes:
             lines.append(f"{'':8}  {'':{width}}  -> {printable(finding.mend)}")
-            said.add(finding.mend)
+            fixes.add(finding.mend)
     verdict = VERDICTS[status] + (f": {why}" if why else "")
     return [*lines, "", verdict]
 
 
 def as_json(facts: Facts) -> bytes:
     """One object: the verdict, the findings, and the facts they were made from."""
-    import orjson
+    import orjson  # here, for a report in words says what to do where it is missing
 
     status = verdict(facts)
     document = {

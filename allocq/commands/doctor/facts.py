@@ -41,7 +41,7 @@ class Cost:
 
 @dataclasses.dataclass
 class Cache:
-    """The names cache. path None: there is no place for it. fits: for this boot and content id."""
+    """The tag cache. path None: there is no place for it. fits: for this boot and content id."""
 
     path: str | None
     exists: bool = False
@@ -125,36 +125,36 @@ def gather() -> Facts:
 
 def versions() -> dict[str, str | None]:
     """allocq, Python and the libraries it stands on."""
-    found: dict[str, str | None] = {"allocq": __version__, "python": platform.python_version()}
+    versions: dict[str, str | None] = {"allocq": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 def cache(content: int | None) -> Cache:
-    """The state of the names cache, seen without opening what is someone else's."""
+    """The state of the tag cache, seen without opening what is someone else's."""
     folder = kernel.cache_directory()
     if folder is None:
         return Cache(None)
-    found = Cache(f"{folder}/names")
+    state = Cache(f"{folder}/names")
     try:
         status = os.stat(folder, follow_symlinks=False)
-        found.directory_owner, found.directory_mode = status.st_uid, stat.S_IMODE(status.st_mode)
+        state.directory_owner, state.directory_mode = status.st_uid, stat.S_IMODE(status.st_mode)
         status = os.stat(f"{folder}/names", follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
-        return found
+        return state
     except OSError as error:
-        found.error = error.strerror
-        return found
-    found.exists = True
-    found.owner, found.mode = status.st_uid, stat.S_IMODE(status.st_mode)
-    found.bytes = status.st_size
+        state.error = error.strerror
+        return state
+    state.exists = True
+    state.owner, state.mode = status.st_uid, stat.S_IMODE(status.st_mode)
+    state.bytes = status.st_size
     if content is not None:
-        found.fits = kernel.cache_fits(content)
-    return found
+        state.fits = kernel.cache_fits(content)
+    return state
 
 
 @contextmanager

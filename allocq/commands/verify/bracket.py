@@ -1,14 +1,15 @@
-"""A moving thing held against another: an answer between two readings of the text.
+"""Moving counters compared: an answer between two readings of the text.
 
-A counter may be anything between the least and the most that the texts around the answer said. One
-that is outside has moved, or is wrong: the question is asked again a few times. Only a tag that is
-outside every time counts as different, and only if it stood still around some of these answers.
+A counter may be anything between the lowest and the highest value in the texts around the answer.
+One that is outside has moved, or is wrong: the question is asked again a few times. Only a tag that
+is outside every time counts as different, and only if it did not move around some of the answers.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
-from .rawioctl import INACCURATE, Kernel, Row, Wanted
+from .rawioctl import INACCURATE, IoctlFilter, Kernel, Row
 
 ATTEMPTS = 8
 _STILL = 2
@@ -37,8 +38,6 @@ class Question(NamedTuple):
 class Seen:
     """What the texts said of one tag so far."""
 
-    __slots__ = ("accurate", "calls", "row", "size")
-
     def __init__(self, row: Row) -> None:
         self.row = row
         self.size = (row.size, row.size)
@@ -64,11 +63,17 @@ class Seen:
         return f"{self.row}: {low if low == high else f'{low} to {high}'} bytes in the text"
 
 
-def question(kernel: Kernel, wanted: Wanted) -> Question:
+def question(kernel: Kernel, wanted: IoctlFilter) -> Question:
     """The ioctl asked with a filter."""
     accurate = wanted.inaccurate == 0 if wanted.mask & INACCURATE else None
-    ask = lambda: kernel.scan(wanted)  # noqa: E731
-    return Question(wanted.names_match, wanted.sizes(), accurate, ask, True, str(wanted))
+    return Question(
+        wanted.names_match,
+        wanted.sizes(),
+        accurate,
+        lambda: kernel.scan(wanted),
+        True,
+        str(wanted),
+    )
 
 
 class Wrong(NamedTuple):
@@ -86,16 +91,16 @@ class Left(NamedTuple):
     still: dict[int, int] = {}  # noqa: RUF012
 
 
+@dataclass(slots=True)
 class Outcome:
     """What a comparison came to. moved: answers that agreed only when asked again."""
 
-    def __init__(self) -> None:
-        self.differences: list[str] = []
-        self.questions = 0
-        self.tags = 0
-        self.moved = 0
+    differences: list[str] = field(default_factory=list)
+    questions: int = 0
+    tags: int = 0
+    moved: int = 0
 
-    def add(self, other: "Outcome") -> None:
+    def add(self, other: Self) -> None:
         """Take another's counts and differences in."""
         self.differences += other.differences
         self.questions += other.questions
@@ -158,7 +163,7 @@ def _judge(
         if one.wrong is None:
             outcome.tags += len(answer)
         else:
-            wrong = {at: found for at, found in wrong.items() if at in one.wrong}
+            wrong = {at: words for at, words in wrong.items() if at in one.wrong}
         if wrong:
             stood = {at: one.still.get(at, 0) + (at < len(still) and still[at]) for at in wrong}
             again.append(Left(one.asked, wrong, stood))

@@ -4,9 +4,9 @@ import errno
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ...model import Filter
 from ...sources.source import Source, open_source
@@ -28,13 +28,10 @@ from .rawioctl import (
     NAME_BYTES,
     NEXT_SIZE,
     U64,
+    IoctlFilter,
     Kernel,
     Row,
-    Wanted,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _T = TypeVar("_T")
 _NAMES = MODULE | FUNCTION | FILE | LINE
@@ -46,7 +43,7 @@ class Skipped(Exception):
     """There is nothing on this kernel to check it with."""
 
 
-class Bench:
+class CheckContext:
     """What the checks share. rounds: how many random filters, and values of each field at most."""
 
     def __init__(self, kernel: Kernel, seed: int, rounds: int) -> None:
@@ -55,7 +52,7 @@ class Bench:
         self.seed = seed
         self.random = random.Random(seed)
 
-    def compare(self, wanted: Iterable[Wanted]) -> Outcome:
+    def compare(self, wanted: Iterable[IoctlFilter]) -> Outcome:
         """These filters, each once."""
         return compare(self.kernel, [question(self.kernel, one) for one in dict.fromkeys(wanted)])
 
@@ -82,7 +79,7 @@ class Bench:
         raise Undecided("modules came or went during every try")
 
     @contextmanager
-    def another(self) -> "Iterator[Kernel]":
+    def another(self) -> Iterator[Kernel]:
         """A second open file."""
         other = self.kernel.another()
         try:
@@ -91,20 +88,17 @@ class Bench:
             other.close()
 
 
-Check = Callable[[Bench], Outcome]
+Check = Callable[[CheckContext], Outcome]
 
 
-def found(differences: Iterable[str], questions: int = 0, tags: int = 0) -> Outcome:
+def outcome_of(differences: Iterable[str], questions: int = 0, tags: int = 0) -> Outcome:
     """An outcome from a list of what is wrong."""
-    outcome = Outcome()
-    outcome.differences = list(differences)
-    outcome.questions, outcome.tags = questions, tags
-    return outcome
+    return Outcome(list(differences), questions, tags)
 
 
-def named(row: Row) -> Wanted:
+def named(row: Row) -> IoctlFilter:
     """The filter on all names and the line of a row from the ioctl."""
-    return Wanted(_NAMES, *row.name)
+    return IoctlFilter(_NAMES, *row.name)
 
 
 def _error(code: int) -> str:
@@ -122,260 +116,266 @@ def _same(what: str, got: object, due: object) -> list[str]:
 # The whole
 
 
-def content_id_is_steady(bench: Bench) -> Outcome:
+def content_id_is_steady(context: CheckContext) -> Outcome:
     """All open files have the same one, and asking does not change it."""
-    with bench.another() as other:
+    with context.another() as other:
         for _ in range(ATTEMPTS):
-            ids = [kernel.content_id() for kernel in (bench.kernel, other, bench.kernel)]
+            ids = [kernel.content_id() for kernel in (context.kernel, other, context.kernel)]
             if len(set(ids)) == 1:
-                return found([])
+                return outcome_of([])
     raise Undecided("the content id changed at every try")
 
 
-def every_tag(bench: Bench) -> Outcome:
+def every_tag(context: CheckContext) -> Outcome:
     """All tags, their order and their counters."""
-    return bench.compare([Wanted()])
+    return context.compare([IoctlFilter()])
 
 
-def fresh_file(bench: Bench) -> Outcome:
+def fresh_file(context: CheckContext) -> Outcome:
     """GET_NEXT needs no GET_AT."""
 
     def ask(rows: list[Row]) -> list[str]:
-        with bench.another() as other:
+        with context.another() as other:
             return _same("the first tag", other.get_next().name, rows[0].name)
 
-    return found(bench.steady(ask), 1, 1)
+    return outcome_of(context.steady(ask), 1, 1)
 
 
-def the_end(bench: Bench) -> Outcome:
+def the_end(context: CheckContext) -> Outcome:
     """ENOENT, once."""
 
     def ask(rows: list[Row]) -> list[str]:
-        kernel = bench.kernel
+        kernel = context.kernel
         wrong = _same("the last tag", kernel.get_at(len(rows) - 1).name, rows[-1].name)
         wrong += _expect("behind it", kernel.errno(GET_NEXT, bytes(NEXT_SIZE)), errno.ENOENT)
         if kernel.errno(GET_NEXT, bytes(NEXT_SIZE)):
             return [*wrong, "after the end: an error where the first tag is due"]
         return wrong + _same("after that", kernel.get_next().name, rows[1 % len(rows)].name)
 
-    return found(bench.steady(ask), 1, 3)
+    return outcome_of(context.steady(ask), 1, 3)
 
 
-def positions(bench: Bench) -> Outcome:
+def positions(context: CheckContext) -> Outcome:
     """Of all tags."""
 
     def ask(rows: list[Row]) -> Outcome:
-        asked = [*bench.some(range(len(rows))), len(rows) - 1]
+        asked = [*context.some(range(len(rows))), len(rows) - 1]
         wrong = []
         for at in asked:
-            wrong += _same(f"position {at}", bench.kernel.get_at(at).name, rows[at].name)
-        return found(wrong, len(asked), len(asked))
+            wrong += _same(f"position {at}", context.kernel.get_at(at).name, rows[at].name)
+        return outcome_of(wrong, len(asked), len(asked))
 
-    return bench.steady(ask)
+    return context.steady(ask)
 
 
-def positions_beyond(bench: Bench) -> Outcome:
+def positions_beyond(context: CheckContext) -> Outcome:
     """There is nothing behind the last tag."""
 
     def ask(rows: list[Row]) -> list[str]:
         wrong = []
         for at in (len(rows), len(rows) + 1, 1 << 32, (1 << 63), U64 - 1):
-            code = bench.kernel.errno(GET_AT, rawioctl.get_at(at, Wanted()))
+            code = context.kernel.errno(GET_AT, rawioctl.get_at(at, IoctlFilter()))
             wrong += _expect(f"position {at}", code, errno.ENOENT)
         return wrong
 
-    return found(bench.steady(ask), 5)
+    return outcome_of(context.steady(ask), 5)
 
 
-def positions_of_matches(bench: Bench) -> Outcome:
+def positions_of_matches(context: CheckContext) -> Outcome:
     """Positions count the tags that match."""
 
     def ask(rows: list[Row]) -> Outcome:
         common = [file for file, _ in Counter(row.file for row in rows).most_common(3)]
-        asked = [Wanted(FILE, file=file) for file in common]
-        asked += [Wanted(MODULE), Wanted(LINE, line=rows[0].line)]
-        asked += [Wanted(MODULE, module=row.module) for row in rows[-1:] if row.module]
+        asked = [IoctlFilter(FILE, file=file) for file in common]
+        asked += [IoctlFilter(MODULE), IoctlFilter(LINE, line=rows[0].line)]
+        asked += [IoctlFilter(MODULE, module=row.module) for row in rows[-1:] if row.module]
         wrong: list[str] = []
         tags = 0
         for wanted in asked:
             due = [row.name for row in rows if wanted.names_match(row)]
-            chosen = bench.some(range(len(due)), 20)
+            chosen = context.some(range(len(due)), 20)
             for at in chosen:
-                got = bench.kernel.get_at(at, wanted)
+                got = context.kernel.get_at(at, wanted)
                 wrong += _same(f"{wanted}, position {at}", got.name, due[at])
-            code = bench.kernel.errno(GET_AT, rawioctl.get_at(len(due), wanted))
+            code = context.kernel.errno(GET_AT, rawioctl.get_at(len(due), wanted))
             wrong += _expect(f"{wanted}, position {len(due)}", code, errno.ENOENT)
             tags += len(chosen)
-        return found(wrong, len(asked), tags)
+        return outcome_of(wrong, len(asked), tags)
 
-    return bench.steady(ask)
+    return context.steady(ask)
 
 
 # Filters
 
 
-def modules(bench: Bench) -> Outcome:
+def modules(context: CheckContext) -> Outcome:
     """Each module, and built-in code."""
-    names = bench.some(row.module for row in bench.rows())
-    return bench.compare(Wanted(MODULE, module=name) for name in [b"", *names])
+    names = context.some(row.module for row in context.rows())
+    return context.compare(IoctlFilter(MODULE, module=name) for name in [b"", *names])
 
 
-def files(bench: Bench) -> Outcome:
+def files(context: CheckContext) -> Outcome:
     """Each file."""
-    return bench.compare(
-        Wanted(FILE, file=name) for name in bench.some(r.file for r in bench.rows())
+    return context.compare(
+        IoctlFilter(FILE, file=name) for name in context.some(r.file for r in context.rows())
     )
 
 
-def functions(bench: Bench) -> Outcome:
+def functions(context: CheckContext) -> Outcome:
     """Each function."""
-    names = bench.some(row.function for row in bench.rows())
-    return bench.compare(Wanted(FUNCTION, function=name) for name in names)
+    names = context.some(row.function for row in context.rows())
+    return context.compare(IoctlFilter(FUNCTION, function=name) for name in names)
 
 
-def lines(bench: Bench) -> Outcome:
+def lines(context: CheckContext) -> Outcome:
     """Each line number, and some that no tag has."""
-    numbers = bench.some(row.line for row in bench.rows())
-    return bench.compare(Wanted(LINE, line=line) for line in [*numbers, 0, 1 << 32, U64 - 1])
+    numbers = context.some(row.line for row in context.rows())
+    return context.compare(IoctlFilter(LINE, line=line) for line in [*numbers, 0, 1 << 32, U64 - 1])
 
 
-def nothing_matches(bench: Bench) -> Outcome:
+def nothing_matches(context: CheckContext) -> Outcome:
     """ENOENT at once."""
     wrong = []
     asked = (
-        Wanted(MODULE, module=_NOWHERE),
-        Wanted(FUNCTION, function=_NOWHERE),
-        Wanted(FILE, file=_NOWHERE),
-        Wanted(FUNCTION),
-        Wanted(FILE),
-        Wanted(LINE, line=U64 - 1),
+        IoctlFilter(MODULE, module=_NOWHERE),
+        IoctlFilter(FUNCTION, function=_NOWHERE),
+        IoctlFilter(FILE, file=_NOWHERE),
+        IoctlFilter(FUNCTION),
+        IoctlFilter(FILE),
+        IoctlFilter(LINE, line=U64 - 1),
     )
     for wanted in asked:
-        code = bench.kernel.errno(GET_AT, rawioctl.get_at(0, wanted))
+        code = context.kernel.errno(GET_AT, rawioctl.get_at(0, wanted))
         wrong += _expect(str(wanted), code, errno.ENOENT)
-    return found(wrong, len(asked))
+    return outcome_of(wrong, len(asked))
 
 
-def parts_of_names(bench: Bench) -> Outcome:
+def parts_of_names(context: CheckContext) -> Outcome:
     """A part of a name, another case, a glob: none is the name."""
     asked = []
-    for row in bench.some(bench.rows(), 10):
+    for row in context.some(context.rows(), 10):
         for mask, name in ((FILE, row.file), (FUNCTION, row.function), (MODULE, row.module)):
             if not name:
                 continue
             other = (name[1:], name[:-1], name + b"x", b"/" + name, name.swapcase(), b"*", b"?")
             for wrong in (*other, name.rpartition(b"/")[2]):
-                asked.append(Wanted(mask, wrong[:64], wrong[:64], wrong[:64]))
-    return bench.compare(asked)
+                asked.append(IoctlFilter(mask, wrong[:64], wrong[:64], wrong[:64]))
+    return context.compare(asked)
 
 
-def long_names(bench: Bench) -> Outcome:
+def long_names(context: CheckContext) -> Outcome:
     """The last 63 bytes stand for a longer name; its first ones, or 64, do not."""
     asked = []
-    for row in bench.kernel.text():
+    for row in context.kernel.text():
         for mask, name in ((FILE, row.file), (FUNCTION, row.function), (MODULE, row.module)):
             if len(name) > NAME_BYTES:
                 asked += [
-                    Wanted(mask, end, end, end)
+                    IoctlFilter(mask, end, end, end)
                     for end in (name[-NAME_BYTES:], name[:NAME_BYTES], name[-64:], name[:64])
                 ]
     if not asked:
         raise Skipped("no name here is longer than 63 bytes")
-    return bench.compare(bench.some(asked, 4 * bench.rounds))
+    return context.compare(context.some(asked, 4 * context.rounds))
 
 
-def _sizes(bench: Bench) -> list[Row]:
-    rows = sorted(bench.rows(), key=lambda row: row.size)
-    return [rows[0], *bench.some((row for row in rows if row.size), bench.rounds // 4), rows[-1]]
+def _sizes(context: CheckContext) -> list[Row]:
+    rows = sorted(context.rows(), key=lambda row: row.size)
+    return [
+        rows[0],
+        *context.some((row for row in rows if row.size), context.rounds // 4),
+        rows[-1],
+    ]
 
 
-def minimum_sizes(bench: Bench) -> Outcome:
+def minimum_sizes(context: CheckContext) -> Outcome:
     """Inclusive, around what tags hold."""
-    bounds = {(row.size + step) % U64 for row in _sizes(bench) for step in (-1, 0, 1)}
+    bounds = {(row.size + step) % U64 for row in _sizes(context) for step in (-1, 0, 1)}
     wide = sorted(bounds | {0, 1, 1 << 20, (1 << 63) - 1, 1 << 63, U64 - 1})
-    return bench.compare(Wanted(MIN_SIZE, min_size=size) for size in wide)
+    return context.compare(IoctlFilter(MIN_SIZE, min_size=size) for size in wide)
 
 
-def maximum_sizes(bench: Bench) -> Outcome:
+def maximum_sizes(context: CheckContext) -> Outcome:
     """Inclusive, around what tags hold; compared unsigned."""
-    bounds = {(row.size + step) % U64 for row in _sizes(bench) for step in (-1, 0, 1)}
-    wide = [*bench.some(sorted(bounds), 30), 0, (1 << 63) - 1, 1 << 63, U64 - 1]
-    return bench.compare(Wanted(MAX_SIZE, max_size=size) for size in wide)
+    bounds = {(row.size + step) % U64 for row in _sizes(context) for step in (-1, 0, 1)}
+    wide = [*context.some(sorted(bounds), 30), 0, (1 << 63) - 1, 1 << 63, U64 - 1]
+    return context.compare(IoctlFilter(MAX_SIZE, max_size=size) for size in wide)
 
 
-def sizes_of_one_tag(bench: Bench) -> Outcome:
+def sizes_of_one_tag(context: CheckContext) -> Outcome:
     """Both bounds, with and without the names."""
     asked = []
-    for row in _sizes(bench):
+    for row in _sizes(context):
         size = row.size % U64
         ranges = [(size, size), (max(0, size - 1), size), (size, min(U64 - 1, size + 1))]
         ranges += [(size + 1, U64 - 1)] if size < U64 - 1 else []
         ranges += [(0, size - 1)] if size else []
         for low, high in ranges:
-            asked.append(Wanted(_NAMES | MIN_SIZE | MAX_SIZE, *row.name, low, high))
-        asked.append(Wanted(MIN_SIZE | MAX_SIZE, min_size=size, max_size=size))
-    return bench.compare(asked)
+            asked.append(IoctlFilter(_NAMES | MIN_SIZE | MAX_SIZE, *row.name, low, high))
+        asked.append(IoctlFilter(MIN_SIZE | MAX_SIZE, min_size=size, max_size=size))
+    return context.compare(asked)
 
 
-def accuracy(bench: Bench) -> Outcome:
+def accuracy(context: CheckContext) -> Outcome:
     """0 asks for the accurate ones, anything else for the others."""
-    return bench.compare(Wanted(INACCURATE, inaccurate=value) for value in (0, 1, 2, U64 - 1))
+    return context.compare(
+        IoctlFilter(INACCURATE, inaccurate=value) for value in (0, 1, 2, U64 - 1)
+    )
 
 
-def _filter_of(bench: Bench, rows: Sequence[Row], mask: int) -> Wanted:
+def _filter_of(context: CheckContext, rows: Sequence[Row], mask: int) -> IoctlFilter:
     """A filter with these fields, each from a tag: mostly the same one."""
-    own = bench.random.choice(rows)
-    row = own if bench.random.random() < 0.7 else bench.random.choice(rows)
+    own = context.random.choice(rows)
+    row = own if context.random.random() < 0.7 else context.random.choice(rows)
     size = own.size % U64
-    low = bench.random.choice([0, size, max(0, size - 4096), size // 2])
-    high = bench.random.choice([size, min(U64 - 1, size + 4096), U64 - 1])
-    inaccurate = int(not own.accurate) if bench.random.random() < 0.8 else 1
-    return Wanted(
+    low = context.random.choice([0, size, max(0, size - 4096), size // 2])
+    high = context.random.choice([size, min(U64 - 1, size + 4096), U64 - 1])
+    inaccurate = int(not own.accurate) if context.random.random() < 0.8 else 1
+    return IoctlFilter(
         mask, row.module, own.function, own.file, own.line, low, max(low, high), inaccurate
     )
 
 
-def combinations(bench: Bench) -> Outcome:
+def combinations(context: CheckContext) -> Outcome:
     """All 128 masks."""
-    rows = bench.rows()
-    return bench.compare(_filter_of(bench, rows, mask) for mask in range(KNOWN_MASK + 1))
+    rows = context.rows()
+    return context.compare(_filter_of(context, rows, mask) for mask in range(KNOWN_MASK + 1))
 
 
-def random_filters(bench: Bench) -> Outcome:
+def random_filters(context: CheckContext) -> Outcome:
     """As many as were asked for."""
-    rows = bench.rows()
-    masks = [bench.random.randrange(KNOWN_MASK + 1) for _ in range(bench.rounds)]
-    return bench.compare(_filter_of(bench, rows, mask) for mask in masks)
+    rows = context.rows()
+    masks = [context.random.randrange(KNOWN_MASK + 1) for _ in range(context.rounds)]
+    return context.compare(_filter_of(context, rows, mask) for mask in masks)
 
 
 # What is refused
 
 
-def unknown_mask_bits(bench: Bench) -> Outcome:
+def unknown_mask_bits(context: CheckContext) -> Outcome:
     """Each of the other 57."""
     wrong = []
     for bit in range(7, 64):
         for mask in (1 << bit, 1 << bit | FILE):
-            code = bench.kernel.errno(GET_AT, rawioctl.get_at(0, Wanted(mask)))
+            code = context.kernel.errno(GET_AT, rawioctl.get_at(0, IoctlFilter(mask)))
             wrong += _expect(f"mask bit {bit}", code, errno.EINVAL)
-    return found(wrong, 114)
+    return outcome_of(wrong, 114)
 
 
-def crossed_sizes(bench: Bench) -> Outcome:
+def crossed_sizes(context: CheckContext) -> Outcome:
     """Only where both bounds are asked for."""
-    kernel = bench.kernel
+    kernel = context.kernel
     wrong = []
     for low, high in ((1, 0), (4097, 4096), (U64 - 1, 0), (1 << 63, (1 << 63) - 1)):
         for mask, due in ((MIN_SIZE | MAX_SIZE, errno.EINVAL), (MAX_SIZE, 0), (0, 0)):
-            wanted = Wanted(mask, min_size=low, max_size=high)
+            wanted = IoctlFilter(mask, min_size=low, max_size=high)
             code = kernel.errno(GET_AT, rawioctl.get_at(0, wanted))
             if due == 0 and code == errno.ENOENT and mask:
                 continue
             wrong += _expect(f"sizes {low} to {high}, mask {mask:#x}", code, due)
-    return found(wrong, 12)
+    return outcome_of(wrong, 12)
 
 
-def unknown_commands(bench: Bench) -> Outcome:
+def unknown_commands(context: CheckContext) -> Outcome:
     """Other numbers, sizes and directions, and the numbers of other devices."""
     command = rawioctl.command
     asked = {command(number, 8) for number in (3, 4, 127, 255)}
@@ -386,30 +386,30 @@ def unknown_commands(bench: Bench) -> Outcome:
     asked |= {CONTENT_ID ^ 0x100, GET_AT ^ 0x100, GET_NEXT ^ 0x100}
     wrong = []
     for number in sorted(asked):
-        code = bench.kernel.errno(number, bytes(GET_AT_SIZE + 8))
+        code = context.kernel.errno(number, bytes(GET_AT_SIZE + 8))
         wrong += _expect(f"command {number:#x}", code, errno.ENOTTY)
-    return found(wrong, len(asked))
+    return outcome_of(wrong, len(asked))
 
 
-def bad_address(bench: Bench) -> Outcome:
+def bad_address(context: CheckContext) -> Outcome:
     """EFAULT, and nothing worse."""
     wrong = []
     for number in (CONTENT_ID, GET_AT, GET_NEXT):
-        wrong += _expect(f"command {number:#x}", bench.kernel.fault(number), errno.EFAULT)
-    return found(wrong, 3)
+        wrong += _expect(f"command {number:#x}", context.kernel.fault(number), errno.EFAULT)
+    return outcome_of(wrong, 3)
 
 
 # The open file
 
 
-def echo(bench: Bench) -> Outcome:
+def echo(context: CheckContext) -> Outcome:
     """What was asked comes back as it was; what pads the answer is zero."""
 
     def ask(rows: list[Row]) -> list[str]:
         wrong = []
-        for row in bench.some(rows, 10):
+        for row in context.some(rows, 10):
             asked = rawioctl.get_at(0, named(row))
-            answer = bench.kernel.ioctl(GET_AT, asked)
+            answer = context.kernel.ioctl(GET_AT, asked)
             head = GET_AT_SIZE - NEXT_SIZE
             wrong += _same(f"{row}: the question", answer[:head], asked[:head])
             wrong += _same(f"{row}: the padding", answer[-7:], bytes(7))
@@ -419,56 +419,58 @@ def echo(bench: Bench) -> Outcome:
                 wrong += [] if not any(rest) else [f"{row}: something behind a name's end"]
         return wrong
 
-    return found(bench.steady(ask), 10, 10)
+    return outcome_of(context.steady(ask), 10, 10)
 
 
-def own_cursor(bench: Bench) -> Outcome:
+def own_cursor(context: CheckContext) -> Outcome:
     """Two open files do not disturb each other."""
 
     def ask(rows: list[Row]) -> list[str]:
-        with bench.another() as other:
-            bench.kernel.get_at(0)
+        with context.another() as other:
+            context.kernel.get_at(0)
             common = Counter(row.file for row in rows).most_common(1)[0][0]
             theirs = [row.name for row in rows if row.file == common]
-            wrong = _same("the other's", other.get_at(0, Wanted(FILE, file=common)).name, theirs[0])
+            wrong = _same(
+                "the other's", other.get_at(0, IoctlFilter(FILE, file=common)).name, theirs[0]
+            )
             for at in range(1, min(4, len(theirs), len(rows))):
-                wrong += _same("the first", bench.kernel.get_next().name, rows[at].name)
+                wrong += _same("the first", context.kernel.get_next().name, rows[at].name)
                 wrong += _same("the other", other.get_next().name, theirs[at])
             return wrong
 
-    return found(bench.steady(ask), 2, 8)
+    return outcome_of(context.steady(ask), 2, 8)
 
 
-def reading_and_asking(bench: Bench) -> Outcome:
+def reading_and_asking(context: CheckContext) -> Outcome:
     """Reading the text moves no cursor, asking moves no reader."""
 
     def ask(rows: list[Row]) -> list[str]:
         wrong = []
-        bench.kernel.get_at(0)
-        bench.kernel.rewind()
+        context.kernel.get_at(0)
+        context.kernel.rewind()
         pieces = []
         at = 0
-        while piece := bench.kernel.read(4096):
+        while piece := context.kernel.read(4096):
             pieces.append(piece)
             at += 1
             if at < len(rows):
-                wrong += _same("the cursor", bench.kernel.get_next().name, rows[at].name)
+                wrong += _same("the cursor", context.kernel.get_next().name, rows[at].name)
         text = [row.trimmed().name for row in rawioctl.parse(b"".join(pieces))]
         return wrong + ([] if text == [r.name for r in rows] else ["the text: torn by asking"])
 
-    return found(bench.steady(ask), 1, 1)
+    return outcome_of(context.steady(ask), 1, 1)
 
 
-def filter_is_forgotten(bench: Bench) -> Outcome:
+def filter_is_forgotten(context: CheckContext) -> Outcome:
     """GET_AT without a filter hands out everything again."""
 
     def ask(rows: list[Row]) -> list[str]:
-        bench.kernel.scan(named(rows[len(rows) // 2]))
-        got = [bench.kernel.get_at(0).name]
-        got += [bench.kernel.get_next().name for _ in range(min(20, len(rows) - 1))]
+        context.kernel.scan(named(rows[len(rows) // 2]))
+        got = [context.kernel.get_at(0).name]
+        got += [context.kernel.get_next().name for _ in range(min(20, len(rows) - 1))]
         return _same("the first tags", got, [row.name for row in rows[: len(got)]])
 
-    return found(bench.steady(ask), 2, 21)
+    return outcome_of(context.steady(ask), 2, 21)
 
 
 # allocq's own answers
@@ -501,21 +503,21 @@ def _bytes(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def own_answers(bench: Bench) -> Outcome:
+def own_answers(context: CheckContext) -> Outcome:
     """By ioctl, by text and as allocq chooses: the whole names of the text."""
-    rows = bench.kernel.text()
+    rows = context.kernel.text()
     asked: list[tuple[Filter, Callable[[Row], bool]]] = [(Filter(), lambda row: True)]
     asked += [(Filter(builtin=True), lambda row: not row.module)]
     asked += [(Filter(accurate=value), lambda row: True) for value in (True, False)]
     asked += [(Filter(min_size=1 << 20), lambda row: True)]
-    for row in bench.some(rows, 12):
+    for row in context.some(rows, 12):
         asked += _filters_of(row)
     with ExitStack() as stack:
         sources = [(stack.enter_context(open_source(None, way)), way) for way in WAYS]
         for source, _ in sources:
             source.read()  # an open file and its buffer are counted too: have them from the start
         questions = [_ours(*source, *one) for one in asked for source in sources]
-        return compare(bench.kernel, questions)
+        return compare(context.kernel, questions)
 
 
 def _filters_of(row: Row) -> list[tuple[Filter, Callable[[Row], bool]]]:

@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import struct
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 NAME_BYTES = 63
 U64 = 1 << 64
@@ -68,7 +68,7 @@ class Row(NamedTuple):
         """Everything but the counters."""
         return self[:4]
 
-    def trimmed(self) -> "Row":
+    def trimmed(self) -> Self:
         """The names as the ioctl has them: their last 63 bytes."""
         return self._replace(
             module=self.module[-NAME_BYTES:],
@@ -81,7 +81,7 @@ class Row(NamedTuple):
         return f"{_words(self.file)}:{self.line}{module} func:{_words(self.function)}"
 
 
-class Wanted(NamedTuple):
+class IoctlFilter(NamedTuple):
     """The filter of GET_AT, field by field."""
 
     mask: int = 0
@@ -117,12 +117,12 @@ class Wanted(NamedTuple):
     def __str__(self) -> str:
         fields = zip(self._fields[1:], self[1:], strict=True)
         bits = (MODULE, FUNCTION, FILE, LINE, MIN_SIZE, MAX_SIZE, INACCURATE)
-        said = [
+        words = [
             f"{name}={_words(value) if isinstance(value, bytes) else value}"
             for bit, (name, value) in zip(bits, fields, strict=True)
             if self.mask & bit
         ]
-        return ", ".join(said) or "no filter"
+        return ", ".join(words) or "no filter"
 
 
 class BadText(Exception):
@@ -140,9 +140,9 @@ class Kernel:
         """Give the descriptor back."""
         os.close(self.fd)
 
-    def another(self) -> "Kernel":
+    def another(self) -> Self:
         """A second open file of the same kernel."""
-        return Kernel(self.path)
+        return type(self)(self.path)
 
     def rewind(self) -> None:
         """Let `read` begin with the text's first byte."""
@@ -178,7 +178,7 @@ class Kernel:
         """What changes when a module comes or goes."""
         return int(_ID.unpack(self.ioctl(CONTENT_ID, bytes(_ID.size)))[0])
 
-    def get_at(self, position: int = 0, wanted: Wanted = Wanted()) -> Row:  # noqa: B008
+    def get_at(self, position: int = 0, wanted: IoctlFilter = IoctlFilter()) -> Row:  # noqa: B008
         """The matching tag at `position`, which the cursor is then on."""
         answer = self.ioctl(GET_AT, get_at(position, wanted))
         return _row(answer[GET_AT_SIZE - NEXT_SIZE :])
@@ -187,7 +187,7 @@ class Kernel:
         """The next matching tag."""
         return _row(self.ioctl(GET_NEXT, bytes(NEXT_SIZE)))
 
-    def scan(self, wanted: Wanted = Wanted()) -> list[Row]:  # noqa: B008
+    def scan(self, wanted: IoctlFilter = IoctlFilter()) -> list[Row]:  # noqa: B008
         """All matching tags."""
         rows: list[Row] = []
         try:
@@ -208,7 +208,7 @@ class Kernel:
         return parse(b"".join(pieces))
 
 
-def get_at(position: int, wanted: Wanted) -> bytes:
+def get_at(position: int, wanted: IoctlFilter) -> bytes:
     """struct allocinfo_get_at with an empty answer."""
     return _ID.pack(position) + wanted.pack() + bytes(NEXT_SIZE)
 

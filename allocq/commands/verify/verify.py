@@ -1,8 +1,12 @@
-"""`allocq verify`: the ioctl held against the text on the running kernel."""
+"""`allocq verify`: the ioctl compared with the text on the running kernel."""
 
 import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import orjson
 
 from ...declarations.commands import VERIFY_FORMATS
 from ...declarations.shared import FAILED
@@ -10,12 +14,12 @@ from ...errors import AllocqError, SourceError, UsageError
 from ...host.modules import Module
 from ...output import tap
 from ...output.stream import Output
-from ...output.tap import NOT_OK, OK, SKIP, UNDECIDED
+from ...output.tap import TapResult
 from ...sources.source import ALLOCINFO, open_source
-from ..arguments import choice, number
+from ..arguments import choice, number, text
 from .bracket import Outcome, Undecided
-from .checks import CHECKS, Bench, Check, Skipped, found
-from .rawioctl import MODULE, BadText, Kernel, Row, Wanted
+from .checks import CHECKS, Check, CheckContext, Skipped, outcome_of
+from .rawioctl import MODULE, BadText, IoctlFilter, Kernel, Row
 
 HOLDS, DIFFERS = 0, 1
 ROUNDS = 100
@@ -23,17 +27,15 @@ SHOWN = 10
 MODULE_CHECK = "the content id and the tags follow a module that comes and goes"
 
 
+@dataclass(frozen=True, slots=True)
 class Result:
     """One check's end. seconds: how long it took."""
 
-    __slots__ = ("name", "outcome", "result", "seconds", "why")
-
-    def __init__(self, name: str, result: str, why: str, outcome: Outcome, seconds: float) -> None:
-        self.name = name
-        self.result = result
-        self.why = why
-        self.outcome = outcome
-        self.seconds = seconds
+    name: str
+    result: TapResult
+    why: str
+    outcome: Outcome
+    seconds: float
 
 
 def verify_command(values: Mapping[str, object], fd: int = 1) -> int:
@@ -41,8 +43,8 @@ def verify_command(values: Mapping[str, object], fd: int = 1) -> int:
     format = choice("format", values.get("format"), VERIFY_FORMATS) or "tap"
     rounds = number("rounds", values.get("rounds"))
     seed = number("seed", values.get("seed"))
-    word = values.get("load_module")
-    module = None if word is None else Module(str(word))
+    name = text(values, "load_module")
+    module = None if name is None else Module(name)
     out = Output(fd)
     try:
         kernel = _open(module)
@@ -53,30 +55,26 @@ def verify_command(values: Mapping[str, object], fd: int = 1) -> int:
             out.write(tap.nothing(str(error)).encode())
             out.release()
         raise
-    bench = Bench(
+    context = CheckContext(
         kernel,
-        int.from_bytes(_entropy(), "big") if seed is None else seed,
+        secrets.randbits(32) if seed is None else seed,
         ROUNDS if rounds is None else rounds,
     )
     try:
-        results = run(bench, module)
+        results = run(context, module)
         if format == "json":
             whole = list(results)
-            out.write(as_json(bench, whole))
+            out.write(as_json(context, whole))
             out.release()
         else:
-            whole = _stream(out, bench, results)
+            whole = _stream(out, context, results)
     finally:
         kernel.close()
     return status(whole)
 
 
-def _entropy() -> bytes:
-    return os.urandom(4)
-
-
 def _open(module: Module | None) -> Kernel:
-    """The kernel, if there is something to hold together. AllocqError otherwise, with its words."""
+    """The kernel, if it has an ioctl to compare. AllocqError otherwise."""
     open_source(None, "ioctl").close()
     if module is not None and module.loaded:
         raise UsageError(
@@ -88,67 +86,75 @@ def _open(module: Module | None) -> Kernel:
         raise SourceError(f"cannot open {ALLOCINFO}: {error.strerror}") from None
 
 
-def run(bench: Bench, module: Module | None) -> Iterator[Result]:
+def run(context: CheckContext, module: Module | None) -> Iterator[Result]:
     """Every check, one after the other."""
     for name, check in CHECKS:
-        yield _try(name, check, bench)
-    yield _try(MODULE_CHECK, lambda bench: _module_check(bench, module), bench)
+        yield _try(name, check, context)
+    yield _try(MODULE_CHECK, lambda context: _module_check(context, module), context)
 
 
-def _try(name: str, check: Check, bench: Bench) -> Result:
+def _try(name: str, check: Check, context: CheckContext) -> Result:
     start = time.perf_counter()
     outcome = Outcome()
-    result, why = OK, ""
+    result, why = TapResult.OK, ""
     try:
-        outcome = check(bench)
+        outcome = check(context)
         if outcome.differences:
-            result = NOT_OK
+            result = TapResult.NOT_OK
     except Skipped as skipped:
-        result, why = SKIP, str(skipped)
+        result, why = TapResult.SKIP, str(skipped)
     except (Undecided, AllocqError) as undecided:
-        result, why = UNDECIDED, str(undecided)
+        result, why = TapResult.UNDECIDED, str(undecided)
     except BadText as bad:
-        result, outcome = NOT_OK, found([f"the text: {bad}"])
+        result, outcome = TapResult.NOT_OK, outcome_of([f"the text: {bad}"])
     except OSError as error:
-        result, outcome = NOT_OK, found([f"an error that is not due: {error.strerror}"])
+        result, outcome = (
+            TapResult.NOT_OK,
+            outcome_of([f"an error that is not due: {error.strerror}"]),
+        )
     return Result(name, result, why, outcome, time.perf_counter() - start)
 
 
-def _module_check(bench: Bench, module: Module | None) -> Outcome:
+def _module_check(context: CheckContext, module: Module | None) -> Outcome:
     """Load, compare, unload, compare."""
     if module is None:
         raise Skipped("--load-module NAME checks it")
-    kernel = bench.kernel
+    kernel = context.kernel
     outcome = Outcome()
     ids = [kernel.content_id()]
     module.load()
     try:
         ids.append(kernel.content_id())
-        theirs = _tags_of(bench, module)
-        wanted = [Wanted(), Wanted(MODULE, module=module.name.encode()), Wanted(MODULE)]
+        theirs = _tags_of(context, module)
+        wanted = [
+            IoctlFilter(),
+            IoctlFilter(MODULE, module=module.name.encode()),
+            IoctlFilter(MODULE),
+        ]
         if theirs:
-            outcome.add(bench.compare(wanted))
-            outcome.differences += _at_the_end(bench)
+            outcome.add(context.compare(wanted))
+            outcome.differences += _at_the_end(context)
     finally:
         module.unload()
     ids.append(kernel.content_id())
     if not theirs:
         raise Skipped(f"module {module.name} has no tags")
-    outcome.add(bench.compare(wanted))
-    if _tags_of(bench, module):
+    outcome.add(context.compare(wanted))
+    if _tags_of(context, module):
         outcome.differences.append(f"{module.name} is unloaded, its tags are still in the text")
     if len(set(ids)) != 3:
-        said = ", ".join(map(str, ids))
-        outcome.differences.append(f"content ids before, loaded, unloaded: {said}")
+        outcome.differences.append(
+            f"content ids before, loaded, unloaded: {', '.join(map(str, ids))}"
+        )
     return outcome
 
 
-def _tags_of(bench: Bench, module: Module) -> list[Row]:
-    return [row for row in bench.kernel.text() if row.module == module.name.encode()]
+def _tags_of(context: CheckContext, module: Module) -> list[Row]:
+    return [row for row in context.kernel.text() if row.module == module.name.encode()]
 
 
-def _at_the_end(bench: Bench) -> list[str]:
-    built_in = [not row.module for row in bench.rows()]
+def _at_the_end(context: CheckContext) -> list[str]:
+    built_in = [not row.module for row in context.rows()]
     return (
         [] if built_in == sorted(built_in, reverse=True) else ["built-in tags come behind modules'"]
     )
@@ -157,12 +163,12 @@ def _at_the_end(bench: Bench) -> list[str]:
 def status(results: list[Result]) -> int:
     """HOLDS, DIFFERS or FAILED (could not tell)."""
     kinds = {result.result for result in results}
-    if NOT_OK in kinds:
+    if TapResult.NOT_OK in kinds:
         return DIFFERS
-    return FAILED if UNDECIDED in kinds else HOLDS
+    return FAILED if TapResult.UNDECIDED in kinds else HOLDS
 
 
-def _stream(out: Output, bench: Bench, results: Iterator[Result]) -> list[Result]:
+def _stream(out: Output, context: CheckContext, results: Iterator[Result]) -> list[Result]:
     """TAP as the checks end."""
     out.release()
     out.write(tap.plan(len(CHECKS) + 1).encode())
@@ -170,7 +176,7 @@ def _stream(out: Output, bench: Bench, results: Iterator[Result]) -> list[Result
     for result in results:
         whole.append(result)
         out.write(_line(len(whole), result).encode("utf-8", "backslashreplace"))
-    for words in _summary(bench, whole):
+    for words in _summary(context, whole):
         out.write(f"# {words}\n".encode())
     return whole
 
@@ -182,31 +188,32 @@ def _line(number: int, result: Result) -> str:
     return tap.line(number, result.name, result.result, result.why, details)
 
 
-def _summary(bench: Bench, results: list[Result]) -> list[str]:
+def _summary(context: CheckContext, results: list[Result]) -> list[str]:
     kinds = [result.result for result in results]
     total = Outcome()
     for result in results:
         total.add(result.outcome)
-    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in (OK, NOT_OK, SKIP, UNDECIDED))
+    counts = ", ".join(
+        f"{kinds.count(kind)} {kind}"
+        for kind in (TapResult.OK, TapResult.NOT_OK, TapResult.SKIP, TapResult.UNDECIDED)
+    )
     return [
         f"{counts}; {total.questions} questions, {total.tags} tags compared",
         f"{total.moved} answers agreed when asked again, their counters had moved",
-        f"again with the same filters: --seed {bench.seed} --rounds {bench.rounds}",
+        f"again with the same filters: --seed {context.seed} --rounds {context.rounds}",
     ]
 
 
-def as_json(bench: Bench, results: list[Result]) -> bytes:
+def as_json(context: CheckContext, results: list[Result]) -> bytes:
     """One object: what came out, and every check."""
-    import orjson
-
     document = {
         "status": status(results),
         "result": {HOLDS: "all hold", DIFFERS: "different", FAILED: "could not tell"}[
             status(results)
         ],
         "kernel": os.uname().release,
-        "seed": bench.seed,
-        "rounds": bench.rounds,
+        "seed": context.seed,
+        "rounds": context.rounds,
         "questions": sum(result.outcome.questions for result in results),
         "tags_compared": sum(result.outcome.tags for result in results),
         "moved": sum(result.outcome.moved for result in results),
