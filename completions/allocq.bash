@@ -64,7 +64,7 @@ _allocq() {
 		before=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query bench snapshot diff check doctor verify tree -h --help -V --version" "$current"
+		_allocq_words "query tree snapshot diff check doctor verify bench -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -83,13 +83,18 @@ _allocq() {
 			;;
 		esac
 		;;
-	bench)
+	tree)
 		case $before in
-		-n | --runs | -f | --file | --min-size) : ;;
-		-S | --scenario) _allocq_words "file file-size size" "$current" ;;
-		-o | --format) _allocq_words "table json" "$current" ;;
+		-f | --file | -F | --function | -l | --line | --min-calls | --max-calls | -e | --regexp | -x | --exclude | -d | --depth | --min-size | -n | --limit) : ;;
+		-m | --module) _allocq_modules "$current" ;;
+		-s | --sort) _allocq_words "bytes calls name" "$current" ;;
+		--slab) _allocq_words "include exclude mark" "$current" ;;
+		-o | --format) _allocq_words "table json jsonl csv tsv folded" "$current" ;;
+		--color) _allocq_words "auto always never" "$current" ;;
+		--source) _allocq_files ;;
+		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
-			_allocq_words "-n --runs --drop-caches --warm -S --scenario -f --file --min-size -o --format -h --help" "$current"
+			_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --source --sample --interface -h --help" "$current"
 			;;
 		esac
 		;;
@@ -154,18 +159,13 @@ _allocq() {
 			;;
 		esac
 		;;
-	tree)
+	bench)
 		case $before in
-		-f | --file | -F | --function | -l | --line | --min-calls | --max-calls | -e | --regexp | -x | --exclude | -d | --depth | --min-size | -n | --limit) : ;;
-		-m | --module) _allocq_modules "$current" ;;
-		-s | --sort) _allocq_words "bytes calls name" "$current" ;;
-		--slab) _allocq_words "include exclude mark" "$current" ;;
-		-o | --format) _allocq_words "table json jsonl csv tsv folded" "$current" ;;
-		--color) _allocq_words "auto always never" "$current" ;;
-		--source) _allocq_files ;;
-		--interface) _allocq_words "auto ioctl text" "$current" ;;
+		-n | --runs | -f | --file | --min-size) : ;;
+		-S | --scenario) _allocq_words "file file-size size" "$current" ;;
+		-o | --format) _allocq_words "table json" "$current" ;;
 		*)
-			_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --source --sample --interface -h --help" "$current"
+			_allocq_words "-n --runs --drop-caches --warm -S --scenario -f --file --min-size -o --format -h --help" "$current"
 			;;
 		esac
 		;;

@@ -57,12 +57,12 @@ static void drop_cache(struct attempt *attempt)
 	attempt->has_cache = false;
 }
 
-static enum aq_result learn(struct attempt *attempt, char **text, size_t *len)
+static enum aq_result learn(struct attempt *attempt)
 {
 	enum aq_result result;
 
 	drop_cache(attempt);
-	result = aq_learn(attempt->question.source, attempt->question.hooks, &attempt->cache, text, len);
+	result = aq_learn(attempt->question.source, attempt->question.hooks, &attempt->cache);
 	attempt->has_cache = result == AQ_DONE;
 	return result;
 }
@@ -118,20 +118,18 @@ static enum aq_result read_text(struct attempt *attempt)
 	const struct aq_question *question = &attempt->question;
 	const aq_source *source = question->source;
 	enum aq_result result;
-	char *data = NULL;
-	size_t len;
 	aq_text *text;
 
 	if (!source->has_ioctl || attempt->has_cache || source->interface != AQ_AUTO)
 		return stream_text(attempt);
-	result = learn(attempt, &data, &len);
-	if (result == AQ_STALE || result == AQ_STOPPED || (result == AQ_ERROR && errno == ENOMEM))
+	result = learn(attempt);
+	if (result == AQ_STOPPED || (result == AQ_ERROR && errno == ENOMEM))
 		return result;
-	if (result != AQ_DONE) /* the text alone has the words for what is wrong */
+	if (result != AQ_DONE) /* streaming words what is wrong with a text */
 		return stream_text(attempt);
 	attempt->info->interface = AQ_TEXT;
 	text = aq_text_new(question->filter, attempt->out);
-	result = text ? aq_text_feed(text, data, len) : AQ_ERROR;
+	result = text ? aq_text_feed(text, attempt->cache.text, attempt->cache.text_len) : AQ_ERROR;
 	if (result == AQ_DONE)
 		result = aq_text_take(text, SIZE_MAX);
 	if (result == AQ_DONE)
@@ -140,7 +138,6 @@ static enum aq_result read_text(struct attempt *attempt)
 		result = finish_text(attempt, text);
 	if (result == AQ_DONE)
 		result = aq_apply(question, attempt->out);
-	free(data);
 	aq_text_free(text);
 	return result;
 }
@@ -180,8 +177,7 @@ static enum aq_result filter(struct attempt *attempt, const aq_plan *plan)
 	result = aq_scan(question->source->fd, plan->kernel, question->filter, SIZE_MAX, question->hooks,
 			 attempt->out, &attempt->info->ioctls);
 	if (result == AQ_DONE && attempt->out->trimmed) {
-		if (!attempt->has_cache)
-			result = learn(attempt, NULL, NULL);
+		result = attempt->has_cache ? aq_cache_parse(&attempt->cache) : learn(attempt);
 		if (result == AQ_DONE)
 			result = aq_table_resolve(attempt->out, &attempt->cache.names);
 	}
@@ -222,7 +218,7 @@ static enum aq_result scan(struct attempt *attempt)
 	aq_plan *plan = NULL;
 
 	if (!attempt->has_cache && attempt->question.source->interface == AQ_IOCTL)
-		result = learn(attempt, NULL, NULL);
+		result = learn(attempt);
 	for (int narrowed = 1; result == AQ_DONE; narrowed--) {
 		result = aq_plan_make(&attempt->question, attempt->has_cache ? &attempt->cache : NULL, &plan);
 		if (result == AQ_DONE)
@@ -386,7 +382,7 @@ aq_plan *aq_source_plan(aq_source *source, const aq_filter *filter, const aq_wan
 	if (known > 0 && source->interface != AQ_TEXT)
 		attempt.has_cache = !aq_cache_load(&content, &attempt.cache);
 	if (known > 0 && !attempt.has_cache && source->interface == AQ_IOCTL)
-		result = learn(&attempt, NULL, NULL);
+		result = learn(&attempt);
 	if (result == AQ_DONE)
 		result = aq_plan_make(&attempt.question, attempt.has_cache ? &attempt.cache : NULL, &plan);
 	drop_cache(&attempt);

@@ -199,6 +199,8 @@ aq_text *aq_text_new(const aq_filter *filter, aq_table *table);
 void aq_text_free(aq_text *text);
 /* Begin again, if something was read. 0 or -1 with *problem filled: it can be read only once. */
 int aq_source_rewind(aq_source *source, aq_problem *problem);
+/* Keep only the `top` largest matching tags, the first ones of equals; more may be left at the end. */
+void aq_text_keep_top(aq_text *text, size_t top);
 enum aq_result aq_text_read(aq_text *text, int fd, size_t max_rows);
 /* Without a descriptor: hand in bytes (none at the end), then take lines until AQ_DONE. */
 enum aq_result aq_text_feed(aq_text *text, const char *data, size_t len);

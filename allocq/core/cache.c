@@ -180,22 +180,25 @@ static const char *load_text(const uint64_t *content_id, char **data, size_t *le
 
 int aq_cache_load(const uint64_t *content_id, struct aq_cache *cache)
 {
-	aq_filter everything;
-	enum aq_result result = AQ_BAD_LINE;
-	const char *text;
-	char *data;
-
-	*cache = (struct aq_cache){ .text_len = 0 };
-	text = load_text(content_id, &data, &cache->text_len, &cache->costs);
-	if (text) {
-		aq_filter_init(&everything);
-		result = aq_text_parse(text, cache->text_len, &everything, &cache->names);
-	}
-	free(data);
-	if (result == AQ_DONE)
+	*cache = (struct aq_cache){ .data = NULL };
+	cache->text = load_text(content_id, &cache->data, &cache->text_len, &cache->costs);
+	if (cache->text)
 		return 0;
 	aq_cache_clear(cache);
-	return result == AQ_ERROR ? -errno : -ENOENT;
+	return -ENOENT;
+}
+
+enum aq_result aq_cache_parse(struct aq_cache *cache)
+{
+	aq_filter everything;
+	enum aq_result result;
+
+	if (cache->parsed)
+		return AQ_DONE;
+	aq_filter_init(&everything);
+	result = aq_text_parse(cache->text, cache->text_len, &everything, &cache->names);
+	cache->parsed = result == AQ_DONE;
+	return result == AQ_DONE || result == AQ_ERROR ? result : AQ_STALE;
 }
 
 int aq_cache_fits(uint64_t content_id, aq_costs *costs)
@@ -210,9 +213,10 @@ int aq_cache_fits(uint64_t content_id, aq_costs *costs)
 
 void aq_cache_clear(struct aq_cache *cache)
 {
+	free(cache->data);
 	free(cache->names.rows);
 	free(cache->names.text);
-	*cache = (struct aq_cache){ .text_len = 0 };
+	*cache = (struct aq_cache){ .data = NULL };
 }
 
 /* Remove what killed writers left: on this file system, files are memory. */

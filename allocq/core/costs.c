@@ -279,34 +279,24 @@ static enum aq_result find_costs(int fd, struct aq_cache *cache, size_t reads)
 	return probe.result;
 }
 
-enum aq_result aq_learn(const aq_source *source, const aq_hooks *hooks, struct aq_cache *cache,
-			char **text, size_t *text_len)
+enum aq_result aq_learn(const aq_source *source, const aq_hooks *hooks, struct aq_cache *cache)
 {
-	size_t cap = 0, len = 0, reads = 0;
+	size_t cap = 0, reads = 0;
 	uint64_t before = 0, after = 0;
 	int known = aq_source_content_id(source, &before);
 	enum aq_result result;
-	aq_filter everything;
-	char *data = NULL;
 
-	*cache = (struct aq_cache){ .text_len = 0 };
+	*cache = (struct aq_cache){ .data = NULL };
 	if (known < 0 || lseek(source->fd, 0, SEEK_SET) < 0)
 		return known < 0 ? failed(known) : AQ_ERROR;
-	result = read_text(source->fd, hooks, SIZE_MAX, &data, &len, &cap, &reads);
-	cache->text_len = len;
-	aq_filter_init(&everything);
+	result = read_text(source->fd, hooks, SIZE_MAX, &cache->data, &cache->text_len, &cap, &reads);
+	cache->text = cache->data;
 	if (result == AQ_DONE)
-		result = aq_text_parse(data, len, &everything, &cache->names);
+		result = aq_cache_parse(cache);
 	if (result == AQ_DONE && known)
 		result = find_costs(source->fd, cache, reads);
 	if (result == AQ_DONE && known && aq_source_content_id(source, &after) == 1 && after == before)
-		aq_cache_save(before, data, len, &cache->costs);
-	if (text && result == AQ_DONE) {
-		*text = data;
-		*text_len = len;
-		data = NULL;
-	}
-	free(data);
+		aq_cache_save(before, cache->text, cache->text_len, &cache->costs);
 	if (result != AQ_DONE)
 		aq_cache_clear(cache);
 	return result;

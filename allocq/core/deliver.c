@@ -8,11 +8,16 @@
 
 #include "front.h"
 
-enum {
-	CHUNK = 64 << 10,
-	HELD = 16 << 20, /* bytes of an answer that are held back until its text is known to be good */
-	BATCH = 8192,
-};
+/* tests/fuzz builds it with less of each. */
+#ifndef CHUNK
+#define CHUNK (64 << 10)
+#endif
+#ifndef HELD
+#define HELD (16 << 20) /* bytes of an answer that are held back until its text is known to be good */
+#endif
+#ifndef BATCH
+#define BATCH 8192
+#endif
 
 /* Standard output. Bytes are held back until it is open, then written at once. */
 struct sink {
@@ -106,32 +111,40 @@ static int put_header(struct sink *sink, const struct query *query, const char *
 	return put(sink, head, strlen(head));
 }
 
-/* The rows, or the first `rows` that `order` names. */
+/*
+ * Room for any row of the table: memory is short before something is written, or not at all.
+ * In JSON a byte takes six at most, and the keys and numbers stay below 256.
+ */
+static int make_chunk(struct sink *sink, const aq_table *table)
+{
+	size_t longest = 0, need = CHUNK;
+	char *chunk;
+
+	for (size_t i = 0; i < table->len; i++)
+		if (table->rows[i].text_len > longest)
+			longest = table->rows[i].text_len;
+	if (6 * longest + 256 > need)
+		need = 6 * longest + 256;
+	chunk = aq_grown(sink->chunk, &sink->chunk_cap, need, 1, need);
+	if (!chunk)
+		return -ENOMEM;
+	sink->chunk = chunk;
+	return 0;
+}
+
+/* The rows, or the first `rows` that `order` names; make_chunk() comes before. */
 static int put_rows(struct sink *sink, const struct query *query, const aq_table *table,
 		    const uint32_t *order, size_t rows)
 {
-	size_t at = 0, need = CHUNK;
+	int error = 0;
 
-	while (at < rows) {
-		char *chunk = aq_grown(sink->chunk, &sink->chunk_cap, need, 1, need);
-		size_t next, used;
-		int error;
+	for (size_t at = 0, next; at < rows && !error; at = next) {
+		size_t used = aq_render(table, order, at, rows, format_of(query), at == 0, sink->chunk,
+					sink->chunk_cap, &next);
 
-		if (!chunk)
-			return -ENOMEM;
-		sink->chunk = chunk;
-		used = aq_render(table, order, at, rows, format_of(query), at == 0, chunk, sink->chunk_cap,
-				 &next);
-		if (next == at) {
-			need = 2 * sink->chunk_cap;
-			continue;
-		}
-		error = put(sink, chunk, used);
-		if (error)
-			return error;
-		at = next;
+		error = next == at ? -EOVERFLOW : put(sink, sink->chunk, used);
 	}
-	return 0;
+	return error;
 }
 
 void front_say(const char *prefix, const char *message)
@@ -195,11 +208,14 @@ static int put_table(struct sink *sink, const struct query *query, const aq_tabl
 		return 0;
 	if (query->count)
 		return put_count(sink, table->len);
-	error = put_header(sink, query, version);
+	/* Memory first: a header alone would be an answer. */
+	error = make_chunk(sink, table);
 	if (!error && (query->sort != AQ_SORT_NONE || query->reverse)) {
 		order = malloc((table->len + 1) * sizeof(*order));
 		error = order ? aq_order(table, query->sort, query->reverse, order) : -ENOMEM;
 	}
+	if (!error)
+		error = put_header(sink, query, version);
 	if (!error)
 		error = put_rows(sink, query, table, order, rows);
 	free(order);
@@ -279,7 +295,8 @@ static int take_batch(struct pass *pass)
 	if (query->quiet || query->count) {
 		pass->stopped = query->quiet && pass->matching;
 	} else {
-		if (!pass->header_put)
+		error = make_chunk(&pass->sink, pass->table);
+		if (!error && !pass->header_put)
 			error = put_header(&pass->sink, query, aq_text_version(pass->text));
 		pass->header_put = true;
 		if (query->has_limit && pass->matching >= query->limit) {
@@ -288,7 +305,7 @@ static int take_batch(struct pass *pass)
 		}
 		pass->overflow |= pass->sink.len > HELD;
 		/* What outgrows the sink is written in a second pass, if there can be one. */
-		if (!error && pass->overflow && (!aq_source_is_file(pass->source) || query->has_limit))
+		if (!error && pass->overflow && !aq_source_is_file(pass->source))
 			error = open_sink(&pass->sink), pass->overflow = false;
 		if (!error && !pass->overflow)
 			error = put_rows(&pass->sink, query, pass->table, NULL, rows);
@@ -309,8 +326,11 @@ static int run_pass(struct pass *pass, aq_problem *problem)
 	pass->text = aq_text_new(&pass->query->filter, pass->table);
 	if (!pass->text)
 		return output_failed(-ENOMEM);
+	if (pass->query->sort == AQ_SORT_BYTES && pass->query->has_limit && pass->query->limit &&
+	    pass->query->limit < SIZE_MAX && !pass->query->reverse)
+		aq_text_keep_top(pass->text, (size_t)pass->query->limit);
 	pass->matching = 0;
-	pass->header_put = false;
+	pass->header_put = pass->stopped = false;
 	while (result == AQ_MORE && !pass->stopped) {
 		result = aq_text_read(pass->text, aq_source_fd(pass->source), batch);
 		if (batch != SIZE_MAX && pass->table->len && (result == AQ_MORE || result == AQ_DONE)) {

@@ -163,22 +163,23 @@ void aq_format_line(const struct aq_tag *tag, char *out, struct aq_row *row);
 
 /* cache.c */
 struct aq_cache {
-	aq_table names; /* all tags in kernel order with their counters as last seen */
-	aq_costs costs;
+	char *data;	  /* what was allocated for the text, or NULL */
+	const char *text; /* the listing as it was first read */
 	size_t text_len;
+	aq_costs costs;
+	aq_table names; /* its tags in kernel order, once aq_cache_parse() was called */
+	bool parsed;
 };
 
 /* 0; -ENOENT where no cache fits this boot and content id (any, if NULL). */
 int aq_cache_load(const uint64_t *content_id, struct aq_cache *cache);
+/* Fill `names` if they are not yet. AQ_STALE where the text is not valid. */
+enum aq_result aq_cache_parse(struct aq_cache *cache);
 void aq_cache_clear(struct aq_cache *cache);
 
 /* costs.c */
-/*
- * Read the whole text, keep it and what asking costs, measured once a boot. The text goes to *text
- * (malloc) where that is not NULL.
- */
-enum aq_result aq_learn(const aq_source *source, const aq_hooks *hooks, struct aq_cache *cache,
-			char **text, size_t *text_len);
+/* Read the whole text and keep it with what asking costs, which is measured once a boot. */
+enum aq_result aq_learn(const aq_source *source, const aq_hooks *hooks, struct aq_cache *cache);
 
 /* plan.c */
 struct aq_runs {
@@ -208,7 +209,7 @@ struct aq_question {
 
 aq_plan *aq_plan_text(enum aq_reason reason);
 /* `cache` NULL while the tags are unknown. NULL and errno where memory is short; or AQ_STOPPED. */
-enum aq_result aq_plan_make(const struct aq_question *question, const struct aq_cache *cache,
+enum aq_result aq_plan_make(const struct aq_question *question, struct aq_cache *cache,
 			    aq_plan **plan);
 /* Drop the rows that do not match, by filter and hooks. */
 enum aq_result aq_apply(const struct aq_question *question, aq_table *table);

@@ -79,3 +79,4 @@ static const struct flag flags[] = {
 	{ "interface", OPTION_INTERFACE, TAKES_VALUE },
 	{ "explain", OPTION_EXPLAIN, TAKES_NOTHING },
 };
+

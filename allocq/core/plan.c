@@ -39,10 +39,17 @@ struct option {
 struct known {
 	const struct aq_cache *cache;
 	const struct aq_question *question;
+	size_t tags; /* of the kernel */
 	uint8_t *matching; /* one byte a tag */
 	struct aq_runs runs;
 	size_t names_matching;
 };
+
+static enum aq_result failed(int error)
+{
+	errno = -error;
+	return AQ_ERROR;
+}
 
 static void set_name(struct fields *fields, enum aq_kfield field, struct aq_str name)
 {
@@ -253,9 +260,9 @@ static int compare_sizes(const void *x, const void *y)
  * A minimum size that the `top` largest should still pass, with an eighth of room for what moved.
  * False where it would save nothing.
  */
-static int find_top_size(const struct known *known, uint64_t top, int64_t least, int64_t *size)
+static int find_top_size(const struct known *known, const aq_table *names, uint64_t top, int64_t least,
+			 int64_t *size)
 {
-	const aq_table *names = &known->cache->names;
 	size_t matching = 0;
 	int64_t *sizes;
 
@@ -334,7 +341,7 @@ static int add_filter_plan(const struct known *known, const struct option *optio
 {
 	const aq_costs *costs = &known->cache->costs;
 	enum aq_reason reason = option->least ? AQ_R_LARGEST : AQ_R_KERNEL_FILTER;
-	double tags = (double)known->cache->names.len, cost;
+	double tags = (double)known->tags, cost;
 	aq_plan *plan = plan_filter(&option->fields, reason);
 
 	if (!plan)
@@ -404,7 +411,7 @@ static int add_filter_plans(const struct known *known, aq_plan **plans)
 	}
 	if (error || !top || filter->max_size != INT64_MAX)
 		return error;
-	error = find_top_size(known, top,
+	error = find_top_size(known, &known->cache->names, top,
 			      option.fields.set[AQ_K_MIN_SIZE] ?
 				      (int64_t)option.fields.numbers[AQ_K_MIN_SIZE] : 0,
 			      &size);
@@ -435,10 +442,95 @@ static int add_text_plan(const struct known *known, aq_plan **plans)
 	return 0;
 }
 
-static enum aq_result failed(int error)
+/*
+ * The tags of the cached text that are at least `min_size`, or the `top` largest: without parsing
+ * the others. *tags is how many there are in all.
+ */
+static enum aq_result scan_cache(const struct aq_cache *cache, const aq_filter *filter, size_t top,
+				 aq_table *table, size_t *tags)
 {
-	errno = -error;
-	return AQ_ERROR;
+	aq_text *text = aq_text_new(filter, table);
+	enum aq_result result = text ? AQ_DONE : AQ_ERROR;
+
+	if (text && top)
+		aq_text_keep_top(text, top);
+	if (result == AQ_DONE)
+		result = aq_text_feed(text, cache->text, cache->text_len);
+	if (result == AQ_DONE)
+		result = aq_text_take(text, SIZE_MAX);
+	if (result == AQ_DONE)
+		*tags = (size_t)aq_text_tags(text);
+	aq_text_free(text);
+	return result == AQ_DONE || result == AQ_ERROR ? result : AQ_STALE;
+}
+
+/* A kernel filter on sizes as a plan; `min_size` replaces the question's own where it is not 0. */
+static enum aq_result add_size_plan(struct known *known, uint64_t min_size, uint64_t least, aq_plan **plans)
+{
+	struct option option = { .fields = kernel_fields(known->question->filter), .least = least };
+	aq_filter filter = *known->question->filter;
+	aq_table passing = { .len = 0 };
+	enum aq_result result;
+
+	if (min_size) {
+		set_number(&option.fields, AQ_K_MIN_SIZE, min_size);
+		filter.min_size = (int64_t)min_size;
+	}
+	if (is_empty(&option.fields))
+		return AQ_DONE;
+	result = scan_cache(known->cache, &filter, 0, &passing, &known->tags);
+	option.summed = known->tags;
+	option.returned = passing.len;
+	free(passing.rows);
+	free(passing.text);
+	if (result == AQ_DONE && add_filter_plan(known, &option, plans)) {
+		errno = ENOMEM;
+		result = AQ_ERROR;
+	}
+	return result;
+}
+
+/* Does the answer need no more than the largest tags, whatever their names? */
+static bool is_top_of_all(const struct aq_question *question)
+{
+	const aq_filter *filter = question->filter;
+
+	return question->wanted->top && question->wanted->top < SIZE_MAX / 4 && !filter->has_names &&
+	       filter->max_size == INT64_MAX && !(question->hooks && question->hooks->search);
+}
+
+/*
+ * The plans for the largest of all tags. Reading every tag by its position is not among them: it
+ * never costs less than the text.
+ */
+static enum aq_result plan_top(const struct aq_question *question, const struct aq_cache *cache,
+			       aq_plan **plans)
+{
+	struct known known = { .cache = cache, .question = question };
+	size_t top = (size_t)question->wanted->top;
+	aq_table largest = { .len = 0 };
+	int64_t size = 0;
+	enum aq_result result = scan_cache(cache, question->filter, top, &largest, &known.tags);
+
+	known.matching = calloc(largest.len + 1, 1);
+	if (result == AQ_DONE && !known.matching)
+		result = failed(-ENOMEM);
+	if (result == AQ_DONE) {
+		memset(known.matching, 1, largest.len);
+		known.names_matching = largest.len;
+		if (find_top_size(&known, &largest, top, question->filter->min_size, &size))
+			result = failed(-ENOMEM);
+	}
+	if (result == AQ_DONE)
+		result = add_size_plan(&known, 0, 0, plans);
+	if (result == AQ_DONE && size)
+		result = add_size_plan(&known, (uint64_t)size, top, plans);
+	if (result == AQ_DONE && *plans && question->source->interface == AQ_AUTO && add_text_plan(&known, plans))
+		result = failed(-ENOMEM);
+	free(known.matching);
+	free(largest.rows);
+	free(largest.text);
+	return result;
 }
 
 /* Which tags of the cache match by name, regular expressions included. */
@@ -460,14 +552,17 @@ static enum aq_result match_names(struct known *known)
 }
 
 /* The plans that the tag cache allows, cheapest first. */
-static enum aq_result plan_known(const struct aq_question *question, const struct aq_cache *cache,
+static enum aq_result plan_known(const struct aq_question *question, struct aq_cache *cache,
 				 aq_plan **plans)
 {
 	struct known known = { .cache = cache, .question = question };
 	bool first = question->wanted->first && !aq_filter_asks_counters(question->filter);
-	enum aq_result result = match_names(&known);
+	enum aq_result result = aq_cache_parse(cache);
 	int error = 0;
 
+	known.tags = cache->names.len;
+	if (result == AQ_DONE)
+		result = match_names(&known);
 	if (result == AQ_DONE) {
 		error = find_runs(&known, first ? question->wanted->first : UINT64_MAX, &known.runs);
 		if (!error)
@@ -483,7 +578,7 @@ static enum aq_result plan_known(const struct aq_question *question, const struc
 	return error ? failed(error) : result;
 }
 
-enum aq_result aq_plan_make(const struct aq_question *question, const struct aq_cache *cache,
+enum aq_result aq_plan_make(const struct aq_question *question, struct aq_cache *cache,
 			    aq_plan **plan)
 {
 	const aq_source *source = question->source;
@@ -496,7 +591,11 @@ enum aq_result aq_plan_make(const struct aq_question *question, const struct aq_
 	} else if (!source->has_ioctl) {
 		*plan = aq_plan_text(AQ_R_NO_IOCTL);
 	} else if (cache) {
-		result = plan_known(question, cache, plan);
+		result = AQ_DONE;
+		if (!cache->parsed && is_top_of_all(question))
+			result = plan_top(question, cache, plan);
+		if (result == AQ_DONE && !*plan)
+			result = plan_known(question, cache, plan);
 		if (result != AQ_DONE) {
 			aq_plan_free(*plan);
 			*plan = NULL;

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine.h"
@@ -145,30 +144,47 @@ static bool read_zone(struct aq_str *s, int *seconds)
 	return true;
 }
 
+static bool is_leap(int year)
+{
+	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+/* Days from 1 January of year 0 to the first of a month. */
+static int64_t days_before(int year, int month)
+{
+	static const int16_t days[] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365 };
+	int whole = year - 1; /* the years from 1 on; year 0 has 366 days */
+
+	return 366 + 365 * (int64_t)whole + whole / 4 - whole / 100 + whole / 400 + days[month - 1] +
+	       (month > 2 && is_leap(year));
+}
+
+enum { DAYS_TO_1970 = 719528 }; /* from 1 January of year 0 */
+
+/* Of 64 bits whatever the C library's time_t is. */
 int aq_parse_time(const char *s, size_t len, int64_t *time_ns)
 {
 	struct aq_str rest = { s, len };
-	struct tm tm = { 0 }, normal;
+	int year, month, day, hour, minute, second, zone;
 	int64_t seconds, ns;
-	int zone;
 
-	if (!read_digits(&rest, 4, &tm.tm_year) || !read_char(&rest, "-") ||
-	    !read_digits(&rest, 2, &tm.tm_mon) || !read_char(&rest, "-") ||
-	    !read_digits(&rest, 2, &tm.tm_mday) || !read_char(&rest, "T ") ||
-	    !read_digits(&rest, 2, &tm.tm_hour) || !read_char(&rest, ":") ||
-	    !read_digits(&rest, 2, &tm.tm_min) || !read_char(&rest, ":") ||
-	    !read_digits(&rest, 2, &tm.tm_sec) || !read_fraction(&rest, &ns) ||
+	if (!read_digits(&rest, 4, &year) || !read_char(&rest, "-") || !read_digits(&rest, 2, &month) ||
+	    !read_char(&rest, "-") || !read_digits(&rest, 2, &day) || !read_char(&rest, "T ") ||
+	    !read_digits(&rest, 2, &hour) || !read_char(&rest, ":") || !read_digits(&rest, 2, &minute) ||
+	    !read_char(&rest, ":") || !read_digits(&rest, 2, &second) || !read_fraction(&rest, &ns) ||
 	    !read_zone(&rest, &zone) || rest.len)
 		return -EINVAL;
-	tm.tm_year -= 1900;
-	tm.tm_mon -= 1;
-	normal = tm;
-	seconds = timegm(&normal);
-	/* timegm() turns 31 November into 1 December. */
-	if (normal.tm_mday != tm.tm_mday || normal.tm_mon != tm.tm_mon || normal.tm_hour != tm.tm_hour ||
-	    normal.tm_min != tm.tm_min || normal.tm_sec != tm.tm_sec)
+	if (month < 1 || month > 12 || day < 1 ||
+	    day > days_before(year, month + 1) - days_before(year, month) || hour > 23 || minute > 59 ||
+	    second > 59)
 		return -EINVAL;
-	seconds -= zone;
+	seconds = (days_before(year, month) + day - 1 - DAYS_TO_1970) * 86400 + hour * 3600 + minute * 60 +
+		  second - zone;
+	/* Before 1970 the fraction counts from the second below: one that may not fit by itself. */
+	if (seconds < 0 && ns) {
+		seconds++;
+		ns -= 1000000000;
+	}
 	if (__builtin_mul_overflow(seconds, (int64_t)1000000000, time_ns) ||
 	    __builtin_add_overflow(*time_ns, ns, time_ns))
 		return -EINVAL;

@@ -6,11 +6,18 @@
 
 #include "engine.h"
 
+/* tests/fuzz builds it with less of each. */
+#ifndef CHUNK
+#define CHUNK (64 << 10)
+#endif
+#ifndef LONGEST_LINE
+#define LONGEST_LINE (1 << 20)
+#endif
+
 enum {
-	CHUNK = 64 << 10,
-	LONGEST_LINE = 1 << 20,
 	MOST_METADATA = 64 << 10,
 	BREATH = 16 << 20,
+	PRUNE_AT = 128,
 };
 
 struct aq_text {
@@ -19,10 +26,13 @@ struct aq_text {
 	aq_table *table;
 	char *buffer;
 	size_t cap, start, end; /* buffer[start..end) is not read yet */
+	size_t searched; /* so many bytes from `start` on hold no newline */
 	uint64_t line, tags, headers, bytes;
 	char version[16];
 	char *metadata; /* `# key: value` lines, newline-separated */
 	size_t metadata_len;
+	size_t top;	 /* only so many of the largest tags are kept; 0: all */
+	int64_t least;	 /* smaller tags cannot be among them */
 	uint64_t breath; /* bytes after which the caller may look for a Ctrl-C */
 	bool ended;
 };
@@ -37,6 +47,7 @@ aq_text *aq_text_new(const aq_filter *filter, aq_table *table)
 	text->table = table;
 	text->cap = CHUNK;
 	text->breath = BREATH;
+	text->least = INT64_MIN;
 	text->skim = aq_skim_of(filter);
 	text->buffer = malloc(text->cap + AQ_SLACK);
 	text->metadata = calloc(1, 1);
@@ -149,6 +160,52 @@ static enum aq_result from_errno(int error)
 	return AQ_ERROR;
 }
 
+void aq_text_keep_top(aq_text *text, size_t top)
+{
+	text->top = top;
+}
+
+/*
+ * Drop all but the `top` largest tags, and from now on pass by what is not larger than the smallest
+ * of them: of equal tags, the first ones in kernel order are shown.
+ */
+static int prune(aq_text *text)
+{
+	aq_table *table = text->table;
+	uint32_t *order = malloc(table->len * sizeof(*order));
+	uint8_t *keep = calloc(table->len, 1);
+	int error = order && keep ? aq_order(table, AQ_SORT_BYTES, 0, order) : -ENOMEM;
+
+	if (!error) {
+		text->least = table->rows[order[text->top - 1]].bytes;
+		text->least += text->least < INT64_MAX;
+		for (size_t i = 0; i < text->top; i++)
+			keep[order[i]] = 1;
+		aq_table_keep(table, keep);
+		text->skim.counters = true;
+		if (text->skim.min_size < text->least)
+			text->skim.min_size = text->least;
+	}
+	free(order);
+	free(keep);
+	return error;
+}
+
+static enum aq_result take_tag(aq_text *text, const struct aq_tag *tag, const char *line, size_t len)
+{
+	int error;
+
+	text->tags++;
+	if (tag->bytes < text->least || !aq_match_counter(text->filter, tag->bytes, tag->calls, tag->accurate) ||
+	    !aq_match_names(text->filter, tag))
+		return AQ_DONE;
+	error = aq_table_add_line(text->table, tag, line, len);
+	/* Not each time: pruning costs a sort of what is there. */
+	if (!error && text->top && text->table->len >= PRUNE_AT && text->table->len / 4 >= text->top)
+		error = prune(text);
+	return from_errno(error);
+}
+
 static enum aq_result take_line(aq_text *text, const char *line, size_t len)
 {
 	struct aq_tag tag;
@@ -158,11 +215,7 @@ static enum aq_result take_line(aq_text *text, const char *line, size_t len)
 		len--;
 	switch (aq_parse_line(line, len, &tag)) {
 	case AQ_LINE_TAG:
-		text->tags++;
-		if (!aq_match_counter(text->filter, tag.bytes, tag.calls, tag.accurate) ||
-		    !aq_match_names(text->filter, &tag))
-			return AQ_DONE;
-		return from_errno(aq_table_add_line(text->table, &tag, line, len));
+		return take_tag(text, &tag, line, len);
 	case AQ_LINE_HEADER:
 		take_header(text, line, len);
 		return AQ_DONE;
@@ -179,7 +232,7 @@ static void skim_lines(aq_text *text)
 {
 	uint64_t lines = 0;
 
-	if (!text->skim.counters && !text->skim.names)
+	if ((!text->skim.counters && !text->skim.names) || text->searched)
 		return;
 	text->start += aq_skim(&text->skim, text->buffer + text->start, text->buffer + text->end, &lines);
 	text->line += lines;
@@ -192,12 +245,16 @@ static enum aq_result take_lines(aq_text *text, size_t max_rows)
 	while (text->start < text->end) {
 		const char *line, *newline;
 		enum aq_result result;
+		size_t left;
 
 		skim_lines(text);
 		line = text->buffer + text->start;
-		newline = memchr(line, '\n', text->end - text->start);
-		if (!newline)
+		left = text->end - text->start;
+		newline = memchr(line + text->searched, '\n', left - text->searched);
+		if (!newline) {
+			text->searched = left;
 			break;
+		}
 		if (newline - line >= LONGEST_LINE) {
 			text->line++;
 			return AQ_LONG_LINE;
@@ -208,6 +265,7 @@ static enum aq_result take_lines(aq_text *text, size_t max_rows)
 		if (result != AQ_DONE)
 			return result;
 		text->start += (size_t)(newline - line) + 1;
+		text->searched = 0;
 	}
 	return AQ_DONE;
 }
@@ -267,7 +325,8 @@ enum aq_result aq_text_feed(aq_text *text, const char *data, size_t len)
 
 	if (result != AQ_DONE)
 		return result;
-	memcpy(text->buffer + text->end, data, len);
+	if (len)
+		memcpy(text->buffer + text->end, data, len);
 	text->end += len;
 	text->bytes += len;
 	text->ended = len == 0;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "native.h"
+#include "engine.h"
 
 #define CHECK(what)                                                                                \
 	do {                                                                                       \
@@ -39,12 +39,34 @@ static inline bool equal(struct aq_str a, struct aq_str b)
 /* A copy of exactly its size, so that a sanitizer sees a read behind it. */
 static inline char *exact(const void *data, size_t len)
 {
-	char *copy = malloc(len ? len : 1);
+	char *copy = calloc(1, len ? len : 1);
 
 	CHECK(copy);
 	if (len)
 		memcpy(copy, data, len);
 	return copy;
+}
+
+/* `# allocq-snapshot: N` with another N than 0 or 1, or none at all. */
+static inline bool is_newer(const char *line, size_t len)
+{
+	static const char key[] = "allocq-snapshot:";
+	const size_t n = sizeof(key) - 1;
+	size_t at = 2;
+
+	if (len < 3 || line[1] != ' ' || line[2] == ' ')
+		return false;
+	while (at < len && (line[at] == ' ' || line[at] == '\t'))
+		at++;
+	while (len > at && (line[len - 1] == ' ' || line[len - 1] == '\t' || line[len - 1] == '\r'))
+		len--;
+	if (len - at < n || memcmp(line + at, key, n))
+		return false;
+	for (at += n; at < len && (line[at] == ' ' || line[at] == '\t');)
+		at++;
+	while (at + 1 < len && line[at] == '0')
+		at++;
+	return len - at != 1 || (line[at] != '0' && line[at] != '1');
 }
 
 /* Every name lies inside its line and the lines inside the table. */

@@ -7,6 +7,7 @@ into the corpus, which the tests replay. A report ends the run, its input kept a
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import random
 import re
@@ -23,25 +24,59 @@ NATIVE = HERE.parents[1] / "allocq" / "core"
 CORPUS = HERE / "corpus"
 CASES = HERE / "cases"  # made by hand: what only luck would find
 TEXTS = (HERE.parents[1] / "allocq" / "sample.txt", *sorted((HERE.parent / "fixtures").glob("*")))
-SOURCES = ("table.c", "filter.c", "line.c", "skim.c", "text.c", "ioctl.c", "render.c")
-LONGEST = {"text": 512, "glob": 96, "kernel": 512}
-SHARES = {"text": 0.4, "glob": 0.4, "kernel": 0.2}
+# Calls that a harness answers itself, for the C that it is built with.
+MEMORY = ("malloc", "calloc", "realloc", "strdup", "asprintf")  # failing.h
+WRAPPED = {"kernel": ("ioctl",), "order": MEMORY, "front": ("write", *MEMORY)}
+# Little room, so that small inputs outgrow it.
+ROOM = {"front": ("-DCHUNK=128", "-DLONGEST_LINE=300", "-DHELD=160", "-DBATCH=3")}
+FRONT = ("flags.c", "deliver.c")
+LONGEST = {"text": 512, "glob": 96, "kernel": 512, "order": 512, "values": 64, "front": 1024}
+SHARES = {"text": 0.3, "glob": 0.3, "kernel": 0.2, "order": 0.05, "values": 0.1, "front": 0.05}
+VALUES = (
+    *(b"4096", b" 64K", b"1MiB\n", b"1.5GB", b"0.0001k", b"7.999999999999999999E", b"8E", b".5P"),
+    *(b"18446744073709551615", b"18446744073709551616", b"1KiBB", b"1i", b"12B"),
+    *(b"2026-11-23T06:20:37.123456Z", b"2024-02-29 23:59:59+01:00", b"2023-02-29T00:00:00"),
+    *(b"1677-09-21T00:12:43.145224192Z", b"2262-04-11T23:47:16.854775807-00:00"),
+    *(b"1677-09-21T00:12:43.145224191Z", b"2262-04-11T23:47:16.854775808Z", b"0000-01-01T00:00:00Z"),
+    *("é€😀\u200b\u202e".encode(), b"\xed\xa0\x80\xf4\x90\x80\x80\xe0\x80\x80\xc0\xaf\xff", b"\x1b[2J"),
+)
+HEADER = b"allocinfo - version: 2.0\n#     <size>  <calls> <tag info>\n"
+WORDS = (
+    *(b"-f\n*.c", b"--file=mm/*", b"-F*alloc*", b"-mxfs", b"--builtin", b"-l\n1-900", b"-x\nfs/*"),
+    *(b"--min-size\n1", b"--max-size=1M", b"--min-calls\n2", b"--max-calls=9", b"--accurate"),
+    *(b"-ocsv", b"-o\ntsv", b"--format=jsonl", b"-oprocfs", b"-s\nbytes", b"-saverage", b"-sfile"),
+    *(b"-r", b"-n\n2", b"-n0", b"-c", b"-q", b"-cq", b"--header", b"--no-header", b"--bytes"),
+    *(b"--inaccurate", b"-smodule", b"--source\n-", b"--interface=text", b"--sample", b"-rn3"),
+)
 RECOVER = ("-fno-sanitize-recover=all",)
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
+
+
+def engine() -> list[Path]:
+    """The C files that allocq/core/build.py names; read, not run, for it needs cffi."""
+    for statement in ast.parse((NATIVE / "build.py").read_text()).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "ENGINE":
+            return [NATIVE / name for name in ast.literal_eval(statement.value)]
+    raise LookupError("allocq/core/build.py has no ENGINE")
 
 
 def build(harness: str, program: Path, compiler: str, *more: str) -> None:
     """Compile a harness with the C that it is for."""
     flags = ["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", f"-I{NATIVE}", f"-I{HERE}", *WARNINGS]
-    if harness == "kernel":
-        flags.append("-Dioctl=fake_ioctl")
-    sources = [str(HERE / f"{harness}.c"), *(str(NATIVE / name) for name in SOURCES)]
+    flags += [f"-Wl,--wrap={call}" for call in WRAPPED.get(harness, ())]
+    flags += ROOM.get(harness, ())
+    sources = [str(HERE / f"{harness}.c"), *map(str, engine())]
+    if harness == "front":
+        sources += [str(NATIVE / name) for name in FRONT]
     subprocess.run([compiler, *flags, *more, *sources, "-o", str(program)], check=True)
 
 
 def seeds(harness: str) -> Iterator[bytes]:
     """Inputs to begin with: pieces of what kernels have said, and what was thought of."""
     yield from (path.read_bytes() for path in sorted((CASES / harness).glob("*")))
+    if harness == "values":
+        yield from VALUES
+        return
     chosen = random.Random(1)
     for text in TEXTS:
         lines = text.read_bytes().splitlines(keepends=True)
@@ -55,6 +90,9 @@ def seeds(harness: str) -> Iterator[bytes]:
                 name = chosen.choice(names)
                 cut = chosen.randrange(len(name))
                 yield name[:cut] + chosen.choice((b"*", b"?", b"[a-z]", b"*[!/]")) + b"|" + name
+            elif harness == "front":
+                words = b"\n".join(chosen.sample(WORDS, chosen.randrange(4)))
+                yield chosen.randbytes(2) + words + b"|" + HEADER + piece
             else:
                 yield chosen.randbytes(256)
 
@@ -62,8 +100,9 @@ def seeds(harness: str) -> Iterator[bytes]:
 def unpack(harness: str, to: Path) -> list[Path]:
     """The inputs of a harness as files in a new directory."""
     to.mkdir()
-    with zipfile.ZipFile(CORPUS / f"{harness}.zip") as packed:
-        packed.extractall(to)
+    if (CORPUS / f"{harness}.zip").exists():
+        with zipfile.ZipFile(CORPUS / f"{harness}.zip") as packed:
+            packed.extractall(to)
     return sorted(to.iterdir())
 
 

@@ -1,6 +1,5 @@
 /*
- * A kernel that answers anything: ioctl.c is built with -Dioctl=fake_ioctl, and what the fake has
- * handed out is what the scans must say.
+ * A kernel that answers anything: what it has handed out is what the scans must say.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -52,7 +51,7 @@ static void tag(struct allocinfo_tag_data *data, struct input *in)
 	data->counter.pad[0] = byte(in);
 }
 
-int fake_ioctl(int fd, unsigned long request, ...)
+int __wrap_ioctl(int fd, unsigned long request, ...)
 {
 	static const int errors[] = { ENOTTY, EIO, EFAULT, ENOMEM, EPERM, EINVAL, ENOENT, EBADF };
 	uint8_t how = byte(&kernel.in);
@@ -159,15 +158,26 @@ static bool same_end(struct aq_str whole, struct aq_str end)
 	return equal(tail, end);
 }
 
+/* An error of the kernel but the end must come back as errno. */
+static void check_result(enum aq_result result, enum aq_result otherwise)
+{
+	int error = errno;
+
+	if (kernel.error && kernel.error != ENOENT)
+		CHECK(result == AQ_ERROR && error == kernel.error);
+	else
+		CHECK(result == otherwise);
+}
+
 static void check_scan(const aq_filter *check, aq_table *out, size_t limit)
 {
 	aq_kfilter *kfilter = aq_kfilter_new();
 	uint64_t made = 0;
 	size_t row = 0;
-	int result;
+	enum aq_result result;
 
 	CHECK(kfilter);
-	result = aq_scan(7, kfilter, check, limit, out, &made);
+	result = aq_scan(7, kfilter, check, limit, NULL, out, &made);
 	CHECK(made == kernel.calls);
 	check_rows(out);
 	for (size_t i = 0; i < kernel.handed_out; i++) {
@@ -182,7 +192,7 @@ static void check_scan(const aq_filter *check, aq_table *out, size_t limit)
 		row++;
 	}
 	CHECK(row == out->len && out->len <= limit);
-	CHECK(result == (kernel.error && kernel.error != ENOENT ? -kernel.error : AQ_DONE));
+	check_result(result, AQ_DONE);
 	CHECK(kernel.error || out->len == limit);
 	aq_kfilter_free(kfilter);
 }
@@ -212,13 +222,13 @@ static void check_seek(const aq_filter *check, const aq_table *names, aq_table *
 	size_t runs = byte(&kernel.in) % 5, handed = 0, row = 0;
 	uint64_t made = 0;
 	bool stale = false;
-	int result;
+	enum aq_result result;
 
 	for (size_t i = 0; i < runs; i++) {
 		first[i] = byte(&kernel.in) % 10;
 		count[i] = 1 + byte(&kernel.in) % 8;
 	}
-	result = aq_seek(7, names, first, count, runs, check, limit, out, &made);
+	result = aq_seek(7, names, first, count, runs, check, limit, NULL, out, &made);
 	CHECK(made == kernel.calls);
 	check_rows(out);
 	for (size_t run = 0; run < runs && !stale; run++) {
@@ -240,14 +250,11 @@ static void check_seek(const aq_filter *check, const aq_table *names, aq_table *
 		}
 	}
 	CHECK(row == out->len && out->len <= limit && handed == kernel.handed_out);
-	if (kernel.error && kernel.error != ENOENT)
-		CHECK(result == -kernel.error);
-	else
-		CHECK(result == (stale || kernel.error ? AQ_STALE : AQ_DONE));
+	check_result(result, stale || kernel.error ? AQ_STALE : AQ_DONE);
 }
 
 /* What resolving must say, found out the long way. */
-static int resolvable(const aq_table *table, const aq_table *names)
+static enum aq_result resolvable(const aq_table *table, const aq_table *names)
 {
 	for (size_t i = 0; i < table->len; i++) {
 		const struct aq_row *row = &table->rows[i];
@@ -275,7 +282,7 @@ static int resolvable(const aq_table *table, const aq_table *names)
 static void check_resolve(aq_table *table, const aq_table *names)
 {
 	aq_table *before = aq_table_new();
-	int result;
+	enum aq_result result;
 
 	CHECK(before && !aq_table_append(before, table));
 	result = aq_table_resolve(table, names);

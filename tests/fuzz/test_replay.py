@@ -11,10 +11,17 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 CASES = HERE / "cases"
+HARNESSES = sorted(path.stem for path in (HERE / "corpus").glob("*.zip"))
+
+
+def test_every_harness_has_a_corpus() -> None:
+    import fuzz
+
+    assert HARNESSES == sorted(fuzz.SHARES)
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
-@pytest.mark.parametrize("harness", ["text", "glob", "kernel"])
+@pytest.mark.parametrize("harness", HARNESSES)
 def test_the_corpus_is_without_a_report(harness: str, tmp_path: Path) -> None:
     import fuzz
 

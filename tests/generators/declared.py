@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from allocq.cli.help import HELP, VERSION
+from allocq.cli.help import HELP, OWN_PANEL, VERSION
 from allocq.declarations.commands import COMMANDS, Command
 from allocq.declarations.shared import Option, OptionKind
 
 MAIN_OPTIONS = (HELP, VERSION)
 
-__all__ = ["COMMANDS", "HELP", "MAIN_OPTIONS", "Command", "Option"]
+__all__ = ["COMMANDS", "HELP", "MAIN_OPTIONS", "OWN_PANEL", "Command", "Option"]
 
 
 class Spelling(NamedTuple):
