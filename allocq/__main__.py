@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+from errno import ENOMEM
 from pathlib import Path
 from typing import NoReturn
 
@@ -53,7 +54,7 @@ def _unexpected(error: BaseException) -> int:
 
         traceback.print_exception(error)
         return FAILED
-    if isinstance(error, MemoryError) or "failed to map segment" in str(error):
+    if _is_out_of_memory(error):
         message = "allocq: out of memory\n"
     elif isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] != "allocq":
         message = (
@@ -69,6 +70,15 @@ def _unexpected(error: BaseException) -> int:
     with contextlib.suppress(OSError):  # nobody may be there to be told
         os.write(2, message.encode("utf-8", "backslashreplace"))
     return FAILED
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Is it one of the ways that Python says so? The import system has two more."""
+    return (
+        isinstance(error, MemoryError | SystemError)
+        or (isinstance(error, OSError) and error.errno == ENOMEM)
+        or "failed to map segment" in str(error)
+    )
 
 
 def end_if_interrupted(error: sys.UnraisableHookArgs) -> None:

@@ -23,6 +23,12 @@ def questions(tags: tuple[Tag, ...]) -> st.SearchStrategy[Asked]:
         file.map(lambda name: name.rpartition("/")[2]),
         file.map(lambda name: "/".join(name.split("/")[-2:])),
         file.map(lambda name: name.split("/")[0] + "/*"),
+        file.map(lambda name: name.split("/")[0]),
+        file.map(lambda name: "/".join(name.split("/")[:2]) + "/"),
+        st.sampled_from([f"{tag.file}:{tag.line}" for tag in tags]),
+        st.sampled_from(
+            [f"{tag.file.rpartition('/')[2]}:{tag.line}-{tag.line + 200}" for tag in tags]
+        ),
         file.map(lambda name: "*/" + name.rpartition("/")[2]),
         file.map(lambda name: name[:-1] + "?"),
         st.sampled_from(
@@ -55,8 +61,16 @@ def questions(tags: tuple[Tag, ...]) -> st.SearchStrategy[Asked]:
     return st.builds(
         make,
         files=few(patterns),
-        functions=few(functions | st.sampled_from(["*alloc*", "__*", "kmem_*", "?", "nothing"])),
-        modules=few(st.sampled_from([*modules, "*", "x*", "nothing"])),
+        functions=few(
+            functions
+            | functions.map(lambda name: f"func:{name}")
+            | st.sampled_from(["*alloc*", "__*", "kmem_*", "?", "nothing"])
+        ),
+        modules=few(
+            st.sampled_from(
+                [*modules, "*", "x*", "nothing", f"[{modules[0]}]", f"{modules[-1]}.ko"]
+            )
+        ),
         builtin=maybe,
         lines=st.just([]) | st.lists(ranges | lines.map(lambda n: (n, n)), max_size=3),
         min_size=st.none() | some,

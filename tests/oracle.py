@@ -142,23 +142,55 @@ def name_matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) if is_glob(pattern) else name == pattern
 
 
-def file_matches(file: str, pattern: str) -> bool:
+def split_lines(pattern: str) -> tuple[str, range | None]:
+    """`FILE:N` or `FILE:N-M` taken apart."""
+    parts = re.fullmatch(r"(.+):([0-9]+)(?:-([0-9]+))?", pattern, re.DOTALL)
+    if not parts:
+        return pattern, None
+    first, last = int(parts[2]), int(parts[3] or parts[2])
+    return (parts[1], range(first, last + 1)) if first <= last else (pattern, None)
+
+
+def file_matches(tag: Tag, pattern: str) -> bool:
+    pattern, lines = split_lines(pattern)
+    if lines is not None and tag.line not in lines:
+        return False
     if is_glob(pattern):
-        return fnmatchcase(file, pattern)
-    return ("/" + file).endswith("/" + pattern) if pattern[:1] != "/" else file == pattern
+        return fnmatchcase(tag.file, pattern)
+    below = tag.file.startswith(pattern.rstrip("/") + "/")
+    if pattern.endswith("/"):
+        return below
+    if pattern[:1] == "/" and "." in pattern.rpartition("/")[2]:
+        return tag.file == pattern
+    return below or ("/" + tag.file).endswith("/" + pattern)
+
+
+def module_matches(module: str, pattern: str) -> bool:
+    """As people write it: xfs, [xfs], xfs.ko, nf-conntrack."""
+    if inner := re.fullmatch(r"\[([^!\[][^\[]*)\]", pattern):
+        pattern = inner[1]
+    if is_glob(pattern):
+        return fnmatchcase(module, pattern)
+    return module == re.sub(r"(?<=.)\.ko(\..*)?$", "", pattern).replace("-", "_")
+
+
+def function_matches(function: str, pattern: str) -> bool:
+    if pattern.startswith("func:") and pattern != "func:":
+        pattern = pattern.removeprefix("func:")
+    return name_matches(function, pattern)
 
 
 def matches(tag: Tag, asked: Asked) -> bool:
-    if asked.files and not any(file_matches(tag.file, p) for p in asked.files):
+    if asked.files and not any(file_matches(tag, p) for p in asked.files):
         return False
-    if any(file_matches(tag.file, p) for p in asked.excludes):
+    if any(file_matches(tag, p) for p in asked.excludes):
         return False
-    if asked.functions and not any(name_matches(tag.function, p) for p in asked.functions):
+    if asked.functions and not any(function_matches(tag.function, p) for p in asked.functions):
         return False
     if asked.builtin and tag.module is not None:
         return False
     if asked.modules and (
-        tag.module is None or not any(name_matches(tag.module, p) for p in asked.modules)
+        tag.module is None or not any(module_matches(tag.module, p) for p in asked.modules)
     ):
         return False
     if asked.lines and not any(low <= tag.line <= high for low, high in asked.lines):

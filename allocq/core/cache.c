@@ -171,7 +171,7 @@ static const char *load_text(const uint64_t *content_id, char **data, size_t *le
 	*data = read_file(folder, len);
 	close(folder);
 	newline = *data ? memchr(*data, '\n', *len < LONGEST_HEAD ? *len : LONGEST_HEAD) : NULL;
-	if (!newline)
+	if (!newline || memchr(*data, '\0', (size_t)(newline - *data)))
 		return NULL;
 	*newline = '\0';
 	*len -= (size_t)(newline + 1 - *data);

@@ -93,13 +93,20 @@ static inline struct aq_str aq_row_subject(const aq_table *table, const struct a
 }
 
 /* filter.c */
-enum aq_pattern_kind { AQ_EXACT, AQ_TAIL, AQ_GLOB };
+enum aq_pattern_kind {
+	AQ_EXACT, /* the whole name */
+	AQ_TAIL,  /* the whole path, its last components, or a directory that it is below */
+	AQ_GLOB,
+	AQ_BELOW /* a directory, with its slash */
+};
 
 struct aq_pattern_list {
 	struct aq_pattern_item {
 		char *s;
 		size_t len;
 		enum aq_pattern_kind kind;
+		uint64_t low, high; /* lines, of `mm/slub.c:3347` */
+		bool has_lines;
 	} *items;
 	size_t len, cap;
 };

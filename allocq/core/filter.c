@@ -57,7 +57,7 @@ int aq_filter_pattern(aq_filter *filter, enum aq_field field, enum aq_pattern_ki
 		return -ENOMEM;
 	memcpy(copy, s, len);
 	copy[len] = '\0';
-	items[list->len++] = (struct aq_pattern_item){ copy, len, kind };
+	items[list->len++] = (struct aq_pattern_item){ .s = copy, .len = len, .kind = kind };
 	filter->has_names = true;
 	return 0;
 }
@@ -67,14 +67,96 @@ int aq_pattern_is_glob(const char *s, size_t len)
 	return memchr(s, '*', len) || memchr(s, '?', len) || memchr(s, '[', len);
 }
 
+/* The lines behind `FILE:N` or `FILE:N-M`; the length of FILE, or `len` where there are none. */
+static size_t split_lines(const char *s, size_t len, uint64_t *low, uint64_t *high)
+{
+	const char *colon = memrchr(s, ':', len), *dash;
+	size_t digits;
+
+	if (!colon || colon == s)
+		return len;
+	digits = len - (size_t)(colon + 1 - s);
+	dash = memchr(colon + 1, '-', digits);
+	if (aq_parse_count(colon + 1, dash ? (size_t)(dash - colon - 1) : digits, low) != AQ_NUMBER_OK)
+		return len;
+	*high = *low;
+	if (dash && aq_parse_count(dash + 1, len - (size_t)(dash + 1 - s), high) != AQ_NUMBER_OK)
+		return len;
+	return *low <= *high ? (size_t)(colon - s) : len;
+}
+
+/* The kind of a path that is no glob. Only a path from the root that names a file is the whole name. */
+static enum aq_pattern_kind path_kind(const char *s, size_t len)
+{
+	const char *base = memrchr(s, '/', len);
+
+	if (base == s + len - 1)
+		return AQ_BELOW;
+	base = base ? base + 1 : s;
+	return s[0] == '/' && memchr(base, '.', len - (size_t)(base - s)) ? AQ_EXACT : AQ_TAIL;
+}
+
+static int add_path(aq_filter *filter, enum aq_field field, const char *s, size_t len)
+{
+	struct aq_pattern_list *list = &filter->names[field];
+	struct aq_pattern_item *item;
+	uint64_t low = 0, high = 0;
+	size_t path = split_lines(s, len, &low, &high);
+	enum aq_pattern_kind kind = aq_pattern_is_glob(s, path) ? AQ_GLOB : path_kind(s, path);
+	int error = aq_filter_pattern(filter, field, kind, s, path);
+
+	if (error)
+		return error;
+	item = &list->items[list->len - 1];
+	item->has_lines = path < len;
+	item->low = low;
+	item->high = high;
+	return 0;
+}
+
+/* `[xfs]`, as the kernel's lines have it, `xfs.ko`, `nf-conntrack`: the name as the kernel has it. */
+static int add_module(aq_filter *filter, const char *s, size_t len)
+{
+	const char *suffix;
+	int error;
+	char *name;
+
+	if (len > 2 && s[0] == '[' && s[len - 1] == ']' && s[1] != '!' && !memchr(s + 1, '[', len - 1)) {
+		s++;
+		len -= 2;
+	}
+	if (aq_pattern_is_glob(s, len))
+		return aq_filter_pattern(filter, AQ_MODULE, AQ_GLOB, s, len);
+	suffix = memmem(s, len, ".ko", 3);
+	if (suffix && suffix > s && (suffix + 3 == s + len || suffix[3] == '.'))
+		len = (size_t)(suffix - s);
+	error = aq_filter_pattern(filter, AQ_MODULE, AQ_EXACT, s, len);
+	if (error)
+		return error;
+	name = filter->names[AQ_MODULE].items[filter->names[AQ_MODULE].len - 1].s;
+	for (size_t i = 0; i < len; i++)
+		if (name[i] == '-')
+			name[i] = '_';
+	return 0;
+}
+
 int aq_filter_name(aq_filter *filter, enum aq_field field, const char *s, size_t len)
 {
-	bool is_file = field == AQ_FILE || field == AQ_EXCLUDE;
-	enum aq_pattern_kind kind = is_file && !(len && s[0] == '/') ? AQ_TAIL : AQ_EXACT;
-
-	if (field < AQ_FILE || field > AQ_EXCLUDE)
-		return -EINVAL;
-	return aq_filter_pattern(filter, field, aq_pattern_is_glob(s, len) ? AQ_GLOB : kind, s, len);
+	switch (field) {
+	case AQ_FILE:
+	case AQ_EXCLUDE:
+		return add_path(filter, field, s, len);
+	case AQ_MODULE:
+		return add_module(filter, s, len);
+	case AQ_FUNCTION:
+		/* As the kernel's lines have it. */
+		if (len > 5 && !memcmp(s, "func:", 5)) {
+			s += 5;
+			len -= 5;
+		}
+		return aq_filter_pattern(filter, field, aq_pattern_is_glob(s, len) ? AQ_GLOB : AQ_EXACT, s, len);
+	}
+	return -EINVAL;
 }
 
 int aq_filter_line(aq_filter *filter, uint64_t low, uint64_t high)
@@ -187,6 +269,14 @@ static bool is_exact(const struct aq_pattern_item *p, struct aq_str s)
 	return p->len == s.len && !memcmp(p->s, s.s, s.len);
 }
 
+/* Is `s` below the directory? p->s may end in a slash. */
+static bool is_below(const struct aq_pattern_item *p, struct aq_str s)
+{
+	size_t len = p->len - (p->len && p->s[p->len - 1] == '/');
+
+	return s.len > len && s.s[len] == '/' && !memcmp(s.s, p->s, len);
+}
+
 static bool is_tail(const struct aq_pattern_item *p, struct aq_str s)
 {
 	if (s.len <= p->len)
@@ -194,17 +284,30 @@ static bool is_tail(const struct aq_pattern_item *p, struct aq_str s)
 	return s.s[s.len - p->len - 1] == '/' && !memcmp(s.s + s.len - p->len, p->s, p->len);
 }
 
-static bool matches_any(const struct aq_pattern_list *names, struct aq_str s)
+static bool matches(const struct aq_pattern_item *p, struct aq_str s)
+{
+	switch (p->kind) {
+	case AQ_GLOB:
+		return aq_glob(p->s, p->len, s.s, s.len);
+	case AQ_TAIL:
+		return is_tail(p, s) || is_below(p, s);
+	case AQ_BELOW:
+		return is_below(p, s);
+	default:
+		return is_exact(p, s);
+	}
+}
+
+/* Does any pattern match? A pattern with lines counts as `unknown_line` where `line` is NULL. */
+static bool matches_any(const struct aq_pattern_list *names, struct aq_str s, const uint64_t *line,
+			bool unknown_line)
 {
 	for (size_t i = 0; i < names->len; i++) {
 		const struct aq_pattern_item *p = &names->items[i];
-		bool hit;
 
-		if (p->kind == AQ_GLOB)
-			hit = aq_glob(p->s, p->len, s.s, s.len);
-		else
-			hit = p->kind == AQ_TAIL ? is_tail(p, s) : is_exact(p, s);
-		if (hit)
+		if (p->has_lines && !(line ? p->low <= *line && *line <= p->high : unknown_line))
+			continue;
+		if (matches(p, s))
 			return true;
 	}
 	return false;
@@ -233,15 +336,15 @@ bool aq_match_names(const aq_filter *filter, const struct aq_tag *tag)
 		return true;
 	if (filter->n_lines && !matches_line(filter, tag->line))
 		return false;
-	if (names[AQ_FILE].len && !matches_any(&names[AQ_FILE], tag->file))
+	if (names[AQ_FILE].len && !matches_any(&names[AQ_FILE], tag->file, &tag->line, false))
 		return false;
 	if (filter->builtin && tag->has_module)
 		return false;
-	if (names[AQ_MODULE].len && !(tag->has_module && matches_any(&names[AQ_MODULE], tag->module)))
+	if (names[AQ_MODULE].len && !(tag->has_module && matches_any(&names[AQ_MODULE], tag->module, NULL, false)))
 		return false;
-	if (names[AQ_FUNCTION].len && !matches_any(&names[AQ_FUNCTION], tag->function))
+	if (names[AQ_FUNCTION].len && !matches_any(&names[AQ_FUNCTION], tag->function, NULL, false))
 		return false;
-	return !(names[AQ_EXCLUDE].len && matches_any(&names[AQ_EXCLUDE], tag->file));
+	return !(names[AQ_EXCLUDE].len && matches_any(&names[AQ_EXCLUDE], tag->file, &tag->line, false));
 }
 
 bool aq_filter_asks_counters(const aq_filter *filter)
@@ -296,15 +399,15 @@ bool aq_may_match(const aq_filter *filter, struct aq_str file, struct aq_str fun
 {
 	const struct aq_pattern_list *names = filter->names;
 
-	if (names[AQ_MODULE].len || (names[AQ_FILE].len && !matches_any(&names[AQ_FILE], file)))
+	if (names[AQ_MODULE].len || (names[AQ_FILE].len && !matches_any(&names[AQ_FILE], file, NULL, true)))
 		return false;
 	if (names[AQ_FUNCTION].len) {
 		const char *blank = memchr(function.s, ' ', function.len);
 
 		if (blank)
 			function.len = (size_t)(blank - function.s);
-		if (!matches_any(&names[AQ_FUNCTION], function))
+		if (!matches_any(&names[AQ_FUNCTION], function, NULL, true))
 			return false;
 	}
-	return !(names[AQ_EXCLUDE].len && matches_any(&names[AQ_EXCLUDE], file));
+	return !(names[AQ_EXCLUDE].len && matches_any(&names[AQ_EXCLUDE], file, NULL, false));
 }

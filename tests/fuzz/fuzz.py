@@ -26,19 +26,48 @@ CASES = HERE / "cases"  # made by hand: what only luck would find
 TEXTS = (HERE.parents[1] / "allocq" / "sample.txt", *sorted((HERE.parent / "fixtures").glob("*")))
 # Calls that a harness answers itself, for the C that it is built with.
 MEMORY = ("malloc", "calloc", "realloc", "strdup", "asprintf")  # failing.h
-WRAPPED = {"kernel": ("ioctl",), "order": MEMORY, "front": ("write", *MEMORY)}
+WRAPPED = {
+    "kernel": ("ioctl",),
+    "order": MEMORY,
+    "front": ("write", *MEMORY),
+    "cache": ("open", "mkdir", "getenv", *MEMORY),
+}
 # Little room, so that small inputs outgrow it.
 ROOM = {"front": ("-DCHUNK=128", "-DLONGEST_LINE=300", "-DHELD=160", "-DBATCH=3")}
 FRONT = ("flags.c", "deliver.c")
-LONGEST = {"text": 512, "glob": 96, "kernel": 512, "order": 512, "values": 64, "front": 1024}
-SHARES = {"text": 0.3, "glob": 0.3, "kernel": 0.2, "order": 0.05, "values": 0.1, "front": 0.05}
+LONGEST = {
+    "text": 512,
+    "glob": 96,
+    "kernel": 512,
+    "order": 512,
+    "values": 64,
+    "front": 1024,
+    "cache": 1024,
+}
+SHARES = {
+    "text": 0.3,
+    "glob": 0.3,
+    "kernel": 0.2,
+    "order": 0.05,
+    "values": 0.1,
+    "front": 0.03,
+    "cache": 0.02,
+}
 VALUES = (
     *(b"4096", b" 64K", b"1MiB\n", b"1.5GB", b"0.0001k", b"7.999999999999999999E", b"8E", b".5P"),
     *(b"18446744073709551615", b"18446744073709551616", b"1KiBB", b"1i", b"12B"),
     *(b"2026-11-23T06:20:37.123456Z", b"2024-02-29 23:59:59+01:00", b"2023-02-29T00:00:00"),
     *(b"1677-09-21T00:12:43.145224192Z", b"2262-04-11T23:47:16.854775807-00:00"),
-    *(b"1677-09-21T00:12:43.145224191Z", b"2262-04-11T23:47:16.854775808Z", b"0000-01-01T00:00:00Z"),
-    *("é€😀\u200b\u202e".encode(), b"\xed\xa0\x80\xf4\x90\x80\x80\xe0\x80\x80\xc0\xaf\xff", b"\x1b[2J"),
+    *(
+        b"1677-09-21T00:12:43.145224191Z",
+        b"2262-04-11T23:47:16.854775808Z",
+        b"0000-01-01T00:00:00Z",
+    ),
+    *(
+        "é€😀\u200b\u202e".encode(),
+        b"\xed\xa0\x80\xf4\x90\x80\x80\xe0\x80\x80\xc0\xaf\xff",
+        b"\x1b[2J",
+    ),
 )
 HEADER = b"allocinfo - version: 2.0\n#     <size>  <calls> <tag info>\n"
 WORDS = (
@@ -93,6 +122,16 @@ def seeds(harness: str) -> Iterator[bytes]:
             elif harness == "front":
                 words = b"\n".join(chosen.sample(WORDS, chosen.randrange(4)))
                 yield chosen.randbytes(2) + words + b"|" + HEADER + piece
+            elif harness == "cache" and chosen.randrange(2):
+                yield b"\x80" + chosen.randbytes(9).replace(b"|", b"") + b"|" + piece
+            elif harness == "cache":
+                head = b"# allocq-names 2 boot=0123abcd-boot content=7 bytes=%d call=1 compare=2"
+                head += b" step=3 sum=4 tag=5 text=6\n"
+                yield (
+                    bytes([chosen.choice((0x40, 0x50, 0x58, 0x60, 0x68))])
+                    + head % len(piece)
+                    + piece
+                )
             else:
                 yield chosen.randbytes(256)
 
