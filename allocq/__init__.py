@@ -9,11 +9,11 @@
     with allocq.open("saved.txt") as source:           # a saved /proc/allocinfo
         snapshot = source.read(allocq.Filter(min_size=allocq.parse_size("1M")))
 
-Nothing here prints or exits; what fails is an AllocqError. A source belongs to one thread.
+Nothing here prints or exits; failures raise AllocqError. Use a source from one thread only.
 """
 
-# Nothing is imported here: `python -m allocq` comes by before __main__.py has taken the current
-# directory off sys.path.
+# Import nothing here: `python -m allocq` runs this file before __main__.py removes the current
+# directory from sys.path.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors import (

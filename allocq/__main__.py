@@ -1,20 +1,34 @@
-"""The entry of the process: standard streams, one command line, the exit status."""
+"""Process entry: standard streams, one command line, the exit status."""
 
-from __future__ import annotations
-
-import contextlib
+# `python -m` looks for modules in the current directory first, __future__ among them. Both of these
+# are loaded already.
 import os
-import signal
 import sys
-from errno import ENOMEM
-from pathlib import Path
-from typing import NoReturn
+
+
+def forget_current_directory() -> None:
+    """Import nothing from where `python -m allocq` was run, unless allocq itself is there."""
+    try:
+        here = os.getcwd()
+    except OSError:
+        return
+    if sys.path[:1] == [here] and here != os.path.dirname(os.path.dirname(__file__)):
+        del sys.path[0]
+
+
+if __name__ == "__main__":
+    forget_current_directory()
+
+import contextlib  # noqa: E402
+import signal  # noqa: E402
+from errno import ENOMEM  # noqa: E402
+from typing import NoReturn  # noqa: E402
 
 CLOSED_PIPE, INTERRUPTED, FAILED = 141, 130, 2
 
 
 def entry() -> NoReturn:
-    """Run the process's command line and end the process."""
+    """Run the command line and end the process with its exit status."""
     status = _guarded()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -28,9 +42,9 @@ def entry() -> NoReturn:
 
 
 def _guarded() -> int:
-    """The one place where an exception becomes an exit status, whatever it is."""
+    """Run the command line; turn any exception into an exit status."""
     try:
-        # The program in front blocks Ctrl-C while Python starts.
+        # The native program blocks Ctrl-C while Python starts.
         sys.unraisablehook = end_if_interrupted
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         hold_standard_streams()
@@ -48,7 +62,7 @@ def _guarded() -> int:
 
 
 def _unexpected(error: BaseException) -> int:
-    """One line for what nobody foresaw; with ALLOCQ_DEBUG=1 the traceback."""
+    """Report an unexpected exception in one line, or as a traceback with ALLOCQ_DEBUG=1."""
     if os.environ.get("ALLOCQ_DEBUG") == "1":
         import traceback
 
@@ -65,9 +79,9 @@ def _unexpected(error: BaseException) -> int:
         first = (str(error).splitlines() or [""])[0]
         message = (
             f"allocq: internal error: {type(error).__name__}: {first}\n"
-            "hint: ALLOCQ_DEBUG=1 shows where; please report it\n"
+            "hint: ALLOCQ_DEBUG=1 prints a traceback; please report it\n"
         )
-    with contextlib.suppress(OSError):  # nobody may be there to be told
+    with contextlib.suppress(OSError):  # standard error may be closed
         os.write(2, message.encode("utf-8", "backslashreplace"))
     return FAILED
 
@@ -81,7 +95,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def end_if_interrupted(error: sys.UnraisableHookArgs) -> None:
+def end_if_interrupted(error: "sys.UnraisableHookArgs") -> None:
     """End on a Ctrl-C that arrives in a callback (importlib's, say), where Python would print and
     ignore it."""
     if error.exc_type is KeyboardInterrupt:
@@ -90,8 +104,8 @@ def end_if_interrupted(error: sys.UnraisableHookArgs) -> None:
 
 
 def hold_standard_streams() -> None:
-    """Let no file get the number of a standard stream that is closed: what is written to that
-    stream would go into the file. Using the stream stays an error."""
+    """Occupy the descriptors of closed standard streams, so that no file gets their number and
+    receives what is written to them. Using such a stream remains an error."""
     for fd, useless in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
         try:
             os.fstat(fd)
@@ -106,16 +120,5 @@ def hold_standard_streams() -> None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
-def forget_current_directory() -> None:
-    """Import nothing from where `python -m allocq` was run, unless allocq itself is there."""
-    try:
-        here = os.getcwd()
-    except OSError:
-        return
-    if sys.path[:1] == [here] and Path(here) != Path(__file__).parents[1]:
-        del sys.path[0]
-
-
 if __name__ == "__main__":
-    forget_current_directory()
     entry()

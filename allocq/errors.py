@@ -1,8 +1,8 @@
-"""What can go wrong, in words for the person at the terminal."""
+"""The exceptions of allocq; their messages are for the person at the terminal."""
 
 
 class AllocqError(Exception):
-    """Any failure of allocq. `str()` is one line; `hint` says what to do about it, or is empty."""
+    """Any failure of allocq. `str()` is one line; `hint` says what to do, or is empty."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -10,23 +10,23 @@ class AllocqError(Exception):
 
 
 class UsageError(AllocqError):
-    """What was asked for makes no sense: a bad size, glob, regexp, range or combination."""
+    """An invalid argument: size, glob, regexp, range or combination of options."""
 
 
 class SourceError(AllocqError):
-    """The place to read from is missing, unreadable or vanished."""
+    """The source is missing, unreadable or disappeared."""
 
 
 class AccessError(SourceError):
-    """It is there, but not for this user."""
+    """The source exists, but this user has no permission."""
 
 
 class InterfaceError(SourceError):
-    """The kernel does not have the interface that was asked for."""
+    """The kernel lacks the requested interface."""
 
 
 class FormatError(SourceError):
-    """A text that is not /proc/allocinfo, or a line in it that is no tag."""
+    """The text is not a listing, or one of its lines is not valid."""
 
 
 class OutputError(AllocqError):

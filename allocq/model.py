@@ -1,19 +1,20 @@
-"""What is asked and what comes back: plain values, no I/O."""
+"""Tags, filters and facts about a source: plain values, no I/O."""
 
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
-from .core.filter import PatternFault, pattern_fault
+from .core.filter import PatternFault, pattern_fault, widened
 from .errors import UsageError
+from .units import exact_size
 
 NO_MINIMUM = -(1 << 63)
 NO_MAXIMUM = (1 << 63) - 1
 NO_CALLS_MAXIMUM = (1 << 64) - 1
 
-# Fields of a Filter whose options on the command line have other names.
+# Fields of a Filter whose command line options have other names.
 _OPTION_NAMES = {
     "files": "file",
     "functions": "function",
@@ -21,18 +22,21 @@ _OPTION_NAMES = {
     "lines": "line",
     "regexps": "regexp",
     "excludes": "exclude",
+    "words": "word",
 }
 _FIELD_NAMES = {option: name for name, option in _OPTION_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tag:
-    """One allocation site in the kernel's source, and what it holds.
+    """One allocation site in the kernel source and what it holds.
 
-    bytes: signed; below zero where the kernel's counter has underflowed.
-    calls: live allocations, a gauge (mm/alloc_tag.c); file, function: as the kernel has them, whole
-    where they could be known; module: None for built-in code; accurate: False where the kernel
-    missed some allocations.
+    bytes: signed; negative if the counter underflowed.
+    calls: live allocations, a gauge (mm/alloc_tag.c).
+    file, function: as the kernel spells them; the ioctl returns only the last 63 bytes, which are
+    completed where possible.
+    module: None for built-in code.
+    accurate: False if the kernel missed some allocations.
     """
 
     bytes: int
@@ -45,7 +49,7 @@ class Tag:
 
     @property
     def key(self) -> tuple[str, int, str | None, str]:
-        """(file, line, module, function); not unique: a macro can place several tags on a line."""
+        """(file, line, module, function); not unique: a macro can put several tags on one line."""
         return self.file, self.line, self.module, self.function
 
     def __repr__(self) -> str:
@@ -58,14 +62,17 @@ class Tag:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Filter:
-    """Which tags: fields narrow, the items of one field widen. Empty, it lets everything through.
+    """Selects tags: different fields narrow, several items in one field widen; empty matches all.
 
     files, excludes: whole paths, last components, or globs that must match the whole path.
-    functions, modules: names or globs. builtin: only code that is in no module.
-    lines: (first, last) pairs, inclusive. Sizes are bytes, inclusive; a counter below zero passes
-    no min_size. accurate: True or False, None for either. regexps are searched in
-    `FILE:LINE [MODULE] func:FUNCTION`; invert keeps what none of them matches.
-    Raises UsageError for what cannot be meant. Sequences become tuples.
+    functions, modules: names or globs. builtin: only built-in code.
+    lines: (first, last) pairs, inclusive.
+    min_size, max_size: bytes, inclusive; an underflowed counter passes no min_size of 0 or more.
+    min_calls, max_calls: live allocations, inclusive.
+    accurate: True, False, or None for both.
+    regexps: searched in `FILE:LINE [MODULE] func:FUNCTION`; invert keeps what none matches.
+    words: each a file, its name without suffix, a directory, FILE:LINE, a function or a module,
+    whichever exists. Raises UsageError for invalid values. Sequences become tuples.
     """
 
     files: Sequence[str] = ()
@@ -82,9 +89,10 @@ class Filter:
     ignore_case: bool = False
     invert: bool = False
     excludes: Sequence[str] = ()
+    words: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        for name in ("files", "functions", "modules", "regexps", "excludes"):
+        for name in ("files", "functions", "modules", "regexps", "excludes", "words"):
             object.__setattr__(self, name, _strings(name, getattr(self, name)))
         object.__setattr__(self, "lines", _ranges("lines", self.lines))
         for name in ("min_size", "max_size", "min_calls", "max_calls"):
@@ -96,19 +104,21 @@ class Filter:
             ("function", self.functions),
             ("module", self.modules),
             ("exclude", self.excludes),
+            ("word", self.words),
         ):
             for pattern in patterns:
                 check_pattern(what, pattern)
         if self.builtin and self.modules:
             raise UsageError(
-                "built-in code is in no module", "give --builtin or --module, not both"
+                "--builtin and --module cannot be used together",
+                "use --builtin for built-in code, --module for modules",
             )
         for first, last in self.lines:
             _check_range("line", first, last, 0, NO_CALLS_MAXIMUM)
         _check_range("size", self.min_size, self.max_size, NO_MINIMUM, NO_MAXIMUM)
         _check_range("calls", self.min_calls, self.max_calls, 0, NO_CALLS_MAXIMUM)
         if self.invert and not self.regexps:
-            raise UsageError("nothing to invert", "-v goes with -e REGEX")
+            raise UsageError("--invert-match needs --regexp", "add -e REGEX")
         self.compiled()
 
     def compiled(self) -> list[re.Pattern[str]]:
@@ -116,23 +126,29 @@ class Filter:
         compiled = []
         for regexp in self.regexps:
             try:
-                with warnings.catch_warnings():  # Python's are for programmers
+                with warnings.catch_warnings():  # warnings address programmers
                     warnings.simplefilter("ignore")
                     compiled.append(re.compile(regexp, re.IGNORECASE if self.ignore_case else 0))
             except (re.error, ValueError, RecursionError, OverflowError) as error:
                 raise UsageError(
-                    f"bad regexp '{regexp}': {error}", "regexps are Python's; -e 'a.b' is a regexp"
+                    f"invalid regexp '{regexp}': {error}", "regexps use Python syntax"
                 ) from None
         return compiled
 
+    def widened(self) -> Self | None:
+        """The filter to try where nothing matched: relative globs and directories begin at any
+        component of a path. None where there are none."""
+        files = tuple(widened(pattern) or pattern for pattern in self.files)
+        return None if files == self.files else replace(self, files=files)
+
     @property
     def asks_counters(self) -> bool:
-        """Does the answer depend on anything that moves: sizes, calls, accuracy?"""
+        """Does the filter use counters (sizes, calls or accuracy)?"""
         bounds = (self.min_size, self.max_size, self.min_calls, self.max_calls, self.accurate)
         return any(bound is not None for bound in bounds)
 
     def items(self) -> dict[str, object]:
-        """What was asked, by name and in the order of the names; the rest is left out."""
+        """The fields that are set, sorted by name."""
         values = {name: getattr(self, name) for name in sorted(_FILTER_FIELDS)}
         return {
             name: value
@@ -141,15 +157,15 @@ class Filter:
         }
 
     def as_options(self) -> dict[str, object]:
-        """What was asked, under the names of the command line's options."""
+        """The fields that are set, under the names of the command line options."""
         return {_OPTION_NAMES.get(name, name): value for name, value in self.items().items()}
 
     @classmethod
     def from_options(cls, values: Mapping[str, Any]) -> Self:
-        """The filter that `as_options` wrote down. UsageError for what is none."""
+        """The inverse of `as_options`. UsageError for unknown or invalid fields."""
         named = {_FIELD_NAMES.get(name, name): value for name, value in values.items()}
         if unknown := named.keys() - _FILTER_FIELDS:
-            raise UsageError(f"no such filter: {', '.join(sorted(unknown))}")
+            raise UsageError(f"unknown filter: {', '.join(sorted(unknown))}")
         return cls(**named)
 
     def __repr__(self) -> str:
@@ -161,12 +177,14 @@ _FILTER_FIELDS = {each.name for each in fields(Filter)}
 
 @dataclass(slots=True)
 class Info:
-    """Where an answer is from.
+    """Facts about the source of an answer.
 
-    interface: ioctl or text. kernel: the release, None where a saved text does not say. content_id:
-    None without the ioctl. consistent: False where modules came or went during every attempt or a
-    text is cut off, None where that cannot be known. time: since 1970 in seconds, or None.
-    version: of the text's format. metadata: what a snapshot says of itself. warnings: for people.
+    interface: ioctl or text. kernel: the release, None if a saved listing does not say.
+    content_id: None without the ioctl.
+    consistent: False if modules were loaded or unloaded during every attempt, or the text is
+    truncated; None if unknown.
+    time: seconds since 1970, or None. version: of the text format. ioctls: how many were made.
+    metadata: of a snapshot. warnings: messages for people.
     """
 
     path: str
@@ -183,12 +201,14 @@ class Info:
 
 def _strings(name: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str):
-        raise UsageError(f"{name} are a list of strings, not one", f"{name}=[{value!r}]")
+        raise UsageError(
+            f"{name} must be a list of strings, not a string", f"use {name}=[{value!r}]"
+        )
     if isinstance(value, Iterable):
         strings = tuple(value)
         if all(isinstance(string, str) for string in strings):
             return strings
-    raise UsageError(f"{name} are a list of strings, not {value!r}")
+    raise UsageError(f"{name} must be a list of strings, not {value!r}")
 
 
 def _ranges(name: str, value: Any) -> tuple[tuple[int, int], ...]:
@@ -198,45 +218,52 @@ def _ranges(name: str, value: Any) -> tuple[tuple[int, int], ...]:
             return ranges
     except (TypeError, ValueError):
         pass
-    raise UsageError(f"{name} are pairs of numbers, not {value!r}", f"{name}=[(100, 200)]")
+    raise UsageError(f"{name} must be pairs of numbers, not {value!r}", f"use {name}=[(100, 200)]")
 
 
 def _check_number(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | None):
         raise UsageError(
-            f"{name} is a whole number, not {value!r}", "parse_size() reads sizes like 1M"
+            f"{name} must be a whole number, not {value!r}", "parse_size() converts sizes like 1M"
         )
 
 
 def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool) and (value is not None or name != "accurate"):
-        raise UsageError(f"{name} is True or False, not {value!r}")
+        raise UsageError(f"{name} must be True or False, not {value!r}")
 
 
 def check_pattern(what: str, pattern: str) -> None:
-    """UsageError unless `pattern` is a name or a glob that can match something."""
+    """Raise UsageError unless `pattern` is a valid name or glob."""
     try:
         fault, at = pattern_fault(pattern)
     except UnicodeEncodeError:
-        raise UsageError(f"bad {what} {pattern!r}: not valid text") from None
+        raise UsageError(f"invalid {what} {pattern!r}: not valid Unicode") from None
     if fault is PatternFault.EMPTY:
         raise UsageError(
-            f"empty {what}", "--builtin finds code that is in no module" if what == "module" else ""
+            f"empty {what} pattern",
+            "use --builtin for built-in code" if what == "module" else "",
         )
     if fault is PatternFault.NUL:
-        raise UsageError(f"bad {what} {pattern!r}: no name contains a NUL")
+        raise UsageError(f"invalid {what} {pattern!r}: contains a NUL byte")
     if fault is PatternFault.OPEN:
-        raise UsageError(f"bad glob '{pattern}': '[' is not closed", "[[] matches a '['")
+        raise UsageError(f"invalid glob '{pattern}': '[' is not closed", "use [[] to match a '['")
     if fault is PatternFault.RANGE:
         low, high = pattern[at], pattern[at + 2]
         raise UsageError(
-            f"bad glob '{pattern}': range '{low}-{high}' is empty", f"try {high}-{low}"
+            f"invalid glob '{pattern}': range '{low}-{high}' is empty", f"try {high}-{low}"
         )
 
 
 def _check_range(what: str, low: int | None, high: int | None, least: int, most: int) -> None:
     for bound in (low, high):
         if bound is not None and not least <= bound <= most:
-            raise UsageError(f"no {what} can be {bound}", f"from {least} to {most}")
+            raise UsageError(f"{what} {bound} is out of range", f"use {least} to {most}")
     if low is not None and high is not None and low > high:
-        raise UsageError(f"no {what} is at least {low} and at most {high}", "swap the two")
+        if what == "line":
+            raise UsageError(f"line range {low}-{high} is empty", f"try {high}-{low}")
+        shown = [exact_size(bound) if what == "size" else str(bound) for bound in (low, high)]
+        raise UsageError(
+            f"--min-{what} ({shown[0]}) is larger than --max-{what} ({shown[1]})",
+            "lower the minimum or raise the maximum",
+        )

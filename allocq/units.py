@@ -1,4 +1,4 @@
-"""Sizes and times as they are written and read."""
+"""Parse and format sizes, counts, line ranges and times."""
 
 from time import gmtime, strftime
 
@@ -9,47 +9,47 @@ _LETTERS = "KMGTPE"
 
 
 def parse_size(text: str) -> int:
-    """Bytes for `4096`, `64K`, `1M`, `1MiB` (1024s), `1MB` (1000s) or `1.5G`.
+    """Bytes, 0 to 2**63-1, from `4096`, `64K`, `1M`, `1MiB` (1024s), `1MB` (1000s) or `1.5G`.
 
-    Case does not matter and a fraction of a byte is dropped. 0 to 2**63-1; UsageError otherwise.
+    Case is ignored and fractions of a byte are dropped. UsageError if invalid or too large.
     """
     fault, size = read_size(text)
     if fault is NumberFault.BAD:
         raise UsageError(
-            f"bad size '{text}'", "a size is a number with K, M, G, T, P or E: 4096, 64K, 1.5G, 1MB"
+            f"invalid size '{text}'", "use a number with an optional unit: 4096, 64K, 1.5G, 1MB"
         )
     if fault is NumberFault.LARGE:
-        raise UsageError(f"size '{text}' is too large", "the largest is 2**63-1 bytes")
+        raise UsageError(f"size '{text}' is too large", "the maximum is 2**63-1 bytes")
     return size
 
 
 def parse_count(text: str, most: int = (1 << 64) - 1) -> int:
-    """A whole number from 0 to `most`; UsageError otherwise."""
+    """A whole number from 0 to `most`. UsageError if invalid or too large."""
     fault, count = read_count(text)
     if fault is NumberFault.BAD:
-        raise UsageError(f"bad number '{text}'", "a number is 0 or more, without a fraction")
+        raise UsageError(f"invalid number '{text}'", "use a whole number, 0 or more")
     if fault is NumberFault.LARGE or count > most:
-        raise UsageError(f"number '{text}' is too large", f"the largest is {most}")
+        raise UsageError(f"number '{text}' is too large", f"the maximum is {most}")
     return count
 
 
 def parse_lines(text: str) -> tuple[int, int]:
-    """(first, last) for `N` or `N-M`; UsageError otherwise."""
+    """(first, last), inclusive, from `N` or `N-M`. UsageError if invalid or empty."""
     first, dash, last = text.partition("-")
     try:
         low = parse_count(first)
         high = parse_count(last) if dash else low
     except UsageError:
         raise UsageError(
-            f"bad line '{text}'", "a line is a number or a range: 120, 100-200"
+            f"invalid line '{text}'", "use a number or a range: 120, 100-200"
         ) from None
     if low > high:
-        raise UsageError(f"bad line '{text}': the range is empty", f"try {high}-{low}")
+        raise UsageError(f"invalid line '{text}': the range is empty", f"try {high}-{low}")
     return low, high
 
 
 def format_size(size: int) -> str:
-    """At most seven characters and a sign: `0`, `1023`, `1.5K`, `-20.0M` (1024s)."""
+    """A size in powers of 1024, rounded, in at most 7 characters and a sign: `1023`, `-20.0M`."""
     value = abs(size)
     if value < 1024:
         return str(size)
@@ -62,7 +62,18 @@ def format_size(size: int) -> str:
     raise AssertionError("unreachable")
 
 
+def exact_size(size: int) -> str:
+    """A size without rounding, in the largest unit that divides it: `2M`, `1536`, `0`."""
+    unit = ""
+    for letter in _LETTERS:
+        if not size or size % 1024:
+            break
+        size //= 1024
+        unit = letter
+    return f"{size}{unit}"
+
+
 def format_time(seconds: float) -> str:
-    """UTC with microseconds: `2026-11-23T06:20:37.123456Z`."""
+    """ISO 8601 in UTC with microseconds, from seconds since 1970: `2026-11-23T06:20:37.123456Z`."""
     whole, micro = divmod(round(seconds * 1_000_000), 1_000_000)
     return strftime("%Y-%m-%dT%H:%M:%S", gmtime(whole)) + f".{micro:06d}Z"

@@ -79,7 +79,11 @@ _allocq() {
 		--source) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
-			_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by -c --count -q --quiet --header --no-header --bytes --color --source --sample --interface --explain -h --help" "$current"
+			if [[ $current == -* ]]; then
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by -c --count -q --quiet --header --no-header --bytes --color --source --sample --interface --explain -h --help" "$current"
+			else
+				_allocq_files
+			fi
 			;;
 		esac
 		;;
@@ -94,7 +98,11 @@ _allocq() {
 		--source) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
-			_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --source --sample --interface -h --help" "$current"
+			if [[ $current == -* ]]; then
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --source --sample --interface -h --help" "$current"
+			else
+				_allocq_files
+			fi
 			;;
 		esac
 		;;

@@ -96,6 +96,7 @@ complete -c allocq -n '__allocq_command query' -l sample -d 'Read the sample ins
 complete -c allocq -n '__allocq_command query' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command query' -l explain -d 'Print the plan instead of the answer'
 complete -c allocq -n '__allocq_command query' -s h -l help -d 'Show this message and exit'
+complete -c allocq -n '__allocq_command query' -F
 
 complete -c allocq -n '__allocq_command tree' -s f -l file -x -d 'Match the whole path, its last components, or a glob that must match the whole path'
 complete -c allocq -n '__allocq_command tree' -s F -l function -x -d 'Match the function by name or glob'
@@ -124,6 +125,7 @@ complete -c allocq -n '__allocq_command tree' -l source -r -F -d 'Read a saved /
 complete -c allocq -n '__allocq_command tree' -l sample -d 'Read the sample installed with allocq'
 complete -c allocq -n '__allocq_command tree' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command tree' -s h -l help -d 'Show this message and exit'
+complete -c allocq -n '__allocq_command tree' -F
 
 complete -c allocq -n '__allocq_command snapshot' -s o -l output -r -F -d 'Write to FILE, whole or not at all'
 complete -c allocq -n '__allocq_command snapshot' -l force -d 'Replace FILE if it exists'

@@ -40,7 +40,9 @@ def questions(tags: tuple[Tag, ...]) -> st.SearchStrategy[Asked]:
         st.sampled_from([r"\[xfs\]", "k.?alloc|page"]),
         functions,
     )
-    ranges = st.tuples(lines, st.integers(0, 500)).map(lambda pair: (pair[0], sum(pair)))
+    ranges = st.tuples(lines, st.integers(0, 500)).map(
+        lambda pair: (pair[0], min(sum(pair), (1 << 64) - 1))
+    )
 
     def few(strategy: st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:
         return st.just([]) | st.lists(strategy, min_size=1, max_size=3)

@@ -1,4 +1,4 @@
-"""Runs `allocq`: as a process of its own, or quicker in this one, with its descriptors caught."""
+"""Runs `allocq` as a process, or faster in this process with its output captured."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hypothesis import settings
@@ -18,7 +19,10 @@ from hypothesis import settings
 # A loaded machine is slow; nothing here is about time.
 unhurried = settings(deadline=None)
 
-ALLOCQ = (sys.executable, "-m", "allocq")
+MODULE = (sys.executable, "-m", "allocq")
+FRONT = Path(sys.executable).with_name("allocq")
+# The command as users have it: the program that pip put beside this Python.
+ALLOCQ = (str(FRONT),) if FRONT.exists() else MODULE
 
 
 class Result(NamedTuple):
@@ -70,11 +74,17 @@ def _content(fd: int) -> bytes:
 
 
 def here(*argv: str) -> Result:
-    """`allocq ARGV` in this process; an exception that would be a traceback comes through."""
-    from allocq.__main__ import main
+    """`python -m allocq ARGV` in this process; what would be an internal error comes through."""
+    from allocq.__main__ import CLOSED_PIPE, INTERRUPTED
+    from allocq.cli.run import run
 
     with _caught(1) as out, _caught(2) as err:
-        status = main(list(argv))
+        try:
+            status = run(list(argv))
+        except BrokenPipeError:
+            status = CLOSED_PIPE
+        except KeyboardInterrupt:
+            status = INTERRUPTED
         sys.stdout.flush()
         return Result(status, _content(out), _content(err).decode("utf-8", "replace"))
 
@@ -85,12 +95,17 @@ def query(data: bytes, *argv: str) -> Result:
         return here("query", "--source", path, *argv)
 
 
-def allocq(*argv: str, env: Mapping[str, str] | None = None, **options: Any) -> Result:
+def allocq(
+    *argv: str,
+    program: Sequence[str] = ALLOCQ,
+    env: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Result:
     """`allocq ARGV` as a process; `options` are those of subprocess.run."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 60, **options}
     if env is not None:
         options["env"] = {**os.environ, **env}
-    done = subprocess.run([*ALLOCQ, *argv], check=False, **options)
+    done = subprocess.run([*program, *argv], check=False, **options)
     err = (done.stderr or b"").decode("utf-8", "replace")
     return Result(done.returncode, done.stdout or b"", err)
 

@@ -1,4 +1,4 @@
-"""What all the tests share: the harness in tests/vm can be imported."""
+"""Makes the harness in tests/vm importable."""
 
 from __future__ import annotations
 

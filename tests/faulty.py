@@ -1,4 +1,4 @@
-"""Runs `allocq` where system calls fail, with fuzz/faults.c in front of the C library."""
+"""Runs `allocq` where system calls fail or lie, with fuzz/faults.c in front of the C library."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Result
+from command import ALLOCQ, Result
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent / "allocq" / "core"
 
-# What the process itself has open at the end must be what it had open at the start.
+# In Python. What the process itself has open at the end must be what it had open at the start.
 DRIVER = """
 import os, sys
 def opened():
@@ -29,14 +30,15 @@ def opened():
     # rich, which prints help, puts /dev/null where a pipe was closed.
     return {fd: name for fd, name in found.items() if int(fd) > 2 and name != "/dev/null"}
 import allocq._native
-from allocq.__main__ import main
+from allocq.__main__ import _guarded
 before = opened()
-status = main(sys.argv[1:])
+status = _guarded()
 sys.stdout.flush()
 if opened() != before:
     os.write(2, ("left open: %s, before %s" % (opened(), before)).encode())
 os._exit(status)
 """
+PROGRAMS = {"front": ALLOCQ, "python": (sys.executable, "-c", DRIVER)}
 
 
 def build(folder: Path) -> Path:
@@ -53,10 +55,12 @@ def build(folder: Path) -> Path:
 
 
 class Faulty:
-    """Runs commands with one call failing."""
+    """Runs commands with one call failing. program: a name of PROGRAMS, or a native program."""
 
-    def __init__(self, shim: Path) -> None:
+    def __init__(self, shim: Path, program: str | Path) -> None:
         self._shim = shim
+        native = isinstance(program, Path)
+        self.program: Sequence[str] = (str(program),) if native else PROGRAMS[str(program)]
 
     def __call__(
         self,
@@ -66,11 +70,21 @@ class Faulty:
         at: int = 1,
         times: int = 1,
         file: str | None = None,
+        proc: str | None = None,
         **options: Any,
     ) -> Result:
-        """`allocq ARGV` whose call number `at` and `times` - 1 after it (0: all) fail so."""
+        """`allocq ARGV` whose call number `at` and `times` - 1 after it (0: all) fail so.
+
+        file: only calls on such files. proc: such files pass for a running kernel's.
+        """
         fault = {"CALL": call, "ERRNO": str(error), "AT": str(at), "TIMES": str(times)}
+        if proc is not None:
+            fault["PROC"] = proc
         return self._run(fault, file, argv, options)
+
+    def without(self, *argv: str, proc: str | None = None, **options: Any) -> Result:
+        """`allocq ARGV` with nothing that fails."""
+        return self("", 0, *argv, at=0, proc=proc, **options)
 
     def count(self, call: str, *argv: str, file: str | None = None, **options: Any) -> int:
         """How many such calls `allocq ARGV` makes when nothing fails."""
@@ -88,7 +102,7 @@ class Faulty:
         environment = {f"FAULT_{name}": value for name, value in fault.items()}
         options = {"stdout": subprocess.PIPE, "timeout": 120, **options}
         done = subprocess.run(
-            [sys.executable, "-c", DRIVER, *argv],
+            [*self.program, *argv],
             stderr=subprocess.PIPE,
             check=False,
             env={**os.environ, **environment, "LD_PRELOAD": str(self._shim)},

@@ -1,4 +1,4 @@
-"""Make the man pages, the completions and the README's options and picture from the declarations.
+"""Generates the man pages, completions, core/flags.h, and the options and picture of the README.
 
 python tests/generate.py            write what is not current
 python tests/generate.py --check    write nothing, name it, exit with 1
@@ -18,7 +18,7 @@ from allocq import __version__  # noqa: E402
 
 
 def made() -> dict[Path, str]:
-    """What each file should hold."""
+    """The content of each generated file."""
     files = {
         Path("man", name): text for name, text in man.pages(ROOT / "man/prose", __version__).items()
     }
@@ -32,7 +32,7 @@ def made() -> dict[Path, str]:
 
 
 def left_over(files: dict[Path, str]) -> list[Path]:
-    """Pages and completions that nothing declares any more."""
+    """Pages and completions that are no longer declared."""
     found = [*(ROOT / "man").glob("allocq*.[0-9]"), *(ROOT / "completions").glob("*")]
     return sorted({path.relative_to(ROOT) for path in found} - set(files))
 

@@ -1,4 +1,4 @@
-"""A kernel in memory that keeps the rules of the ioctl, or breaks one of them."""
+"""A kernel in memory that obeys the rules of the ioctl, or breaks one of them."""
 
 from __future__ import annotations
 

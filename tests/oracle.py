@@ -1,4 +1,4 @@
-"""What a text says, read by other means than allocq's: split, re and fnmatch, nothing of allocq."""
+"""An independent reader of listings: uses split, re and fnmatch, and nothing of allocq."""
 
 from __future__ import annotations
 
@@ -211,7 +211,23 @@ def matches(tag: Tag, asked: Asked) -> bool:
 
 
 def select(tags: Iterable[Tag], asked: Asked) -> list[Tag]:
+    """To the letter, as the library reads a filter."""
     return [tag for tag in tags if matches(tag, asked)]
+
+
+def widened(pattern: str) -> str:
+    """A relative glob or directory, at any component of a path."""
+    below = pattern.endswith("/")
+    if pattern[:1] in ("*", "/") or not (below or is_glob(split_lines(pattern)[0])):
+        return pattern
+    return f"*/{pattern}{'*' * below}"
+
+
+def meant(tags: Sequence[Tag], asked: Asked) -> list[Tag]:
+    """As `query` reads it: where nothing matches, relative patterns may begin anywhere."""
+    return select(tags, asked) or select(
+        tags, asked._replace(files=[widened(pattern) for pattern in asked.files])
+    )
 
 
 def average(size: int, calls: int) -> float:

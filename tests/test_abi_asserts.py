@@ -1,4 +1,4 @@
-"""The kernel's structs have one layout on all machines: compiled for others, the asserts hold.
+"""The kernel's structs have the same layout on all machines: the asserts hold for each.
 
 Nothing is linked or run. Kernel headers of the other machine are not needed either: those that
 allocq/core/abi.h includes lead to the asm-generic ones there, as they do here.

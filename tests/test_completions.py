@@ -1,4 +1,4 @@
-"""The completions, in the shells they are for."""
+"""The completions, run in their shells."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_fish_narrows_what_it_offers(work: Path) -> None:
         ["--format"],
         ["--format=json", "--format=jsonl"],
         [],
-        [],
+        ["one file.txt"],
         [],
     ]
 
@@ -335,5 +335,5 @@ def test_bash_completes_on_a_terminal(work: Path) -> None:
     assert terminal.ask("allocq query --source one\t") == ["query", "--source", "one file.txt"]
     assert terminal.ask("allocq query --source=one\t") == ["query", "--source=one file.txt"]
     assert terminal.ask("allocq snap\t-o one\t") == ["snapshot", "-o", "one file.txt"]
-    assert terminal.ask("allocq query one\t") == ["query", "one"]
+    assert terminal.ask("allocq query one\t") == ["query", "one file.txt"]
     terminal.close()

@@ -1,4 +1,4 @@
-"""`allocq diff`: what changed, held against sums and multisets that are made here."""
+"""`allocq diff`: changes compared with sums and multisets computed here."""
 
 from __future__ import annotations
 
@@ -302,14 +302,14 @@ def test_rates_where_the_times_are_known() -> None:
     document = json.loads(diff(one, two, "-o", "json").out)
     assert document["seconds"] == 10 and document["total"]["bytes_per_second"] == 355.4
     back = diff(two, one, "-o", "json")
-    assert json.loads(back.out)["seconds"] is None and "is younger than" in back.err
+    assert json.loads(back.out)["seconds"] is None and "is newer than" in back.err
 
 
 @pytest.mark.parametrize(
     ("one", "two", "words"),
     [
-        ({"kernel": "7.3"}, {"kernel": "7.4"}, "kernels differ"),
-        ({"host": "a"}, {"host": "b"}, "hosts differ"),
+        ({"kernel": "7.3"}, {"kernel": "7.4"}, "different kernels"),
+        ({"host": "a"}, {"host": "b"}, "different hosts"),
         ({"boot_id": "a", "host": "h"}, {"boot_id": "b", "host": "h"}, "booted in between"),
         ({"consistent": "no"}, {"host": "b"}, "may be torn"),
     ],
@@ -335,7 +335,7 @@ def test_a_filter_of_one_side_is_applied_to_the_other() -> None:
         assert "fs/*" in diff(before, after).err
     assert diff(one, text_of(part, filter='{"file":["fs/*"]}')) == (1, diff(one, one).out, "")
     odd = text_of(part, filter='[{"file":["fs/*"]},{"function":["get"]}]')
-    assert "its filter" in diff(odd, text_of(TWO)).err
+    assert "saved with a filter" in diff(odd, text_of(TWO)).err
 
 
 def test_gzip_and_standard_input_are_read(tmp_path: Path) -> None:
@@ -364,10 +364,10 @@ def test_nothing_is_printed_when_quiet() -> None:
         ([SAMPLE, "/"], "directory"),
         ([], "BEFORE"),
         ([SAMPLE, SAMPLE, SAMPLE], "unexpected extra argument"),
-        ([SAMPLE, SAMPLE, "--min-growth", "-1"], "bad size"),
-        ([SAMPLE, SAMPLE, "-s", "average"], "bad --sort"),
-        ([SAMPLE, SAMPLE, "-o", "procfs"], "bad --format"),
-        ([SAMPLE, SAMPLE, "-g", "line"], "bad --group-by"),
+        ([SAMPLE, SAMPLE, "--min-growth", "-1"], "invalid size"),
+        ([SAMPLE, SAMPLE, "-s", "average"], "for --sort"),
+        ([SAMPLE, SAMPLE, "-o", "procfs"], "for --format"),
+        ([SAMPLE, SAMPLE, "-g", "line"], "for --group-by"),
         ([SAMPLE, SAMPLE, "--interface", "ioctl"], "has no ioctl"),
     ],
 )

@@ -20,7 +20,6 @@ from allocq.commands.doctor.diagnose import CANNOT, GOOD, LESS, NOT_GOOD, READY,
 from allocq.commands.doctor.doctor import in_lines
 from allocq.commands.doctor.facts import Cache, Cost, Facts
 from allocq.host import machine as host
-from allocq.sources import names
 
 CONFIG = "CONFIG_MEM_ALLOC_PROFILING"
 DEFAULT = f"{CONFIG}_ENABLED_BY_DEFAULT"
@@ -234,8 +233,8 @@ def test_shut_down_by_the_kernel() -> None:
 def test_built_without() -> None:
     without = gone(mem_profiling=None, mem_profiling_compressed=None, config={CONFIG: "n"})
     assert diagnose.verdict(without) == CANNOT
-    assert bad(without) == {"kernel's config", "vm.mem_profiling", "/proc/allocinfo"}
-    assert "MEM_ALLOC_PROFILING" in state(without, "kernel's config")[1]
+    assert bad(without) == {"kernel config", "vm.mem_profiling", "/proc/allocinfo"}
+    assert "MEM_ALLOC_PROFILING" in state(without, "kernel config")[1]
 
 
 def test_without_rights() -> None:
@@ -273,8 +272,8 @@ CACHE = Cache("/run/allocq/names", True, 0, 0o600, 0, 0o700, 100, True)
 @pytest.mark.parametrize(
     ("values", "expected", "words"),
     [
-        ({}, GOOD, "fits"),
-        ({"fits": False}, GOOD, "anew"),
+        ({}, GOOD, "valid"),
+        ({"fits": False}, GOOD, "outdated"),
         ({"exists": False}, GOOD, "first query"),
         ({"path": None}, GOOD, "XDG_RUNTIME_DIR"),
         ({"owner": 7}, NOT_GOOD, "uid 7"),
@@ -286,7 +285,7 @@ CACHE = Cache("/run/allocq/names", True, 0, 0o600, 0, 0o700, 100, True)
 )
 def test_names_cache(values: dict[str, object], expected: str, words: str) -> None:
     found = changed(cache=dataclasses.replace(CACHE, **values))  # type: ignore[arg-type]
-    [finding] = [f for f in diagnose.findings(found) if f.item == "names cache"]
+    [finding] = [f for f in diagnose.findings(found) if f.item == "tag cache"]
     assert finding.state == expected and words in finding.value
     assert bool(finding.mend) == (expected == NOT_GOOD)
     assert diagnose.verdict(found) == READY
@@ -296,7 +295,7 @@ def test_the_cache_is_looked_at_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "allocq"
-    monkeypatch.setattr(names, "directory", lambda: str(folder))
+    monkeypatch.setattr(facts.kernel, "cache_directory", lambda: str(folder))
     assert facts.cache(5) == Cache(f"{folder}/names")
     folder.mkdir(0o700)
     (folder / "names").write_text("nonsense")
@@ -345,9 +344,9 @@ def test_lines() -> None:
     off = changed(mem_profiling="0", distribution="bad\x1b[2J")
     report = diagnose.findings(off)
     lines = in_lines(report, 1, "it is off", color=False)
-    assert lines[-1] == "works with less: it is off"
+    assert lines[-1] == "works with limitations: it is off"
     width = max(len(f.item) for f in report)
-    at = lines.index(f"not good  {'vm.mem_profiling':{width}}  0: the counters stand still")
+    at = lines.index(f"not good  {'vm.mem_profiling':{width}}  0: the counters are frozen")
     assert lines[at + 1].strip() == "-> sudo sysctl vm.mem_profiling=1"
     assert not any("\x1b" in line for line in lines)
 

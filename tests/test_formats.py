@@ -1,4 +1,4 @@
-"""Every output format, read back by somebody else's reader and held against the text."""
+"""Every output format, read back by an independent reader and compared with the text."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_real_texts_in_every_format(path: Path, argv: list[str]) -> None:
         "-f nothing.c": oracle.Asked(files=["nothing.c"]),
     }[" ".join(argv)]
     data = path.read_bytes()
-    check_all(data, oracle.select(oracle.parse(data), asked), *argv)
+    check_all(data, oracle.meant(oracle.parse(data), asked), *argv)
 
 
 # JSON
@@ -278,7 +278,7 @@ def test_count_prints_the_number_of_matching_tags_alone() -> None:
     data = SAMPLE.read_bytes()
     tags = oracle.parse(data)
     everything = len(tags)
-    mm = len(oracle.select(tags, oracle.Asked(files=["mm/*"])))
+    mm = len(oracle.meant(tags, oracle.Asked(files=["mm/*"])))
     assert query(data, "-c") == Result(0, b"%d\n" % everything, "")
     for argv in ([], ["-n", "1"], ["-o", "json"], ["-o", "csv"], ["-s", "bytes", "-r"]):
         assert query(data, "-c", "-f", "mm/*", *argv) == Result(0, b"%d\n" % mm, "")

@@ -1,4 +1,4 @@
-"""The harness of the live tests: what it does when a guest is lost."""
+"""The harness of the live tests: how it handles a lost guest."""
 
 from __future__ import annotations
 

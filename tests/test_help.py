@@ -1,4 +1,4 @@
-"""--help says all there is, and --version what it is."""
+"""--help lists every command and option; --version prints the version."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_usage_of_operands() -> None:
     usage = {command.name: [operand.usage for operand in command.operands] for command in COMMANDS}
     assert usage["check"] == ["[--] COMMAND [ARG...]"]
     assert usage["diff"] == ["BEFORE", "[AFTER]"]
-    assert usage["query"] == []
+    assert usage["query"] == ["[WORD...]"]
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])

@@ -1,4 +1,4 @@
-"""`import allocq`: the same answers as objects; it never prints and never exits."""
+"""`import allocq`: the same answers as objects, without printing or exiting."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_a_filter_survives_as_options() -> None:
         "accurate": False, "file": ("a.c",), "line": ((1, 2),), "min_size": 0,
     }  # fmt: skip
     assert Filter.from_options(filter.as_options()) == filter
-    with pytest.raises(allocq.UsageError, match="no such filter: colour"):
+    with pytest.raises(allocq.UsageError, match="unknown filter: colour"):
         Filter.from_options({"colour": "red"})
 
 

@@ -127,7 +127,7 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
             # Flags are read before the world is touched: these were understood.
             what = "/proc/allocinfo"
             if "--drop-caches" in example and os.geteuid() != 0:
-                what = "no right to drop caches"
+                what = "cannot drop caches"
             assert what in done.stderr and "--help" not in done.stderr, example
         else:
             assert (done.returncode, done.stderr) == (0, ""), example
@@ -195,4 +195,4 @@ def test_the_format_page_shows_a_snapshot_that_is_one(tmp_path: Path) -> None:
     assert (info.kernel, info.content_id, info.consistent) == ("7.3.4", 5, True)
     assert info.time and not info.warnings
     keys = re.findall(r"^\.It Li (\S+)", page.replace("\\-", "-"), re.MULTILINE)
-    assert list(info.notes)[1:] == keys
+    assert list(info.metadata)[1:] == keys

@@ -1,4 +1,4 @@
-"""The README is true: its commands run, and what it shows is what they print."""
+"""The commands in the README run and print what it shows."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_a_line_is_a_tag_or_an_error_that_names_it(text: str, at: int) -> None:
     else:
         with saved(data) as path:
             result = here("query", "--source", path)
-            refused(result, path, f"line {at + 3} ")
+            refused(result, path, f"line {at + 3}: not a valid allocinfo line")
 
 
 @settings(unhurried, max_examples=300)
@@ -186,7 +186,7 @@ def test_any_bytes_give_tags_or_one_error(data: bytes) -> None:
     ("data", "words"),
     [
         (b"", "is empty"),
-        (b"hello\n", "is not a saved /proc/allocinfo (line 1 is no tag)"),
+        (b"hello\n", "is not a saved /proc/allocinfo (line 1: not a valid allocinfo line)"),
         (b"\n", "is not a saved /proc/allocinfo"),
         (b"hello", "is not a saved /proc/allocinfo"),
         (b"\0" * 100, "is not a saved /proc/allocinfo"),
@@ -209,8 +209,11 @@ def test_a_header_alone_is_a_text_without_tags() -> None:
 
 
 def test_a_nul_in_a_line_is_an_error_with_its_number() -> None:
-    refused(query(oracle.HEADER + TAG + b"\0\0\0\0\n"), "line 4 is no tag")
-    refused(query(oracle.HEADER + TAG + TAG.replace(b"slub", b"sl\0b")), "line 4 is no tag")
+    refused(query(oracle.HEADER + TAG + b"\0\0\0\0\n"), "line 4: not a valid allocinfo line")
+    refused(
+        query(oracle.HEADER + TAG + TAG.replace(b"slub", b"sl\0b")),
+        "line 4: not a valid allocinfo line",
+    )
 
 
 def test_a_line_without_end_is_an_error_not_a_full_memory() -> None:
@@ -250,7 +253,7 @@ def test_a_text_cut_anywhere_loses_the_cut_line_and_says_so(header: bytes) -> No
             assert result.err == ""
         else:
             assert re.fullmatch(
-                r"allocq: warning: \S+: the last line has no end; .* left out\n", result.err
+                r"allocq: warning: \S+: the last line has no newline; .* left out\n", result.err
             )
             with saved(data) as path, allocq.open(path) as source:
                 assert source.read().info.consistent is False
@@ -282,7 +285,7 @@ def test_saves_put_together_are_read_on() -> None:
 def test_saves_put_together_with_a_cut_one_in_between_are_an_error_in_that_line() -> None:
     first = oracle.HEADER + TAG + TAG[:-20]
     result = query(first + oracle.HEADER + TAG)
-    refused(result, "line 4 is no tag")
+    refused(result, "line 4: not a valid allocinfo line")
 
 
 def test_lines_may_end_as_on_windows() -> None:
@@ -306,7 +309,7 @@ def test_a_snapshot_that_lost_whole_lines_says_so() -> None:
     notes = b"# allocq-snapshot: 1\n# consistent: yes\n# tags: 3\n"
     _, info = read(oracle.HEADER + notes + TAG * 2)
     assert info.consistent is False
-    assert info.warnings and "says it has 3 tags, has 2" in info.warnings[0]
+    assert info.warnings and "says it has 3 tags but has 2" in info.warnings[0]
     result = query(oracle.HEADER + notes + TAG * 2, "-f", "nothing.c")
     assert "may be cut off" in result.err
 

@@ -1,4 +1,4 @@
-"""`allocq tree`: the sums, what is shown of them, and every format."""
+"""`allocq tree`: sums, what is shown, and every format."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def sums(tags: Sequence[Tag]) -> dict[tuple[str, ...], tuple[int, int, int, int]
 
 
 def place_of(node: Node) -> tuple[str, ...]:
-    way = node.way()
+    way = node.path()
     path = "/".join(step.name for step in way if step.kind in (NodeKind.DIRECTORY, NodeKind.FILE))
     return (
         node.kind,
@@ -283,7 +283,7 @@ def test_slab_pages() -> None:
     assert marked[-1].startswith("* ") and "counted twice" in marked[-2]
     assert any(re.match(r" *\d+\* .* mm/$", line) for line in marked)
     assert "counted twice" in included[-1] and "*" not in "".join(included)
-    assert excluded[-1].split()[0] == str(total - pages) and "left out" in excluded[-1]
+    assert excluded[-1].split()[0] == str(total - pages) and "without slab pages" in excluded[-1]
     assert included[-1].split()[0] == str(total)
     for how in ("mark", "include"):
         assert json.loads(tree("-o", "json", "--slab", how))["total"]["bytes"] == total

@@ -1,4 +1,4 @@
-"""Sizes, counts and lines as people write them."""
+"""Sizes, counts and line ranges as people write them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_sizes(text: str, size: int) -> None:
     ],
 )  # fmt: skip
 def test_bad_sizes(text: str) -> None:
-    with pytest.raises(UsageError, match="bad size"):
+    with pytest.raises(UsageError, match="invalid size"):
         parse_size(text)
 
 
@@ -145,5 +145,5 @@ def test_lines(low: int, high: int) -> None:
     "text", ["", "-", "1-", "-1", "1-2-3", "a", "1:2", "1..2", " 1", "1 - 2", str(2**64)]
 )
 def test_bad_lines(text: str) -> None:
-    with pytest.raises(UsageError, match="bad line"):
+    with pytest.raises(UsageError, match="invalid line"):
         parse_lines(text)

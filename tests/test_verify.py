@@ -1,4 +1,4 @@
-"""`allocq verify` against kernels in memory: one that keeps the rules, and many that break one."""
+"""`allocq verify` on kernels in memory: one that obeys the rules, and many that break one."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_tap_lines() -> None:
     assert tap.line(2, "bad", TapResult.NOT_OK, "", ["why\x1b"]) == "not ok 2 - bad\n# why\\x1b\n"
     assert tap.line(3, "n", TapResult.SKIP, "none here") == "ok 3 - n # SKIP none here\n"
     undecided = tap.line(4, "n", TapResult.UNDECIDED, "busy")
-    assert undecided == "ok 4 - n # SKIP could not tell: busy\n"
+    assert undecided == "ok 4 - n # SKIP undetermined: busy\n"
     assert tap.nothing("no\nioctl") == "TAP version 13\n1..0 # SKIP no\\x0aioctl\n"
 
 

@@ -1,4 +1,4 @@
-"""Order, the first few and sums against Python's own sort, and the table that people see."""
+"""Sorting, limits and sums compared with Python's sort, and the table for people."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_default_order_is_the_kernels_but_in_a_table_by_size() -> None:
 def test_an_order_with_a_filter_and_a_limit_is_of_what_matches() -> None:
     data = SAMPLE.read_bytes()
     asked = oracle.Asked(files=["*.h"])
-    expected = oracle.ordered(oracle.select(oracle.parse(data), asked), "calls", False, 5)
+    expected = oracle.ordered(oracle.meant(oracle.parse(data), asked), "calls", False, 5)
     result = query(data, "-f", "*.h", "-s", "calls", "-n", "5", "-o", "procfs")
     assert oracle.parse(result.out) == expected
 
@@ -168,7 +168,7 @@ def test_a_table_marks_counters_that_miss_something_and_says_so() -> None:
     lines = table(data).splitlines()
     assert [("~" in line) for line in lines] == [False, True, False, False, True]
     assert lines[1].index("a.c") == lines[2].index("a.c")
-    assert lines[-1] == "~ the counter is known to miss something"
+    assert lines[-1] == "~ inaccurate: the kernel missed allocations"
     assert "~" not in table(data, "--accurate")
 
 

@@ -1,1 +1,1 @@
-"""Order, sums and comparisons: values in, values out."""
+"""Sorting, summing and comparing tags, without I/O."""

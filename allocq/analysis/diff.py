@@ -1,8 +1,8 @@
-"""What changed between two listings: values in, values out.
+"""Finds what changed between two listings.
 
-Tags are matched by file, line, module and function. Several tags can look alike, for a macro can
-place them on one line: of those, equal ones are matched first, then the largest with the largest,
-so that as few as possible differ and the answer does not depend on their order.
+Tags are matched by file, line, module and function. A macro can put several tags on one line; such
+twins are matched by equal counters first, then largest with largest, so that as few as possible
+differ and their order does not matter.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ _COUNTERS = ("min_size", "max_size", "min_calls", "max_calls", "accurate")
 
 
 class ChangeKind(StrEnum):
-    """What became of a key."""
+    """How a key changed."""
 
     NEW = "new"
     GONE = "gone"
@@ -31,7 +31,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(slots=True)
 class Count:
-    """What one tag, or several together, hold: bytes (signed), calls, whether all are accurate."""
+    """The counters of one or several tags: bytes (signed), calls, and whether all are accurate."""
 
     bytes: int
     calls: int
@@ -39,7 +39,7 @@ class Count:
     tags: int = 1
 
     def add(self, other: Self) -> None:
-        """Take in another."""
+        """Add the counters of another."""
         self.bytes += other.bytes
         self.calls += other.calls
         self.accurate = self.accurate and other.accurate
@@ -48,7 +48,7 @@ class Count:
 
 @dataclass(slots=True)
 class Change:
-    """One key before and after; None where it was not there."""
+    """One key before and after; None if it did not exist."""
 
     key: Key
     before: Count | None
@@ -56,7 +56,7 @@ class Change:
 
     @property
     def bytes(self) -> int:
-        """Growth in bytes, below zero where it shrank."""
+        """Growth in bytes, negative if it shrank."""
         return (self.after.bytes if self.after else 0) - (self.before.bytes if self.before else 0)
 
     @property
@@ -66,14 +66,14 @@ class Change:
 
     @property
     def percent(self) -> float | None:
-        """Growth in bytes as percent of what was there; None where that was not above zero."""
+        """Growth in percent of the bytes before; None unless those are positive."""
         if self.before is None or self.before.bytes <= 0:
             return None
         return 100 * self.bytes / self.before.bytes
 
     @property
     def kind(self) -> ChangeKind:
-        """Where the bytes are the same, the calls tell."""
+        """How the key changed; calls decide if the bytes are equal."""
         if self.before is None:
             return ChangeKind.NEW
         if self.after is None:
@@ -83,12 +83,12 @@ class Change:
 
     @property
     def accurate(self) -> bool:
-        """Is neither counter flagged inaccurate?"""
+        """Is neither side flagged inaccurate?"""
         return all(count.accurate for count in (self.before, self.after) if count)
 
 
 def match(before: Columns, after: Columns) -> list[Change]:
-    """Every tag of both, the unchanged ones included: in the order of `before`, then new ones."""
+    """All tags of both, also unchanged ones: in the order of `before`, then new ones."""
     left = _by_key(after)
     pairs: list[Change] = []
     for key, counts in _by_key(before).items():
@@ -134,12 +134,12 @@ def _pair(key: Key, before: list[Count], after: list[Count]) -> Iterable[Change]
 
 
 def changed(changes: Iterable[Change]) -> list[Change]:
-    """Those that differ in bytes or calls, or are on one side only."""
+    """The changes in bytes or calls, and tags on one side only."""
     return [change for change in changes if change.kind != ChangeKind.SAME]
 
 
 def names_only(filter: Filter) -> Filter:
-    """The filter without what it asks of the counters."""
+    """The filter without its conditions on counters."""
     asked = filter.items()
     if not any(name in asked for name in _COUNTERS):
         return filter
@@ -148,7 +148,7 @@ def names_only(filter: Filter) -> Filter:
 
 
 def passing(changes: Iterable[Change], filter: Filter) -> list[Change]:
-    """Those whose counters pass the filter before or after."""
+    """The changes whose counters pass the filter before or after."""
     return [
         change
         for change in changes
@@ -167,8 +167,8 @@ def _passes(count: Count, filter: Filter) -> bool:
 
 
 def sums(changes: Iterable[Change], by: str) -> list[Change]:
-    """The changes of tags as those of a group: file, directory, function, module, or place, which
-    is a function of a file of a module, whatever its lines."""
+    """The changes summed by `by`: file, directory, function, module, or place (file, module and
+    function without the line)."""
     group = _GROUPS[by]
     wholes: dict[Key, Change] = {}
     for change in changes:
@@ -196,7 +196,7 @@ _GROUPS: dict[str, Callable[[Any], Key]] = {
 
 
 def ordered(changes: list[Change], sort: str, reverse: bool) -> list[Change]:
-    """Numbers largest first, names ascending; `reverse` reverses both, equals stay."""
+    """Sorted, numbers largest first, names ascending; stable. `reverse` reverses both."""
     if sort == "none":
         return changes[::-1] if reverse else changes
     return sorted(changes, key=_SORT_KEYS[sort], reverse=(sort in NAMES) == reverse)
@@ -209,7 +209,7 @@ def _percent(change: Change) -> float:
 
 
 def _name(at: int) -> Callable[[Change], Any]:
-    """One part of a tag's key, or the whole key of a group."""
+    """A sort key: one part of a tag's key, or the whole key of a group."""
     return lambda change: [(part is not None, part) for part in (*change.key[at:], *change.key)][:2]
 
 

@@ -1,4 +1,4 @@
-"""Sums of tags and their order."""
+"""Sums of tags by file, directory, function or module, and their order."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ NAMES = ("file", "function", "module")
 
 
 class Columns(Protocol):
-    """What gives columns of numbers and strings: a Table."""
+    """Columns of numbers and strings: a Table."""
 
     def __len__(self) -> int: ...
     def column(self, name: str) -> list[int]: ...
@@ -20,7 +20,7 @@ class Columns(Protocol):
 
 @dataclass(slots=True)
 class Group:
-    """A sum: key is None for built-in code when grouped by module."""
+    """The sum of one group; key is None for built-in code when grouped by module."""
 
     key: str | None
     tags: int = 0
@@ -29,7 +29,7 @@ class Group:
 
 
 def order_groups(groups: list[Group], sort: str, reverse: bool, limit: int | None) -> list[Group]:
-    """Groups in the order to be shown; any name as the key sorts by the group's own."""
+    """The first `limit` groups, sorted; sorting by any name sorts by the key of the group."""
     if sort == "none":
         groups = groups[::-1] if reverse else groups
     else:
@@ -46,7 +46,7 @@ def _group_key(sort: str) -> Callable[[Group], Any]:
 
 
 def add_groups(groups: dict[str | None, Group], table: Columns, by: str) -> None:
-    """Add the tags of one batch to the sums."""
+    """Add the tags of one batch to the sums. UsageError for an unknown `by`."""
     keys: list[str | None]
     if by == "directory":
         keys = [file.rpartition("/")[0] or "." for file in table.strings("file")]

@@ -1,7 +1,7 @@
-"""What is still grown after everything had its chance to be given back: values in, values out.
+"""Finds leaks: tags that grew from the highest reading before to the lowest reading after.
 
-A counter that moves all the time has a highest and a lowest value. Growth is from the highest
-that was seen before to the lowest that was seen after: a leak is over the one in every reading.
+Counters move all the time. Memory that is freed late shows up in the lowest reading after; a leak
+stays above the limit in every reading.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ PAGE_CACHE = ("mm/filemap.c", "mm/readahead.c")
 
 @dataclass(slots=True)
 class Level:
-    """For each place in the source the highest, or the lowest, that any reading showed."""
+    """The highest or lowest counters of each tag over several readings."""
 
     highest: bool
     counts: dict[Key, Count] = field(default_factory=dict)
@@ -24,10 +24,10 @@ class Level:
     cached: int = 0
 
     def take(self, tags: Iterable[Tag], ignore_lines: bool = False, cached: int = 0) -> int:
-        """Take in one reading. Tags that look alike count together; one not there counts 0.
+        """Add one reading. Tags with the same key are summed; a missing tag counts as 0.
 
-        cached: bytes in the page cache then; the last one counts. Returns by how many bytes the
-        highest of a place went up at most.
+        cached: bytes in the page cache at that time; only the last reading's is kept. Returns the
+        largest rise of a tag's highest value, in bytes.
         """
         counts = _sums(tags, ignore_lines)
         raised = 0
@@ -72,13 +72,13 @@ def _sums(tags: Iterable[Tag], ignore_lines: bool) -> dict[Key, Count]:
 def grown(
     before: Level, after: Level, allowed: int, cached: int = 0, slab_pages: bool = False
 ) -> list[Change]:
-    """What grew by more than `allowed` bytes, the largest growth first.
+    """The tags that grew by more than `allowed` bytes, largest growth first.
 
-    slab_pages: the pages that slab objects lie in count too. They are counted a second time where
-    the objects are allocated, and stay for a while when those are freed.
+    slab_pages: include slab pages. Their objects are also counted at their own tags, and the pages
+    stay for a while after the objects are freed.
 
-    cached: by how many bytes the kernel's page cache grew in the meantime; where its pages are
-    allocated, so much in all is no leak. A page that leaked is in no cache any more, and counts.
+    cached: by how many bytes the page cache grew; that much growth in total is excused at the tags
+    that allocate its pages. Leaked pages are no longer in the cache, so they still count.
     """
     changes = [Change(key, before.counts.get(key), count) for key, count in after.counts.items()]
     changes = [change for change in changes if change.bytes > allowed]

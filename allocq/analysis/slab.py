@@ -1,12 +1,12 @@
-"""Memory that is counted twice: the pages that slab objects lie in, and the objects themselves."""
+"""Recognizes slab pages, whose memory is counted twice: as pages and as objects."""
 
 _FILE, _FUNCTION = "mm/slub.c", "alloc_slab_page"
 
 
 def is_slab_page(file: str, function: str, module: str) -> bool:
-    """Do these bytes back slab objects, which are counted at their own tags as well?
+    """Is this the tag of slab pages, whose objects are also counted at their own tags?
 
-    alloc_slab_page() in mm/slub.c; a kernel built elsewhere than in its source has more in front.
-    module: empty for built-in code.
+    It is alloc_slab_page() in mm/slub.c; out-of-tree builds prefix the path. module: empty for
+    built-in code.
     """
     return function == _FUNCTION and not module and (file == _FILE or file.endswith("/" + _FILE))

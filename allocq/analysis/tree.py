@@ -1,6 +1,6 @@
-"""Tags as a tree: directory, file, function, line. Pure: columns in, nodes out.
+"""Builds a tree of tags: directory, file, function, line.
 
-Nothing here recurses: a saved text may hold a path with thousands of directories.
+Nothing here recurses, because a saved listing may contain paths with thousands of directories.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from typing import Self
 
 
 class NodeKind(StrEnum):
-    """What a node stands for."""
+    """The level of a node."""
 
     DIRECTORY = "directory"
     FILE = "file"
@@ -20,8 +20,8 @@ class NodeKind(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """What is below one place. bytes, calls: sums over its `tags` tags; slab: the bytes of slab
-    pages among them; number: of a line; depth: 0 for the root."""
+    """A node. bytes, calls: sums over its `tags` tags; slab: bytes of slab pages among them;
+    number: the line number of a line; depth: 0 for the root."""
 
     name: str
     kind: NodeKind
@@ -38,15 +38,15 @@ class Node:
         self.depth = self.parent.depth + 1 if self.parent else 0
 
     def child(self, name: str, kind: NodeKind, nodes: list[Self], number: int = 0) -> Self:
-        """The child of that name; a new one is added to `nodes` as well."""
+        """The child of that name; a new child is also appended to `nodes`."""
         node = self.children.get((kind, name))
         if node is None:
             node = self.children[kind, name] = type(self)(name, kind, self, number)
             nodes.append(node)
         return node
 
-    def way(self) -> list[Self]:
-        """The nodes from below the root down to this one."""
+    def path(self) -> list[Self]:
+        """The nodes from the root, which is left out, down to this one."""
         nodes = []
         node: Self | None = self
         while node is not None and node.parent is not None:
@@ -57,8 +57,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What of a tree is shown. depth: levels below the root; least: bytes, smaller nodes are left
-    out; limit: the first so many children of each node; holding: leave out what holds nothing."""
+    """What to show of a tree. depth: levels below the root; least: hide nodes with fewer bytes;
+    limit: children to show per node; holding: hide nodes that hold nothing."""
 
     depth: int | None = None
     least: int | None = None
@@ -67,13 +67,13 @@ class Choice:
     holding: bool = False
 
     def passes(self, node: Node) -> bool:
-        """Is it large enough to be shown?"""
+        """Is the node large enough to show?"""
         if self.holding and not (node.bytes or node.calls):
             return False
         return self.least is None or node.bytes >= self.least
 
     def large_enough(self, node: Node) -> list[Node]:
-        """The children that could be shown, in order, whatever their number."""
+        """The children that are large enough to show, sorted, without the limit."""
         if not node.children or (self.depth is not None and node.depth >= self.depth):
             return []
         children = [child for child in node.children.values() if self.passes(child)]
@@ -86,19 +86,19 @@ class Choice:
         return children
 
     def children(self, node: Node) -> list[Node]:
-        """The children that are shown, in order."""
+        """The children to show, sorted."""
         return self.large_enough(node)[: self.limit]
 
 
 def split_path(file: str) -> list[str]:
-    """The components of a path; an absolute one begins with `/`."""
+    """The components of a path; the first is `/` if it is absolute."""
     parts = [part for part in file.split("/") if part]
     return ["/", *parts] if file.startswith("/") else parts or [file]
 
 
-def path_of(way: Sequence[Node]) -> str:
-    """The path of the directories and the file on a way."""
-    names = [node.name for node in way if node.kind in (NodeKind.DIRECTORY, NodeKind.FILE)]
+def path_of(nodes: Sequence[Node]) -> str:
+    """The path of the directories and the file among `nodes`."""
+    names = [node.name for node in nodes if node.kind in (NodeKind.DIRECTORY, NodeKind.FILE)]
     joined = "/".join(names)
     return joined[1:] if names[:1] == ["/"] and len(names) > 1 else joined
 
@@ -111,7 +111,7 @@ def build(
     calls: Sequence[int],
     slab: Sequence[bool],
 ) -> Node:
-    """The root of the tree of these tags, one of each sequence a tag."""
+    """The root of the tree of tags, given by column."""
     root = Node("", NodeKind.DIRECTORY, None)
     nodes: list[Node] = []
     known: dict[str, Node] = {}
@@ -153,13 +153,14 @@ def walk(root: Node, choice: Choice) -> Iterator[Node]:
 
 
 def fold(root: Node, choice: Choice) -> Iterator[tuple[list[str], int]]:
-    """(names from the top, bytes) of what is in a shown node and in none of its shown children.
+    """(names from the top, bytes) of each shown node, without the bytes of its shown children.
 
-    Only what is above zero: together it is the root's sum where nothing is below zero.
+    Only positive values, as flame graph tools need; without underflowed counters they add up to the
+    root.
     """
     for node in walk(root, choice):
         own = node.bytes
         if node.children:
             own -= sum(child.bytes for child in choice.children(node))
         if own > 0:
-            yield [step.name for step in node.way()], own
+            yield [step.name for step in node.path()], own

@@ -1,1 +1,1 @@
-"""The command line: flags to values, errors to exit statuses."""
+"""The command line: turns flags into values and errors into exit statuses."""

@@ -1,4 +1,4 @@
-"""The Typer app, made from the declarations: flags to values, errors to one line, no logic."""
+"""The Typer app, built from the declarations: parses what the plain reader leaves."""
 
 import inspect
 import sys
@@ -15,7 +15,7 @@ from .help import HELP, NAME, VERSION, command_help, main_help, version_line
 
 
 def run_app(argv: list[str]) -> int:
-    """Run a command line through Typer; returns the exit status, lets BrokenPipeError pass."""
+    """Run a command line through Typer; returns the exit status. Raises BrokenPipeError."""
     try:
         status = _run(argv)
         sys.stdout.flush()
@@ -37,7 +37,7 @@ def _run(argv: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # Typer makes it status 1
+        if isinstance(stop.__context__, BrokenPipeError):  # Typer exits with status 1
             raise stop.__context__ from None
         raise
     except OSError:
@@ -50,7 +50,7 @@ def _run(argv: list[str]) -> int:
 
 
 def _misused(error: Any, argv: list[str]) -> int:
-    """A mistake that Typer's parser found, in our form."""
+    """Report a mistake that Typer's parser found, in allocq's style."""
     say(f"{NAME}: {str(error.format_message()).rstrip('.')}")
     known = argv[0] in [command.name for command in COMMANDS]
     say(f"hint: {NAME} {argv[0]} --help" if known else f"hint: {NAME} --help")
@@ -58,7 +58,7 @@ def _misused(error: Any, argv: list[str]) -> int:
 
 
 def make_app() -> typer.Typer:
-    """The app with every command of the declarations. Help is not Typer's but help.py's."""
+    """The app with every declared command. help.py prints the help, not Typer."""
     app = typer.Typer(name=NAME, add_completion=False, pretty_exceptions_enable=False)
 
     @app.callback(add_help_option=False)
@@ -70,7 +70,7 @@ def make_app() -> typer.Typer:
             bool, typer.Option(*HELP.flags, is_eager=True, callback=_help(main_help))
         ] = False,
     ) -> None:
-        """No option of its own but --version and --help."""
+        """The options before the command."""
 
     for command in COMMANDS:
         app.command(
@@ -97,7 +97,7 @@ def _version(asked: bool) -> None:
 
 
 def _function(command: Command) -> Callable[..., int]:
-    """A function with the signature that Typer makes the command's parameters from."""
+    """A function whose signature gives Typer the command's parameters."""
 
     def run(help: bool, **values: Any) -> int:
         given = {

@@ -1,4 +1,4 @@
-"""Help, made from the declarations: what `--help` prints, without Typer."""
+"""Formats `--help` and `--version` from the declarations."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def version_line() -> str:
 
 
 def summary(command: Command) -> str:
-    """What a command is for, in one sentence."""
+    """The first sentence of a command's help."""
     return command.help.partition(". ")[0].rstrip(".") + "."
 
 
 def describe(option: Option) -> str:
-    """What an option is for, with the words that it takes."""
+    """The help of an option and the values it takes."""
     if not option.choices:
         return option.help
     return f"{option.help} One of: {', '.join(option.choices)}."
@@ -93,7 +93,7 @@ def _page(
 
 
 def _row(name: str, text: str, width: int) -> Iterator[str]:
-    """A name and what it means: beside it, or below where there is no room."""
+    """A name and its help: beside it, or below if there is no room."""
     column = _COLUMN if width >= 2 * _COLUMN + 8 else 6
     lines = _wrapped(text, width, " " * column)
     start = f"  {name if column == _COLUMN else name.strip()}"

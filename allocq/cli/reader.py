@@ -1,11 +1,11 @@
-"""The quick reader of plain command lines."""
+"""Parses plain command lines without Typer, which is slow to import."""
 
 from ..declarations.commands import QUERY_OPTIONS, Operand
 from ..declarations.shared import Option, OptionKind
 
 
 def by_flag(options: tuple[Option, ...]) -> dict[str, tuple[Option, bool]]:
-    """Each spelling of each option; False for the one that switches off."""
+    """Options by flag, with False for the flag that switches one off."""
     table = {}
     for option in options:
         for flag in option.flags:
@@ -21,9 +21,9 @@ def read_plain(
     options: tuple[Option, ...] = QUERY_OPTIONS,
     operands: tuple[Operand, ...] = (),
 ) -> dict[str, object] | None:
-    """The values of a plain command line, or None: let the app see to it.
+    """The values of a plain command line; None if the app must parse it.
 
-    What it reads, it reads as the app does; what is misspelt or unfinished it leaves alone.
+    Agrees with the app on everything it accepts, and leaves mistakes to the app.
     """
     table = by_flag(options)
     values: dict[str, object] = {}
@@ -73,7 +73,7 @@ def read_plain(
 def _take_operands(
     values: dict[str, object], words: list[str], operands: tuple[Operand, ...]
 ) -> bool:
-    """Add the operands by name; False where there are too few or too many."""
+    """Add the operands by name; False if there are too few or too many."""
     for operand in operands:
         if operand.many and words:
             values[operand.name], words = words, []

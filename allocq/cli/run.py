@@ -1,41 +1,45 @@
-"""One command line: read its flags, run its command.
+"""Runs one command line: parses its flags and calls its command.
 
-What is plain needs neither Typer nor rich: they are for mistakes and for what the reader leaves.
+Typer is imported only for mistakes and for what the plain reader leaves, because it is slow.
 """
 
 from __future__ import annotations
 
-import sys
-
 from ..declarations.commands import COMMANDS
 from ..declarations.shared import FOUND
 from ..errors import AllocqError
-from ..output.stream import complain
+from ..output.stream import Output, complain
 from .help import HELP, VERSION, command_help, main_help, version_line
 from .reader import read_plain
 
 
 def run(argv: list[str]) -> int:
     """Run a command line; returns the exit status. BrokenPipeError, KeyboardInterrupt."""
-    if text := _explanation(argv):
-        sys.stdout.write(text)
-        return FOUND
     command = next((command for command in COMMANDS if argv[:1] == [command.name]), None)
     values = None
     if command is not None:
         values = read_plain(argv[1:], command.options, command.operands)
-    if command is None or values is None:
-        from .app import run_app
-
-        return run_app(argv)
     try:
-        return command.run(values)
+        if text := _explanation(argv):
+            return _print(text)
+        if command is not None and values is not None:
+            return command.run(values)
     except AllocqError as error:
         return complain(error)
+    from .app import run_app
+
+    return run_app(argv)
+
+
+def _print(text: str) -> int:
+    out = Output()
+    out.write(text.encode())
+    out.release()
+    return FOUND
 
 
 def _explanation(argv: list[str]) -> str:
-    """Help or the version, where that is all that is asked for."""
+    """The help or version text, if the command line asks for nothing else."""
     if not argv or (len(argv) == 1 and argv[0] in HELP.flags):
         return main_help()
     if len(argv) == 1 and argv[0] in VERSION.flags:

@@ -1,1 +1,1 @@
-"""One module a subcommand; each reads top to bottom as its flow."""
+"""The subcommands, one module or package each."""

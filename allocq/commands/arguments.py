@@ -1,7 +1,8 @@
-"""From the values of flags to what is asked: each value checked, nothing touched."""
+"""Checks the values of options and turns them into typed requests; opens nothing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..declarations.shared import COLORS, FORMATS, GROUPS, INTERFACES, SORTS
 from ..errors import UsageError
@@ -14,7 +15,7 @@ from ..units import parse_count, parse_lines, parse_size
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How an answer is shown. None: the default of the format and the terminal."""
+    """How to show an answer. None: the default for the format and terminal."""
 
     format: str | None = None
     sort: str | None = None
@@ -29,7 +30,7 @@ class View:
 
 
 def read_view(values: Mapping[str, object]) -> View:
-    """The View that the values of the view options stand for. UsageError for a bad one."""
+    """The View from the values of the view options. UsageError if invalid."""
     header = values.get("header")
     return View(
         format=choice("format", values.get("format"), FORMATS),
@@ -46,36 +47,36 @@ def read_view(values: Mapping[str, object]) -> View:
 
 
 def read_table_view(values: Mapping[str, object]) -> View:
-    """The view of a command that shares only --header, --bytes and --color with `query`."""
+    """The View of a command that only has --header, --bytes and --color."""
     return read_view(
         {name: values[name] for name in ("header", "bytes", "color") if name in values}
     )
 
 
 def format_of(view: View, terminal: bool) -> str:
-    """The format, the default resolved."""
+    """The format, with its default resolved."""
     return view.format or ("table" if terminal else "procfs")
 
 
 def sort_of(view: View, format: str) -> str:
-    """The order, the default resolved."""
+    """The sort key, with its default resolved."""
     return view.sort or ("bytes" if format == "table" else "none")
 
 
 def wanted_of(view: View, sort: str) -> Wanted:
-    """Which of the matching tags will be shown."""
+    """How many of the matching tags the view needs."""
     if view.quiet:
         return Wanted(first=1)
     if view.count or view.group_by or view.reverse or view.limit is None:
         return Wanted()
     if sort == "bytes":
         return Wanted(top=view.limit)
-    # One at least: whether something matched is the exit status.
+    # At least one, because the exit status says whether a tag matched.
     return Wanted(first=max(view.limit, 1)) if sort == "none" else Wanted()
 
 
 def shape_of(view: View, format: str, terminal: bool) -> Shape:
-    """The layout for a view on this terminal, or none."""
+    """The layout for a view. terminal: is the output a terminal?"""
     header = format in ("table", "csv", "tsv") if view.header is None else view.header
     color = wants_color(view.color, terminal)
     return Shape(header, view.bytes, color, terminal_width() if terminal else None)
@@ -83,7 +84,7 @@ def shape_of(view: View, format: str, terminal: bool) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the tags come from. `path` None is the running kernel."""
+    """Where the tags come from; `path` None is the running kernel."""
 
     path: str | None = None
     sample: bool = False
@@ -91,41 +92,68 @@ class Origin:
     explain: bool = False
 
     def open(self) -> Live | Saved:
-        """The source. SourceError, AccessError, InterfaceError."""
+        """Open the source. SourceError, AccessError, InterfaceError."""
         return open_source(sample_path() if self.sample else self.path, self.interface)
 
 
 def read_origin(values: Mapping[str, object]) -> Origin:
-    """The Origin that the values of the source options stand for. UsageError for a bad one."""
+    """The Origin from the values of the source options. UsageError if invalid."""
     path = text(values, "source")
     sample = bool(values.get("sample"))
     interface = choice("interface", values.get("interface"), INTERFACES) or "auto"
     if path == "":
-        raise UsageError("empty source", "name a file, or - for standard input")
+        raise UsageError("--source is empty", "name a file, or use - for standard input")
     if sample and path is not None:
-        raise UsageError("--sample is a source", "give --sample or --source, not both")
+        raise UsageError("--sample and --source cannot be used together")
     return Origin(path, sample, interface, bool(values.get("explain")))
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """All of one `allocq query`."""
+    """The checked options of one `allocq query`. meant: the filter to apply, if not `filter`."""
 
     filter: Filter
     view: View
     origin: Origin
+    meant: Filter | None = None
+
+    @property
+    def applied(self) -> Filter:
+        """The filter to apply."""
+        return self.meant or self.filter
 
 
 def read_query(values: Mapping[str, object]) -> Query:
-    """The Query that a command line's values stand for. UsageError for a bad one."""
+    """The Query from the values of a command line. UsageError if invalid."""
+    values = resolve_words(values)
     return Query(read_filter(values), read_view(values), read_origin(values))
 
 
+_SOURCE_CODE = (".c", ".h", ".S", ".rs")
+
+
+def resolve_words(values: Mapping[str, object]) -> dict[str, object]:
+    """The values with a bare word that is a saved listing turned into `source`.
+
+    An existing regular file is one, unless its name is that of kernel source code: in a kernel tree
+    mm/slub.c exists too, and is a file of the kernel. UsageError for two sources.
+    """
+    words, resolved = [], dict(values)
+    for word in strings(values, "words"):
+        if word.endswith(_SOURCE_CODE) or not Path(word).is_file():
+            words.append(word)
+        elif resolved.get("source") is not None or resolved.get("sample"):
+            raise UsageError(f"{word} is a second source", "give one saved listing")
+        else:
+            resolved["source"] = word
+    return {**resolved, "words": words}
+
+
 def read_filter(values: Mapping[str, object]) -> Filter:
-    """The Filter that the values of the filter options stand for. UsageError for a bad one."""
+    """The Filter from the values of the filter options. UsageError if invalid."""
     inaccurate, accurate = bool(values.get("inaccurate")), bool(values.get("accurate"))
     if inaccurate and accurate:
-        raise UsageError("a counter is --inaccurate or --accurate, not both")
+        raise UsageError("--inaccurate and --accurate cannot be used together")
     return Filter(
         files=strings(values, "file"),
         functions=strings(values, "function"),
@@ -141,17 +169,18 @@ def read_filter(values: Mapping[str, object]) -> Filter:
         ignore_case=bool(values.get("ignore_case")),
         invert=bool(values.get("invert")),
         excludes=strings(values, "exclude"),
+        words=strings(values, "words"),
     )
 
 
 def strings(values: Mapping[str, object], name: str) -> list[str]:
-    """The values of an option that may be given several times."""
+    """The values of an option that can be repeated."""
     items = values.get(name)
     return [str(item) for item in items] if isinstance(items, (list, tuple)) else []
 
 
 def text(values: Mapping[str, object], name: str) -> str | None:
-    """The value of an option that is a text; None where it is not given."""
+    """The value of an option as text; None if not given."""
     value = values.get(name)
     return None if value is None else str(value)
 
@@ -159,26 +188,26 @@ def text(values: Mapping[str, object], name: str) -> str | None:
 def _bound(
     values: Mapping[str, object], name: str, widest: Callable[[list[int]], int]
 ) -> int | None:
-    """One option given several times widens: the least minimum, the greatest maximum."""
+    """The bound of a repeated option, which widens: smallest minimum, largest maximum."""
     parse = parse_size if "size" in name else parse_count
     bounds = [parse(bound) for bound in strings(values, name)]
     return widest(bounds) if bounds else None
 
 
 def choice(name: str, value: object, choices: tuple[str, ...]) -> str | None:
-    """`value` if it is one of `choices` or None; UsageError otherwise."""
+    """`value` if it is None or one of `choices`; UsageError otherwise."""
     if value is None:
         return None
     if isinstance(value, str) and value in choices:
         return value
-    raise UsageError(f"bad --{name} '{value}'", f"one of {', '.join(choices)}")
+    raise UsageError(f"invalid value '{value}' for --{name}", f"use one of: {', '.join(choices)}")
 
 
 def number(name: str, value: object) -> int | None:
-    """A whole number or None; UsageError otherwise."""
+    """A whole number, or None if not given. UsageError if invalid."""
     if value is None:
         return None
     try:
         return parse_count(str(value))
     except UsageError as error:
-        raise UsageError(f"bad --{name}: {error}", error.hint) from None
+        raise UsageError(f"--{name}: {error}", error.hint) from None

@@ -1,10 +1,10 @@
-"""`allocq check`: fail when something grew more than allowed.
+"""`allocq check`: fails if a tag grew more than allowed.
 
-A kernel is never quiet: counters go up and down with every process and file. So the baseline is
-the highest of several readings, taken while all that will be done is rehearsed with a child that
-does nothing; afterwards the lowest of the readings counts, and as long as something is over, there
-is another reading after a while, up to the number of retries. What was lent, freed late (RCU,
-per-CPU lists) or merely cached by the allocator comes back below; a leak stays over in every one.
+Counters move with every process and file. The baseline is therefore the highest of several
+readings, taken while the whole check is rehearsed with a child that does nothing. Afterwards the
+lowest reading counts, and while a tag is over the limit it is read again, up to --retries times.
+Memory freed late (RCU, per-CPU lists) or cached by the allocator drops below the limit; a leak
+stays above it in every reading.
 """
 
 import os
@@ -42,7 +42,7 @@ from .listings import Side, differences, elapsed, filter_alike, heading, read_si
 
 Read = Callable[..., tuple[Side, int]]
 
-BROKEN = 3
+COMMAND_FAILED = 3
 REHEARSALS, MOST_REHEARSALS = 3, 10
 PAUSE = 0.1
 _MOST_SECONDS = 24 * 3600
@@ -50,7 +50,7 @@ _MOST_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class CheckRequest:
-    """All of one `allocq check`."""
+    """The checked options of one `allocq check`."""
 
     filter: Filter
     command: list[str]
@@ -70,20 +70,20 @@ class CheckRequest:
     def __post_init__(self) -> None:
         if not self.command and self.baseline is None:
             raise UsageError(
-                "nothing to compare with",
-                "give a command (allocq check -- COMMAND) or --baseline FILE",
+                "check needs a command or --baseline",
+                "use allocq check -- COMMAND, or --baseline FILE",
             )
         if self.source is not None and self.command:
             raise UsageError(
-                "--source is what is compared, so there is nothing to run",
-                "leave the command or --source out",
+                "--source and a command cannot be used together",
+                "omit --source to check the running kernel",
             )
         if self.baseline == "-" and (self.source == "-" or self.command):
-            raise UsageError("standard input can be read once", "name a file as the baseline")
+            raise UsageError("standard input can be read only once", "name a file as the baseline")
 
 
 def read_request(values: Mapping[str, object]) -> CheckRequest:
-    """The values of the options, checked. UsageError for a bad one."""
+    """Check the option values. UsageError."""
     retries = number("retries", values.get("retries"))
     report = text(values, "report")
     return CheckRequest(
@@ -106,7 +106,7 @@ def read_request(values: Mapping[str, object]) -> CheckRequest:
 
 @dataclass(slots=True)
 class Result:
-    """What came of it. status: of the command, None where none was run."""
+    """The outcome of a check. status: of the command, None if none was run."""
 
     baseline: Side
     after: Side
@@ -118,79 +118,79 @@ class Result:
 
 
 def check_command(values: Mapping[str, object]) -> int:
-    """The subcommand's body: 0 nothing leaked, 1 something did, 2 could not tell, 3 the command
-    failed. 130 and 143 for SIGINT and SIGTERM."""
-    ask = read_request(values)
-    _make_ready(ask)
+    """Run the command. Returns 0: nothing leaked, 1: something leaked, 3: COMMAND failed, 130 or
+    143: SIGINT or SIGTERM. Raises AllocqError if undetermined."""
+    request = read_request(values)
+    _check_early(request)
     try:
-        result = _measure(ask)
+        result = _measure(request)
     except Ended as end:
         return 128 + end.number
-    _report(ask, result)
+    _report(request, result)
     if result.status:
-        say(f"allocq: {ask.command[0]} {describe(result.status)}")
-        return BROKEN
+        say(f"allocq: {request.command[0]} {describe(result.status)}")
+        return COMMAND_FAILED
     return NOTHING if result.grown else FOUND
 
 
-def _make_ready(ask: CheckRequest) -> None:
-    """Find out now what would fail only after the command has run."""
-    if ask.report is not None:
-        check_free(ask.report, force=True)
-    if ask.source is None:
+def _check_early(request: CheckRequest) -> None:
+    """Fail early for what would otherwise fail after the command has run."""
+    if request.report is not None:
+        check_free(request.report, force=True)
+    if request.source is None:
         _need_counters()
 
 
 def _need_counters() -> None:
-    """Counters that stand still would call every leak none."""
+    """SourceError if profiling is off: frozen counters would hide every leak."""
     if profiling_switch() == "0":
         raise SourceError(
-            "vm.mem_profiling is 0: the counters stand still, so nothing can be told",
-            "sysctl vm.mem_profiling=1",
+            "profiling is off (vm.mem_profiling is 0): the counters are frozen",
+            "sudo sysctl vm.mem_profiling=1",
         )
 
 
-def _measure(ask: CheckRequest) -> Result:
-    names = names_only(ask.filter)
+def _measure(request: CheckRequest) -> Result:
+    names = names_only(request.filter)
     before, after = Level(highest=True), Level(highest=False)
-    baseline = None if ask.baseline is None else read_side(ask.baseline, names)
-    noted = baseline.filter if baseline else None
+    baseline = None if request.baseline is None else read_side(request.baseline, names)
+    saved_filter = baseline.filter if baseline else None
 
     def read(*into: Level) -> tuple[Side, int]:
         cached = 0
-        if ask.source is None:
+        if request.source is None:
             drain_lists()
             cached = page_cache()
-        side = read_side(ask.source, names, ask.interface, described=False)
-        if noted:
-            side.narrow(noted)
-        raised = [level_.take(tags_of(side.table), ask.ignore_lines, cached) for level_ in into]
+        side = read_side(request.source, names, request.interface, described=False)
+        if saved_filter:
+            side.narrow(saved_filter)
+        raised = [level.take(tags_of(side.table), request.ignore_lines, cached) for level in into]
         return side, max(raised)
 
-    if ask.drop_caches:
+    if request.drop_caches:
         drop_caches()
-        time.sleep(ask.interval)
+        time.sleep(request.interval)
     if baseline:
-        _set_side_by_side(ask, baseline)
-        before.take(tags_of(baseline.table), ask.ignore_lines)
+        _warn_of_differences(request, baseline)
+        before.take(tags_of(baseline.table), request.ignore_lines)
     else:
-        baseline = _rehearse(ask, before, read)
+        baseline = _rehearse(request, before, read)
     started = time.monotonic()
-    status = run(ask.command) if ask.command else None
+    status = run(request.command) if request.command else None
     seconds = time.monotonic() - started
     last, _ = read(after)
-    _settle(ask, before, after, read)
-    leaks = _over(ask, before, after)
-    if ask.source is None:
+    _settle(request, before, after, read)
+    leaks = _over_limit(request, before, after)
+    if request.source is None:
         _need_counters()
     return Result(baseline, last, leaks, len(after.counts), after.readings, status, seconds)
 
 
-def _rehearse(ask: CheckRequest, before: Level, read: Read) -> Side:
-    """Do all that will be done, with a child that does nothing, and note what it takes.
+def _rehearse(request: CheckRequest, before: Level, read: Read) -> Side:
+    """Do everything the check does, with a child that does nothing, and record the counters.
 
-    This process's own memory, and what a child leaves behind for a while, are then in the baseline.
-    Again until that goes up no more to speak of, or often enough.
+    The baseline then includes this process's own memory and what a child leaves behind for a while.
+    Repeat until the counters hardly rise, at most MOST_REHEARSALS times.
     """
     for rehearsal in range(1, MOST_REHEARSALS + 1):
         after = Level(highest=False)
@@ -199,106 +199,110 @@ def _rehearse(ask: CheckRequest, before: Level, read: Read) -> Side:
         _, first = read(after, before)
         time.sleep(PAUSE)
         baseline, second = read(after, before)
-        _over(ask, before, after)
-        if rehearsal >= REHEARSALS and max(first, second) <= ask.max_growth // 8:
+        _over_limit(request, before, after)
+        if rehearsal >= REHEARSALS and max(first, second) <= request.max_growth // 8:
             break
     return baseline
 
 
-def _settle(ask: CheckRequest, before: Level, after: Level, read: Read) -> None:
-    """Read again while something is over and retries are left."""
-    for _ in range(ask.retries if ask.source is None else 0):
-        if not _over(ask, before, after):
+def _settle(request: CheckRequest, before: Level, after: Level, read: Read) -> None:
+    """Read again while a tag is over the limit and retries are left."""
+    for _ in range(request.retries if request.source is None else 0):
+        if not _over_limit(request, before, after):
             return
-        if ask.drop_caches:
+        if request.drop_caches:
             drop_caches()
-        time.sleep(ask.interval)
+        time.sleep(request.interval)
         read(after)
 
 
-def _set_side_by_side(ask: CheckRequest, baseline: Side) -> None:
-    """Say what makes a baseline from elsewhere hard to compare with, before it is used."""
-    now = read_side(ask.source, names_only(ask.filter), ask.interface)
+def _warn_of_differences(request: CheckRequest, baseline: Side) -> None:
+    """Warn about what makes a baseline from a file hard to compare."""
+    now = read_side(request.source, names_only(request.filter), request.interface)
     warnings = [*baseline.info.warnings, *filter_alike(baseline, now), *differences(baseline, now)]
     for warning in warnings:
         warn(warning)
 
 
-def _over(ask: CheckRequest, before: Level, after: Level) -> list[Change]:
-    cached = after.cached - before.cached if ask.baseline is None else 0
-    named = bool(ask.filter.files or ask.filter.functions)
-    changes = grown(before, after, ask.max_growth, cached, slab_pages=named)
-    return passing(changes, ask.filter) if ask.filter.asks_counters else changes
+def _over_limit(request: CheckRequest, before: Level, after: Level) -> list[Change]:
+    cached = after.cached - before.cached if request.baseline is None else 0
+    named = bool(request.filter.files or request.filter.functions)
+    changes = grown(before, after, request.max_growth, cached, slab_pages=named)
+    return passing(changes, request.filter) if request.filter.asks_counters else changes
 
 
-def _report(ask: CheckRequest, result: Result) -> None:
-    if ask.quiet and ask.report is None:
+def _report(request: CheckRequest, result: Result) -> None:
+    if request.quiet and request.report is None:
         return
-    data = b"".join(_render(ask, result, terminal=ask.report is None and os.isatty(1)))
-    if ask.report is not None:
-        save(ask.report, (data,), force=True)
+    data = b"".join(_render(request, result, terminal=request.report is None and os.isatty(1)))
+    if request.report is not None:
+        save(request.report, (data,), force=True)
         return
     out = Output(1)
     out.write(data)
     out.release()
 
 
-def _render(ask: CheckRequest, result: Result, terminal: bool) -> Iterator[bytes]:
-    shape = shape_of(ask.view, "table", terminal)
-    if ask.format == "junit":
+def _render(request: CheckRequest, result: Result, terminal: bool) -> Iterator[bytes]:
+    shape = shape_of(request.view, "table", terminal)
+    if request.format == "junit":
         failure = describe(result.status) if result.status else ""
         shape.width, shape.color = None, False
-        table = b"".join(_table(ask, result, shape)).decode("utf-8", "replace")
+        table = b"".join(_table(request, result, shape)).decode("utf-8", "replace")
         details = table.splitlines() if result.grown else []
-        yield junit.report(result.seconds, ask.command, failure, verdict(ask, result), details)
-    elif ask.format == "json":
+        yield junit.report(
+            result.seconds, request.command, failure, verdict(request, result), details
+        )
+    elif request.format == "json":
         layout = ChangeLayout(False, None, elapsed(result.baseline, result.after))
         write = writer("json", shape, layout.columns)
-        yield write.begin(_head(ask, result), "grown")
+        yield write.begin(_head(request, result), "grown")
         yield from write.rows(layout.rows(result.grown))
         yield write.end(layout.total(result.grown), "")
     else:
-        yield from _table(ask, result, shape)
+        yield from _table(request, result, shape)
 
 
-def _table(ask: CheckRequest, result: Result, shape: Shape) -> Iterator[bytes]:
-    """What grew, and the verdict as the last line."""
+def _table(request: CheckRequest, result: Result, shape: Shape) -> Iterator[bytes]:
+    """The tags that grew, with the verdict as the last line."""
     layout = ChangeLayout(True, None, None)
     write = writer("table", shape, layout.columns)
     yield write.begin({}, "grown")
     yield from write.rows(layout.rows(result.grown))
-    yield write.end(layout.total(result.grown), "in all")
-    yield (verdict(ask, result) + "\n").encode("utf-8", "replace")
+    yield write.end(layout.total(result.grown), "total")
+    yield (verdict(request, result) + "\n").encode("utf-8", "replace")
 
 
-def verdict(ask: CheckRequest, result: Result) -> str:
-    """The outcome in one line; the largest growth is named."""
-    allowed = f"more than {ask.max_growth if ask.view.bytes else format_size(ask.max_growth)}"
+def verdict(request: CheckRequest, result: Result) -> str:
+    """The outcome in one line, with the largest growth."""
+    allowed = (
+        f"more than {request.max_growth if request.view.bytes else format_size(request.max_growth)}"
+    )
     if not result.grown:
-        return f"ok: none of {result.tags} places grew by {allowed}"
+        return f"ok: none of {result.tags} tags grew by {allowed}"
     first = result.grown[0]
     where, function = place_of(first)
     count = len(result.grown)
-    what = "1 place" if count == 1 else f"{count} places"
-    growth = first.bytes if ask.view.bytes else format_size(first.bytes)
-    return f"leaked: {what} grew by {allowed}, most of all {where} {function} (+{growth})"
+    what = "1 tag" if count == 1 else f"{count} tags"
+    growth = first.bytes if request.view.bytes else format_size(first.bytes)
+    return f"leaked: {what} grew by {allowed}; largest: {where} {function} (+{growth})"
 
 
-def _head(ask: CheckRequest, result: Result) -> dict[str, object]:
-    """What the JSON document says in front of its list."""
+def _head(request: CheckRequest, result: Result) -> dict[str, object]:
+    """The members before the list in the JSON document."""
     seconds = elapsed(result.baseline, result.after)
     return {
-        **heading(result.baseline, result.after, ask.filter, seconds),
-        "command": ask.command or None,
+        **heading(result.baseline, result.after, request.filter, seconds),
+        "command": request.command or None,
         "status": result.status,
-        "verdict": verdict(ask, result),
-        "max_growth": ask.max_growth,
+        "verdict": verdict(request, result),
+        "max_growth": request.max_growth,
         "readings": result.readings,
     }
 
 
 def _seconds(value: object) -> float:
-    """A time in seconds; UsageError for what is none."""
+    """The --interval in seconds. UsageError if invalid."""
     if value is None:
         return INTERVAL
     try:
@@ -306,5 +310,5 @@ def _seconds(value: object) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= _MOST_SECONDS:
-        raise UsageError(f"bad --interval '{value}'", "seconds: 0.5, 2")
+        raise UsageError(f"invalid value '{value}' for --interval", "use seconds: 0.5, 2")
     return seconds

@@ -1,4 +1,4 @@
-"""`allocq diff`: two listings read, compared, and the changes written."""
+"""`allocq diff`: shows what changed between two listings."""
 
 import os
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from .listings import Side, differences, elapsed, filter_alike, heading, read_si
 
 @dataclass(frozen=True, slots=True)
 class DiffRequest:
-    """All of one `allocq diff`. after: None for the running kernel."""
+    """The checked options of one `allocq diff`. after: None for the running kernel."""
 
     filter: Filter
     before: str
@@ -45,13 +45,13 @@ class DiffRequest:
 
     def __post_init__(self) -> None:
         if self.before == self.after == "-":
-            raise UsageError("standard input can be read once", "name one of the two files")
+            raise UsageError("standard input can be read only once", "name a file for one side")
         if "" in (self.before, self.after):
-            raise UsageError("empty name of a file")
+            raise UsageError("empty file name")
 
 
 def read_request(values: Mapping[str, object]) -> DiffRequest:
-    """The values of the options, checked. UsageError for a bad one."""
+    """Check the option values. UsageError."""
     growth = text(values, "min_growth")
     return DiffRequest(
         filter=read_filter(values),
@@ -71,51 +71,53 @@ def read_request(values: Mapping[str, object]) -> DiffRequest:
 
 
 def diff_command(values: Mapping[str, object]) -> int:
-    """The subcommand's body: 0 where something differs, 1 where nothing does."""
-    ask = read_request(values)
-    names = names_only(ask.filter)
-    before = read_side(ask.before, names)
-    after = read_side(ask.after, names, ask.interface)
+    """Run the command; returns 0 if something differs, 1 if nothing does."""
+    request = read_request(values)
+    names = names_only(request.filter)
+    before = read_side(request.before, names)
+    after = read_side(request.after, names, request.interface)
     warnings = [*before.info.warnings, *after.info.warnings]
     warnings += filter_alike(before, after) + differences(before, after)
-    changes = select(ask, before, after)
-    if not ask.quiet:
-        _write(ask, before, after, changes)
+    changes = select(request, before, after)
+    if not request.quiet:
+        _write(request, before, after, changes)
     for warning in warnings:
         warn(warning)
     return FOUND if changes else NOTHING
 
 
-def select(ask: DiffRequest, before: Side, after: Side) -> list[Change]:
-    """The changes that are asked for, in order, without the limit."""
-    whole = ask.ignore_lines or ask.group_by or ask.filter.asks_counters
+def select(request: DiffRequest, before: Side, after: Side) -> list[Change]:
+    """The requested changes, sorted, without the limit."""
+    whole = request.ignore_lines or request.group_by or request.filter.asks_counters
     if not whole:
         before.table.cancel(after.table)
     changes = match(before.table, after.table)
-    if ask.ignore_lines:
+    if request.ignore_lines:
         changes = sums(changes, "place")
-    if ask.filter.asks_counters:
-        changes = passing(changes, ask.filter)
-    if ask.group_by:
-        changes = sums(changes, ask.group_by)
+    if request.filter.asks_counters:
+        changes = passing(changes, request.filter)
+    if request.group_by:
+        changes = sums(changes, request.group_by)
     changes = changed(changes)
-    if ask.min_growth is not None:
-        changes = [change for change in changes if change.bytes >= ask.min_growth]
-    return ordered(changes, ask.sort, ask.reverse)
+    if request.min_growth is not None:
+        changes = [change for change in changes if change.bytes >= request.min_growth]
+    return ordered(changes, request.sort, request.reverse)
 
 
-def _write(ask: DiffRequest, before: Side, after: Side, changes: list[Change]) -> None:
+def _write(request: DiffRequest, before: Side, after: Side, changes: list[Change]) -> None:
     terminal = os.isatty(1)
-    format = ask.format or ("table" if terminal else "tsv")
-    shown = changes[: ask.limit]
+    format = request.format or ("table" if terminal else "tsv")
+    shown = changes[: request.limit]
     seconds = elapsed(before, after)
     if seconds is not None and seconds <= 0:
         seconds = None
     out = Output(1)
-    layout = ChangeLayout(format == "table", ask.group_by, seconds)
-    write = writer(format, shape_of(ask.view, format, terminal), layout.columns)
-    out.write(write.begin(heading(before, after, ask.filter, seconds), "changes"))
+    layout = ChangeLayout(format == "table", request.group_by, seconds)
+    write = writer(format, shape_of(request.view, format, terminal), layout.columns)
+    out.write(write.begin(heading(before, after, request.filter, seconds), "changes"))
     for piece in write.rows(layout.rows(shown)):
         out.write(piece)
-    out.write(write.end(layout.total(shown), change_words(len(shown), len(changes), ask.group_by)))
+    out.write(
+        write.end(layout.total(shown), change_words(len(shown), len(changes), request.group_by))
+    )
     out.release()

@@ -1,4 +1,4 @@
-"""The plan of a query in words and numbers, instead of its answer."""
+"""`allocq query --explain`: shows the plan of a query instead of its answer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..sources.source import Live, Saved
 from .arguments import Query, format_of, sort_of, wanted_of
 
 _METHODS = {
-    "seek": "read the tags at known positions (GET_AT without a filter, then GET_NEXT)",
-    "filter": "let the kernel filter (GET_AT, then GET_NEXT to the end)",
-    "text": "read the text",
+    "seek": "seek: read the tags at known positions (GET_AT without a filter, then GET_NEXT)",
+    "filter": "filter: the kernel filters (GET_AT, then GET_NEXT to the end)",
+    "text": "text: read the whole file and filter it here",
 }
 _COUNTERS = ("min_size", "max_size", "min_calls", "max_calls", "accurate")
 _KERNEL_FIELDS = {
@@ -42,11 +42,11 @@ def _plan(query: Query, source: Live | Saved) -> Plan:
     if isinstance(source, Saved):
         return Plan("text", "the source is a saved listing", {}, 0, [], None, None, False)
     sort = sort_of(query.view, format_of(query.view, os.isatty(1)))
-    return source.plan(query.filter, wanted_of(query.view, sort))
+    return source.plan(query.applied, wanted_of(query.view, sort))
 
 
 def as_json(plan: Plan, query: Query) -> dict[str, object]:
-    """The plan as plain values; costs in nanoseconds."""
+    """The plan as JSON values; costs in nanoseconds."""
     return {
         "method": plan.method,
         "reason": plan.reason,
@@ -55,13 +55,13 @@ def as_json(plan: Plan, query: Query) -> dict[str, object]:
         "expected_tags": plan.expected,
         "ioctls": plan.ioctls,
         "cost": plan.cost,
-        "checked_here": left_here(plan, query),
+        "checked_here": checked_here(plan, query),
         "others": [{"method": other.method, "cost": other.cost} for other in plan.others],
     }
 
 
 def in_words(plan: Plan, query: Query) -> list[str]:
-    """The plan as lines."""
+    """The plan as lines of text."""
     lines = [f"method: {_METHODS[plan.method]}", f"reason: {plan.reason}"]
     if plan.kernel:
         fields = ", ".join(f"{name}={value!r}" for name, value in plan.kernel.items())
@@ -72,29 +72,29 @@ def in_words(plan: Plan, query: Query) -> list[str]:
         lines.append(f"positions: {shown or 'none'}{more}")
     if plan.method != "text":
         expected = "unknown" if plan.expected is None else f"{plan.expected}"
-        ioctls = "unknown" if plan.ioctls is None else f"{plan.ioctls}, and 2 for the content id"
+        ioctls = "unknown" if plan.ioctls is None else f"{plan.ioctls}, plus 2 for the content ID"
         lines += [f"tags expected: {expected}", f"ioctls: {ioctls}"]
     if plan.method == "seek":
-        lines.append("names: matched in the tag cache of this boot and content id")
-    lines.append(f"checked here: {', '.join(left_here(plan, query)) or 'nothing'}")
+        lines.append("names: matched in the tag cache")
+    lines.append(f"checked here: {', '.join(checked_here(plan, query)) or 'nothing'}")
     if plan.cost is not None:
         lines.append(f"cost: {_microseconds(plan.cost)}")
     lines += [
-        f"alternative: {_microseconds(other.cost)}, {_METHODS[other.method]}"
+        f"alternative: {_METHODS[other.method]}: {_microseconds(other.cost)}"
         for other in plan.others
         if other.cost is not None
     ]
     return lines
 
 
-def left_here(plan: Plan, query: Query) -> list[str]:
-    """The parts of the filter that the kernel does not decide, by name."""
-    asked = query.filter.items()
+def checked_here(plan: Plan, query: Query) -> list[str]:
+    """The names of the filter fields that are checked here, not by the kernel."""
+    fields = query.applied.items()
     if plan.method == "text" or plan.joined:
-        return list(asked)
+        return list(fields)
     if plan.method == "seek":
-        return [name for name in asked if name in _COUNTERS]
-    return [name for name in asked if _KERNEL_FIELDS.get(name, name) not in plan.kernel]
+        return [name for name in fields if name in _COUNTERS]
+    return [name for name in fields if _KERNEL_FIELDS.get(name, name) not in plan.kernel]
 
 
 def _microseconds(cost: int) -> str:

@@ -1,4 +1,4 @@
-"""The two listings that are compared: opened, read, and their metadata side by side."""
+"""Reads two listings to compare and warns about differences in their metadata."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ..storage.snapshot import live_metadata
 
 @dataclass(slots=True)
 class Side:
-    """One listing. name: how to speak of it; metadata: its metadata, empty if it has none."""
+    """One listing. name: for messages; metadata: empty if it has none."""
 
     name: str
     info: Info
@@ -23,12 +23,12 @@ class Side:
 
     @property
     def filter(self) -> Filter | None:
-        """The filter that the listing was saved with; None without one, or with several."""
+        """The filter that the listing was saved with; None if there was none, or several."""
         text = self.metadata.get("filter", "")
         return read_filter_metadata(text) if text else None
 
     def narrow(self, filter: Filter) -> None:
-        """Drop the tags that do not match."""
+        """Drop the tags that do not match the filter."""
         Check(filter).apply(self.table)
 
 
@@ -37,7 +37,7 @@ def read_side(
 ) -> Side:
     """Read a saved listing, or the running kernel for None. SourceError, FormatError.
 
-    described: say of the running kernel what a snapshot would say of itself.
+    described: collect the metadata that a snapshot of the running kernel would have.
     """
     with open_source(path, interface) as source:
         snapshot = source.read(filter)
@@ -48,8 +48,7 @@ def read_side(
 
 
 def read_filter_metadata(text: str) -> Filter | None:
-    """The Filter of a snapshot's `filter` entry; None for a list of several and for an unknown
-    one."""
+    """The Filter of a snapshot's `filter` key; None for several filters or an unknown one."""
     try:
         values = json.loads(text)
         return Filter.from_options(values) if isinstance(values, dict) else None
@@ -58,7 +57,7 @@ def read_filter_metadata(text: str) -> Filter | None:
 
 
 def filter_alike(before: Side, after: Side) -> list[str]:
-    """Apply each side's own filter to the other; returns what there is to say about it."""
+    """Apply the filter of each side to the other; returns warnings about it."""
     if before.metadata.get("filter") == after.metadata.get("filter"):
         return []
     warnings = []
@@ -68,46 +67,50 @@ def filter_alike(before: Side, after: Side) -> list[str]:
             continue
         filter = side.filter
         if filter is None:
-            warnings.append(f"{side.name} holds only what its filter let through: {text}")
+            warnings.append(f"{side.name} was saved with a filter, so it lacks other tags: {text}")
             continue
         other.narrow(filter)
-        warnings.append(f"{other.name} is filtered as {side.name} was when it was saved: {text}")
+        warnings.append(
+            f"{other.name} is filtered like {side.name}, which was saved with a filter: {text}"
+        )
     return warnings
 
 
 def differences(before: Side, after: Side) -> list[str]:
-    """What makes the two hard to compare, in words."""
+    """Warnings about what makes the two hard to compare."""
     warnings = []
     for key, words in (
-        ("host", "the hosts differ"),
-        ("kernel", "the kernels differ, and lines move between kernels (--ignore-lines)"),
-        ("boot-id", "the system was booted in between: every counter began anew"),
+        ("host", "different hosts"),
+        ("kernel", "different kernels, whose line numbers may differ (try --ignore-lines)"),
+        ("boot-id", "the host rebooted in between: all counters restarted at zero"),
     ):
         one, two = before.metadata.get(key), after.metadata.get(key)
         if one and two and one != two:
             if key == "boot-id":
                 same = before.metadata.get("host") == after.metadata.get("host")
-                warnings.append(words if same else "the boots differ")
+                warnings.append(words if same else "different boots")
             else:
                 warnings.append(f"{words}: {one}, {two}")
     for side in (before, after):
         if side.metadata.get("consistent") == "no":
-            warnings.append(f"modules came or went while {side.name} was read; it may be torn")
+            warnings.append(
+                f"modules were loaded or unloaded while {side.name} was read; it may be torn"
+            )
     seconds = elapsed(before, after)
     if seconds is not None and seconds < 0:
-        warnings.append(f"{before.name} is younger than {after.name}")
+        warnings.append(f"{before.name} is newer than {after.name}")
     return warnings
 
 
 def elapsed(before: Side, after: Side) -> float | None:
-    """Seconds from one to the other; None where a time is not known."""
+    """Seconds from `before` to `after`; None if a time is unknown."""
     if before.info.time is None or after.info.time is None:
         return None
     return after.info.time - before.info.time
 
 
 def heading(before: Side, after: Side, filter: Filter, seconds: float | None) -> dict[str, object]:
-    """What a JSON document says in front of its list."""
+    """The members before the list in a JSON document."""
     head: dict[str, object] = {}
     for name, side in (("before", before), ("after", after)):
         source = head_of(filter, side.info)["source"]

@@ -1,48 +1,65 @@
-"""`allocq query`: read, order, write.
+"""`allocq query`: finds tags and prints them.
 
-The program in front of Python (core/front.c) answers plain queries itself; what it hands over comes
-here, and so does `python -m allocq query`.
+The native program (core/front.c) answers plain queries itself and leaves the others to this module;
+`python -m allocq query` always comes here.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..analysis.groups import Group, add_groups, order_groups
 from ..core.table import Table
 from ..declarations.shared import FOUND, NOTHING
+from ..model import Filter
 from ..output import TAG_COLUMNS, Column, ColumnKind, Writer, writer
 from ..output.json import head_of
-from ..output.stream import Output, warn
+from ..output.stream import Output, say, warn
 from ..output.table import total_words
 from ..sources.source import Live, Saved
 from .arguments import Query, View, format_of, read_query, shape_of, sort_of, wanted_of
 from .explain import explain
+from .nearest import as_meant, no_match, words_read
 
 
 def query_command(values: Mapping[str, object]) -> int:
-    """The subcommand's body: 0 where a tag matched, 1 where none did."""
+    """Run the command; returns 0 if a tag matched, 1 if none did."""
     return run_query(read_query(values))
 
 
 def run_query(query: Query, fd: int = 1) -> int:
-    """Answer a query on a descriptor; returns the exit status. AllocqError, BrokenPipeError."""
+    """Write the answer to a descriptor; returns the exit status. AllocqError, BrokenPipeError."""
     out = Output(fd)
+    terminal = os.isatty(fd)
     with query.origin.open() as source:
+        query = replace(query, meant=as_meant(source, query.filter))
         if query.origin.explain:
             return explain(query, source, out)
-        matching = _answer(query, source, out, os.isatty(fd))
+        matching = _answer(query, source, out, terminal)
         for text in source.info.warnings:
             warn(text)
+        if not matching and terminal and not query.view.quiet:
+            _say_no_match(query, source)
     return FOUND if matching else NOTHING
+
+
+def _say_no_match(query: Query, source: Live | Saved) -> None:
+    """A terminal is told; a pipe has the exit status, as from grep."""
+    if not source.repeatable:
+        return
+    message, hint = no_match(query.filter, source.read(Filter()).table)
+    say(f"allocq: {message}")
+    if hint:
+        say(f"hint: {hint}")
 
 
 def _answer(query: Query, source: Live | Saved, out: Output, terminal: bool) -> int:
     """Write the answer; returns how many tags or groups matched, or at least 1 if quiet."""
     view = query.view
     if view.quiet:
-        return _is_there(query, source)
+        return _any_match(query, source)
     if view.count:
         return _count(query, source, out)
     if view.group_by:
@@ -50,14 +67,14 @@ def _answer(query: Query, source: Live | Saved, out: Output, terminal: bool) -> 
     return _tags(query, source, out, terminal)
 
 
-def _is_there(query: Query, source: Live | Saved) -> int:
+def _any_match(query: Query, source: Live | Saved) -> int:
     if isinstance(source, Live):
-        return len(source.read(query.filter, wanted_of(query.view, "none")))
-    return any(map(len, source.batches(query.filter)))
+        return len(source.read(query.applied, wanted_of(query.view, "none")))
+    return any(map(len, source.batches(query.applied)))
 
 
 def _count(query: Query, source: Live | Saved, out: Output) -> int:
-    matching = sum(map(len, source.batches(query.filter)))
+    matching = sum(map(len, source.batches(query.applied)))
     out.write(f"{matching}\n".encode())
     out.release()
     return matching
@@ -71,8 +88,14 @@ def _writer(view: View, columns: Sequence[Column], terminal: bool, version: str)
 
 
 def _tags(query: Query, source: Live | Saved, out: Output, terminal: bool) -> int:
-    sort = sort_of(query.view, format_of(query.view, terminal))
-    snapshot = source.read(query.filter, wanted_of(query.view, sort))
+    format = format_of(query.view, terminal)
+    sort = sort_of(query.view, format)
+    # What is said of a saved text in JSON's head is known at its end.
+    some = isinstance(source, Live) or format != "json"
+    snapshot = source.read(query.applied, wanted_of(query.view, sort) if some else None)
+    if terminal:
+        for note in words_read(query.filter.words, snapshot.table):
+            say(f"allocq: {note}")
     order = _order(snapshot.table, query.view, sort)
     write = _writer(query.view, TAG_COLUMNS, terminal, snapshot.info.version)
     out.write(write.begin(head_of(query.filter, snapshot.info), "tags"))
@@ -85,14 +108,14 @@ def _tags(query: Query, source: Live | Saved, out: Output, terminal: bool) -> in
 
 
 def _order(table: Table, view: View, sort: str) -> Sequence[int] | None:
-    """The rows to be shown; None for all of them in kernel order."""
+    """The rows to show; None for all in kernel order."""
     if sort == "none" and not view.reverse and view.limit is None:
         return None
     return table.order(sort, view.reverse)[: view.limit]
 
 
 def _total(table: Table, order: Sequence[int] | None) -> dict[str, int]:
-    """The sums of the rows that are shown."""
+    """The sums of the rows shown."""
     rows = range(len(table)) if order is None else order
     sizes, calls = table.column("bytes"), table.column("calls")
     return {
@@ -105,7 +128,7 @@ def _total(table: Table, order: Sequence[int] | None) -> dict[str, int]:
 def _groups(query: Query, source: Live | Saved, out: Output, terminal: bool) -> int:
     view, by = query.view, query.view.group_by or "file"
     groups: dict[str | None, Group] = {}
-    for batch in source.batches(query.filter):
+    for batch in source.batches(query.applied):
         add_groups(groups, batch, by)
     sort = sort_of(view, format_of(view, terminal))
     shown = order_groups(list(groups.values()), sort, view.reverse, view.limit)

@@ -1,4 +1,4 @@
-"""`allocq snapshot`: save the tags, with what is needed to judge them later."""
+"""`allocq snapshot`: saves the tags with metadata."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from .arguments import read_filter, read_origin
 
 
 def snapshot_command(values: Mapping[str, object]) -> int:
-    """The subcommand's body: 0, or 1 where no tag matches (the snapshot is made all the same)."""
+    """Run the command; returns 0, or 1 if no tag matches (the file is saved anyway)."""
     filter, origin = read_filter(values), read_origin(values)
     path, force = str(values.get("output", "-")), bool(values.get("force"))
     packing = None
@@ -20,7 +20,7 @@ def snapshot_command(values: Mapping[str, object]) -> int:
         packing = packer(path)
         check_free(path, force)
     elif force:
-        raise UsageError("--force replaces a file", "name it with --output")
+        raise UsageError("--force needs --output", "add --output FILE")
     with origin.open() as source:
         snapshot = source.read(filter)
     pieces = snapshot_text(snapshot.info, snapshot.table, filter, source.live)

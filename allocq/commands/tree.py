@@ -1,4 +1,4 @@
-"""`allocq tree`: memory by directory, file, function and line."""
+"""`allocq tree`: shows memory by directory, file, function and line."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,8 @@ from ..output.table import total_words
 from ..output.terminal import speaks_utf8, terminal_width, wants_color
 from ..output.tree import TreeLayout, fitting_depth, lay_out
 from ..units import format_size, parse_size
-from .arguments import choice, number, read_filter, read_origin, text
+from .arguments import choice, number, read_filter, read_origin, resolve_words, text
+from .nearest import as_meant
 
 LINES = 60
 _FRAME = str.maketrans(";\r\n", "___")
@@ -34,7 +35,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class TreeRequest:
-    """How a tree is shown."""
+    """The checked options of one `allocq tree`."""
 
     format: str
     slab: str
@@ -45,11 +46,11 @@ class TreeRequest:
 
 
 def read_request(values: Mapping[str, object]) -> TreeRequest:
-    """The values of the options, checked. UsageError for a bad one."""
+    """Check the option values. UsageError."""
     format = choice("format", values.get("format"), TREE_FORMATS) or "table"
     depth = number("depth", values.get("depth"))
     if depth == 0:
-        raise UsageError("bad --depth: 0 levels show nothing", "1 is the directories at the top")
+        raise UsageError("--depth must be at least 1", "1 shows the top-level directories")
     least = text(values, "min_size")
     return TreeRequest(
         format=format,
@@ -68,17 +69,19 @@ def read_request(values: Mapping[str, object]) -> TreeRequest:
 
 
 def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
-    """Read, build, print. Exit status 0 where tags matched, 1 where none did."""
-    asked = read_request(values)
+    """Run the command; returns 0 if tags matched, 1 if none did."""
+    values = resolve_words(values)
+    request = read_request(values)
     filter = read_filter({name: value for name, value in values.items() if name != "min_size"})
     with read_origin(values).open() as source:
+        filter = as_meant(source, filter)
         snapshot = source.read(filter)
         table = snapshot.table
         slab = list(
             map(is_slab_page, table.strings("file"), table.strings("function"),
                 table.strings("module"))
         )  # fmt: skip
-        if asked.slab == "exclude":
+        if request.slab == "exclude":
             table.keep(bytes(not page for page in slab))
             slab = [False] * len(table)
         root = build(
@@ -90,7 +93,7 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
             slab,
         )
         out = Output(fd)
-        for piece in _render(root, asked, head_of(filter, snapshot.info), fd):
+        for piece in _render(root, request, head_of(filter, snapshot.info), fd):
             out.write(piece)
         out.release()
         for warning in snapshot.info.warnings:
@@ -98,69 +101,71 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
     return FOUND if root.tags else NOTHING
 
 
-def _render(root: Node, asked: TreeRequest, head: dict[str, object], fd: int) -> Iterator[bytes]:
-    if asked.format == "table":
-        shown = asked.choice
+def _render(root: Node, request: TreeRequest, head: dict[str, object], fd: int) -> Iterator[bytes]:
+    if request.format == "table":
+        shown = request.choice
         if shown.depth is None:
             shown = replace(shown, depth=fitting_depth(root, shown, LINES))
-        lines = lay_out(root, shown, _layout(asked, fd), words(root, asked.slab))
+        lines = lay_out(root, shown, _layout(request, fd), words(root, request.slab))
         page = "".join(line + "\n" for line in lines) if root.tags else ""
         return iter((page.encode("utf-8", "backslashreplace"),))
-    if asked.format == "folded":
-        return folded(root, asked.choice)
-    if asked.format == "json":
-        return document(root, asked.choice, {**head, "slab": asked.slab})
-    return _flat(root, asked)
+    if request.format == "folded":
+        return folded(root, request.choice)
+    if request.format == "json":
+        return document(root, request.choice, {**head, "slab": request.slab})
+    return _flat(root, request)
 
 
-def _layout(asked: TreeRequest, fd: int) -> TreeLayout:
+def _layout(request: TreeRequest, fd: int) -> TreeLayout:
     terminal = os.isatty(fd)
-    color = wants_color(asked.color, terminal)
+    color = wants_color(request.color, terminal)
     width = terminal_width() if terminal else None
-    mark = asked.slab == "mark"
-    return TreeLayout(width, asked.bytes, speaks_utf8(os.environ), color, asked.header, mark)
+    mark = request.slab == "mark"
+    return TreeLayout(width, request.bytes, speaks_utf8(os.environ), color, request.header, mark)
 
 
 def words(root: Node, slab: str) -> str:
-    """Of what the sums are the total."""
+    """The label of the total."""
     total = total_words(root.tags)
     if slab == "exclude":
-        return f"{total}, slab pages left out"
+        return f"{total}, without slab pages"
     if root.slab:
         without = format_size(root.bytes - root.slab)
-        return f"{total}, slab pages ({format_size(root.slab)}) counted twice; without: {without}"
+        return (
+            f"{total}; slab pages ({format_size(root.slab)}) counted twice, {without} without them"
+        )
     return total
 
 
 def folded(root: Node, choice: Choice) -> Iterator[bytes]:
-    """`arch;x86;events;rapl.c;init_rapl_pmu;745 BYTES`, as flame graph tools read it."""
+    """Lines like `arch;x86;events;rapl.c;init_rapl_pmu;745 BYTES`, for flame graph tools."""
     for names, size in fold(root, choice):
         frames = ";".join(_frame(name) for name in names)
         yield f"{frames} {size}\n".encode("utf-8", "surrogateescape")
 
 
 def _frame(name: str) -> str:
-    """A name that neither ends a frame nor a line."""
+    """A name without the characters that end a frame or a line."""
     return name.translate(_FRAME)
 
 
-def _flat(root: Node, asked: TreeRequest) -> Iterator[bytes]:
-    """A row a node."""
-    write = writer(asked.format, Shape(header=asked.header), COLUMNS)
+def _flat(root: Node, request: TreeRequest) -> Iterator[bytes]:
+    """One row per node."""
+    write = writer(request.format, Shape(header=request.header), COLUMNS)
     yield write.begin({}, "nodes")
-    yield from write.rows(_row(node) for node in walk(root, asked.choice))
+    yield from write.rows(_row(node) for node in walk(root, request.choice))
 
 
 def _row(node: Node) -> tuple[int | str | None, ...]:
-    way = node.way()
-    function = next((step.name for step in way if step.kind == NodeKind.FUNCTION), None)
+    path = node.path()
+    function = next((step.name for step in path if step.kind == NodeKind.FUNCTION), None)
     line = node.number if node.kind == NodeKind.LINE else None
     sums = (node.bytes, node.calls, node.tags, node.slab)
-    return (*sums, node.kind, path_of(way), function, line)
+    return (*sums, node.kind, path_of(path), function, line)
 
 
 def document(root: Node, choice: Choice, head: Mapping[str, object]) -> Iterator[bytes]:
-    """One object; `tree` is the root, each node's `children` are those that are shown."""
+    """One JSON object; `tree` is the root, `children` of a node are those shown."""
     for key, value in head.items():
         yield f"{'{' if key == next(iter(head)) else ''}{dump(key)}:{dump(value)},\n".encode()
     yield b'"tree":'
@@ -170,7 +175,7 @@ def document(root: Node, choice: Choice, head: Mapping[str, object]) -> Iterator
 
 
 def _nested(root: Node, choice: Choice) -> Iterator[bytes]:
-    """Without recursion: a stack of what is still to be said of each level."""
+    """The nodes as nested JSON, without recursion: a stack has the open levels."""
     yield _opened(root)
     stack: list[Iterator[Node]] = [iter(choice.children(root))]
     first = True

@@ -32,7 +32,11 @@ enum aq_result {
 	AQ_ERROR      /* errno says what */
 };
 
-enum aq_field { AQ_FILE, AQ_MODULE, AQ_FUNCTION, AQ_EXCLUDE };
+/*
+ * AQ_WORD: a bare word of the command line, which is a file, its name without suffix, a directory,
+ * FILE:LINE, a function or a module, whichever there is.
+ */
+enum aq_field { AQ_FILE, AQ_MODULE, AQ_FUNCTION, AQ_EXCLUDE, AQ_WORD };
 enum aq_column { AQ_BYTES, AQ_CALLS, AQ_LINE, AQ_INACCURATE, AQ_BUILTIN };
 enum aq_strings { AQ_S_FILE, AQ_S_MODULE, AQ_S_FUNCTION, AQ_S_SUBJECT };
 enum aq_format { AQ_F_PROCFS, AQ_F_JSON, AQ_F_JSONL, AQ_F_CSV, AQ_F_TSV };
@@ -159,6 +163,13 @@ void aq_filter_free(aq_filter *filter);
 enum aq_pattern aq_pattern_check(const char *s, size_t len, size_t *at);
 int aq_pattern_is_glob(const char *s, size_t len);
 int aq_filter_name(aq_filter *filter, enum aq_field field, const char *s, size_t len);
+/*
+ * For where nothing matched: a relative glob or directory that begins at any component of a path, the
+ * ice driver's `ice/x*` and `ice/`. Its length, at most len + 3; 0 where `s` is neither.
+ */
+size_t aq_pattern_widen(const char *s, size_t len, char *out, size_t cap);
+/* The same for all files of a filter. 1 where that changed one, 0 where not, -errno. */
+int aq_filter_widen(aq_filter *filter);
 int aq_filter_line(aq_filter *filter, uint64_t low, uint64_t high);
 void aq_filter_builtin(aq_filter *filter);
 void aq_filter_accuracy(aq_filter *filter, int accurate);

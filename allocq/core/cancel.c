@@ -30,6 +30,15 @@ static int compare_keys(const void *a, const void *b)
 	return memcmp(x->subject.s, y->subject.s, x->subject.len);
 }
 
+/* Of equal rows the first ones are dropped, whatever the sort does with equals. */
+static int compare_places(const void *a, const void *b)
+{
+	const struct key *x = a, *y = b;
+	int order = compare_keys(x, y);
+
+	return order ? order : (x->row > y->row) - (x->row < y->row);
+}
+
 static struct key *sorted_keys(const aq_table *table)
 {
 	struct key *keys = malloc(table->len * sizeof(*keys));
@@ -46,7 +55,7 @@ static struct key *sorted_keys(const aq_table *table)
 		key->hash = aq_hash(0, key->subject.s, key->subject.len);
 		key->row = i;
 	}
-	qsort(keys, table->len, sizeof(*keys), compare_keys);
+	qsort(keys, table->len, sizeof(*keys), compare_places);
 	return keys;
 }
 

@@ -119,12 +119,15 @@ struct probe {
 	aq_filter everything;
 	aq_table room;
 	enum aq_result result; /* the first that is not AQ_DONE */
+	int error;	       /* errno of that one: the calls behind it set their own */
 };
 
 static void note(struct probe *probe, enum aq_result result)
 {
-	if (probe->result == AQ_DONE)
-		probe->result = result;
+	if (probe->result != AQ_DONE || result == AQ_DONE)
+		return;
+	probe->result = result;
+	probe->error = errno;
 }
 
 /* Nanoseconds of `count` tags from `first` on. */
@@ -262,10 +265,12 @@ static enum aq_result find_costs(int fd, struct aq_cache *cache, size_t reads)
 	enum aq_result result;
 
 	if (!aq_cache_load(NULL, &before)) {
+		double text = (double)before.costs.text;
+
 		cache->costs = before.costs;
 		if (before.text_len)
-			cache->costs.text = (uint64_t)((double)before.costs.text *
-						       (double)cache->text_len / (double)before.text_len);
+			text *= (double)cache->text_len / (double)before.text_len;
+		cache->costs.text = text < 0x1p63 ? (uint64_t)text : UINT64_MAX;
 		aq_cache_clear(&before);
 		return AQ_DONE;
 	}
@@ -276,6 +281,7 @@ static enum aq_result find_costs(int fd, struct aq_cache *cache, size_t reads)
 	measure(&probe, read_ns * reads, &cache->costs);
 	free(probe.room.rows);
 	free(probe.room.text);
+	errno = probe.error;
 	return probe.result;
 }
 

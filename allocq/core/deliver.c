@@ -19,10 +19,15 @@
 #define BATCH 8192
 #endif
 
-/* Standard output. Bytes are held back until it is open, then written at once. */
+enum { HEADER_ROOM = 128 };
+
+/*
+ * Standard output. Bytes are held back until it is open, then written at once. A chunk is a header,
+ * `staged`, with the rows behind it.
+ */
 struct sink {
 	char *held, *chunk;
-	size_t len, cap, chunk_cap;
+	size_t len, cap, staged, chunk_cap;
 	bool open;
 };
 
@@ -92,25 +97,6 @@ static enum aq_format format_of(const struct query *query)
 	}
 }
 
-static int put_header(struct sink *sink, const struct query *query, const char *version)
-{
-	enum aq_format format = format_of(query);
-	const char *names = NULL;
-	char head[128];
-
-	if (format == AQ_F_CSV && query->header)
-		names = "bytes,calls,file,line,module,function,accurate\n";
-	if (format == AQ_F_TSV && query->header)
-		names = "bytes\tcalls\tfile\tline\tmodule\tfunction\taccurate\n";
-	if (names)
-		return put(sink, names, strlen(names));
-	if (format != AQ_F_PROCFS || query->header != 1)
-		return 0;
-	snprintf(head, sizeof(head), "allocinfo - version: %s\n#     <size>  <calls> <tag info>\n",
-		 version[0] ? version : "2.0");
-	return put(sink, head, strlen(head));
-}
-
 /*
  * Room for any row of the table: memory is short before something is written, or not at all.
  * In JSON a byte takes six at most, and the keys and numbers stay below 256.
@@ -125,11 +111,30 @@ static int make_chunk(struct sink *sink, const aq_table *table)
 			longest = table->rows[i].text_len;
 	if (6 * longest + 256 > need)
 		need = 6 * longest + 256;
+	need += HEADER_ROOM;
 	chunk = aq_grown(sink->chunk, &sink->chunk_cap, need, 1, need);
 	if (!chunk)
 		return -ENOMEM;
 	sink->chunk = chunk;
 	return 0;
+}
+
+/* make_chunk() comes before, put_rows() behind. */
+static void stage_header(struct sink *sink, const struct query *query, const char *version)
+{
+	enum aq_format format = format_of(query);
+	int n = 0;
+
+	if (format == AQ_F_CSV && query->header)
+		n = snprintf(sink->chunk, HEADER_ROOM, "bytes,calls,file,line,module,function,accurate\n");
+	else if (format == AQ_F_TSV && query->header)
+		n = snprintf(sink->chunk, HEADER_ROOM,
+			     "bytes\tcalls\tfile\tline\tmodule\tfunction\taccurate\n");
+	else if (format == AQ_F_PROCFS && query->header == 1)
+		n = snprintf(sink->chunk, HEADER_ROOM,
+			     "allocinfo - version: %s\n#     <size>  <calls> <tag info>\n",
+			     version[0] ? version : "2.0");
+	sink->staged = (size_t)n;
 }
 
 /* The rows, or the first `rows` that `order` names; make_chunk() comes before. */
@@ -139,11 +144,15 @@ static int put_rows(struct sink *sink, const struct query *query, const aq_table
 	int error = 0;
 
 	for (size_t at = 0, next; at < rows && !error; at = next) {
-		size_t used = aq_render(table, order, at, rows, format_of(query), at == 0, sink->chunk,
-					sink->chunk_cap, &next);
+		size_t used = aq_render(table, order, at, rows, format_of(query), at == 0,
+					sink->chunk + sink->staged, sink->chunk_cap - sink->staged, &next);
 
-		error = next == at ? -EOVERFLOW : put(sink, sink->chunk, used);
+		error = next == at ? -EOVERFLOW : put(sink, sink->chunk, sink->staged + used);
+		sink->staged = 0;
 	}
+	if (sink->staged && !error)
+		error = put(sink, sink->chunk, sink->staged);
+	sink->staged = 0;
 	return error;
 }
 
@@ -181,6 +190,11 @@ static int output_failed(int error)
 	return front_complain(&problem);
 }
 
+int front_out_of_memory(void)
+{
+	return output_failed(-ENOMEM);
+}
+
 static int finish(const aq_info *info, uint64_t matching)
 {
 	for (int i = 0; i < info->warnings; i++)
@@ -214,10 +228,10 @@ static int put_table(struct sink *sink, const struct query *query, const aq_tabl
 		order = malloc((table->len + 1) * sizeof(*order));
 		error = order ? aq_order(table, query->sort, query->reverse, order) : -ENOMEM;
 	}
-	if (!error)
-		error = put_header(sink, query, version);
-	if (!error)
+	if (!error) {
+		stage_header(sink, query, version);
 		error = put_rows(sink, query, table, order, rows);
+	}
 	free(order);
 	return error;
 }
@@ -225,8 +239,11 @@ static int put_table(struct sink *sink, const struct query *query, const aq_tabl
 static int deliver_table(const struct query *query, const aq_table *table, const aq_info *info)
 {
 	struct sink sink = { .open = true };
-	int error = put_table(&sink, query, table, info->version);
+	int error;
 
+	if (query->stop_at_nothing && !table->len)
+		return STATUS_NOTHING;
+	error = put_table(&sink, query, table, info->version);
 	free_sink(&sink);
 	return error ? output_failed(error) : finish(info, table->len);
 }
@@ -297,7 +314,7 @@ static int take_batch(struct pass *pass)
 	} else {
 		error = make_chunk(&pass->sink, pass->table);
 		if (!error && !pass->header_put)
-			error = put_header(&pass->sink, query, aq_text_version(pass->text));
+			stage_header(&pass->sink, query, aq_text_version(pass->text));
 		pass->header_put = true;
 		if (query->has_limit && pass->matching >= query->limit) {
 			rows = before < query->limit ? (size_t)(query->limit - before) : 0;
@@ -346,6 +363,16 @@ static int run_pass(struct pass *pass, aq_problem *problem)
 	return front_complain(problem);
 }
 
+static int put_header_alone(struct pass *pass, const char *version)
+{
+	int error = make_chunk(&pass->sink, pass->table);
+
+	if (error)
+		return error;
+	stage_header(&pass->sink, pass->query, version);
+	return put_rows(&pass->sink, pass->query, pass->table, NULL, 0);
+}
+
 /* The end of the last pass: what was held back is written. */
 static int end_pass(struct pass *pass)
 {
@@ -358,10 +385,12 @@ static int end_pass(struct pass *pass)
 		return front_complain(&problem);
 	if (needs_all(query))
 		return deliver_table(query, pass->table, &info);
+	if (query->stop_at_nothing && !pass->matching)
+		return STATUS_NOTHING;
 	if (query->count && !query->quiet)
 		error = put_count(&pass->sink, pass->matching);
 	else if (!query->quiet && !pass->header_put)
-		error = put_header(&pass->sink, query, info.version);
+		error = put_header_alone(pass, info.version);
 	if (!error)
 		error = open_sink(&pass->sink);
 	return error ? output_failed(error) : finish(&info, pass->matching);

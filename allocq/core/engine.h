@@ -97,7 +97,8 @@ enum aq_pattern_kind {
 	AQ_EXACT, /* the whole name */
 	AQ_TAIL,  /* the whole path, its last components, or a directory that it is below */
 	AQ_GLOB,
-	AQ_BELOW /* a directory, with its slash */
+	AQ_BELOW, /* a directory, with its slash */
+	AQ_ANYWHERE /* components of the path, or its last one without suffix */
 };
 
 struct aq_pattern_list {
@@ -116,7 +117,8 @@ struct aq_range {
 };
 
 struct aq_filter {
-	struct aq_pattern_list names[4]; /* by enum aq_field */
+	struct aq_pattern_list names[AQ_WORD + 1]; /* by enum aq_field; AQ_WORD: of files */
+	struct aq_pattern_list word_functions, word_modules;
 	struct aq_range *lines;
 	size_t n_lines, lines_cap;
 	bool has_names, builtin;

@@ -24,13 +24,19 @@ aq_filter *aq_filter_new(void)
 	return filter;
 }
 
+static void clear_list(struct aq_pattern_list *list)
+{
+	for (size_t i = 0; i < list->len; i++)
+		free(list->items[i].s);
+	free(list->items);
+}
+
 void aq_filter_clear(aq_filter *filter)
 {
-	for (size_t field = 0; field < 4; field++) {
-		for (size_t i = 0; i < filter->names[field].len; i++)
-			free(filter->names[field].items[i].s);
-		free(filter->names[field].items);
-	}
+	for (int field = AQ_FILE; field <= AQ_WORD; field++)
+		clear_list(&filter->names[field]);
+	clear_list(&filter->word_functions);
+	clear_list(&filter->word_modules);
 	free(filter->lines);
 }
 
@@ -42,10 +48,8 @@ void aq_filter_free(aq_filter *filter)
 	free(filter);
 }
 
-int aq_filter_pattern(aq_filter *filter, enum aq_field field, enum aq_pattern_kind kind, const char *s,
-		      size_t len)
+static int add_pattern(struct aq_pattern_list *list, enum aq_pattern_kind kind, const char *s, size_t len)
 {
-	struct aq_pattern_list *list = &filter->names[field];
 	struct aq_pattern_item *items = aq_grown(list->items, &list->cap, list->len + 1, sizeof(*items), 4);
 	char *copy;
 
@@ -58,8 +62,14 @@ int aq_filter_pattern(aq_filter *filter, enum aq_field field, enum aq_pattern_ki
 	memcpy(copy, s, len);
 	copy[len] = '\0';
 	items[list->len++] = (struct aq_pattern_item){ .s = copy, .len = len, .kind = kind };
-	filter->has_names = true;
 	return 0;
+}
+
+int aq_filter_pattern(aq_filter *filter, enum aq_field field, enum aq_pattern_kind kind, const char *s,
+		      size_t len)
+{
+	filter->has_names = true;
+	return add_pattern(&filter->names[field], kind, s, len);
 }
 
 int aq_pattern_is_glob(const char *s, size_t len)
@@ -96,14 +106,13 @@ static enum aq_pattern_kind path_kind(const char *s, size_t len)
 	return s[0] == '/' && memchr(base, '.', len - (size_t)(base - s)) ? AQ_EXACT : AQ_TAIL;
 }
 
-static int add_path(aq_filter *filter, enum aq_field field, const char *s, size_t len)
+static int add_path(struct aq_pattern_list *list, bool is_word, const char *s, size_t len)
 {
-	struct aq_pattern_list *list = &filter->names[field];
 	struct aq_pattern_item *item;
 	uint64_t low = 0, high = 0;
 	size_t path = split_lines(s, len, &low, &high);
-	enum aq_pattern_kind kind = aq_pattern_is_glob(s, path) ? AQ_GLOB : path_kind(s, path);
-	int error = aq_filter_pattern(filter, field, kind, s, path);
+	enum aq_pattern_kind kind = is_word ? AQ_ANYWHERE : path_kind(s, path);
+	int error = add_pattern(list, aq_pattern_is_glob(s, path) ? AQ_GLOB : kind, s, path);
 
 	if (error)
 		return error;
@@ -115,7 +124,7 @@ static int add_path(aq_filter *filter, enum aq_field field, const char *s, size_
 }
 
 /* `[xfs]`, as the kernel's lines have it, `xfs.ko`, `nf-conntrack`: the name as the kernel has it. */
-static int add_module(aq_filter *filter, const char *s, size_t len)
+static int add_module(struct aq_pattern_list *list, const char *s, size_t len)
 {
 	const char *suffix;
 	int error;
@@ -126,37 +135,90 @@ static int add_module(aq_filter *filter, const char *s, size_t len)
 		len -= 2;
 	}
 	if (aq_pattern_is_glob(s, len))
-		return aq_filter_pattern(filter, AQ_MODULE, AQ_GLOB, s, len);
+		return add_pattern(list, AQ_GLOB, s, len);
 	suffix = memmem(s, len, ".ko", 3);
 	if (suffix && suffix > s && (suffix + 3 == s + len || suffix[3] == '.'))
 		len = (size_t)(suffix - s);
-	error = aq_filter_pattern(filter, AQ_MODULE, AQ_EXACT, s, len);
+	error = add_pattern(list, AQ_EXACT, s, len);
 	if (error)
 		return error;
-	name = filter->names[AQ_MODULE].items[filter->names[AQ_MODULE].len - 1].s;
+	name = list->items[list->len - 1].s;
 	for (size_t i = 0; i < len; i++)
 		if (name[i] == '-')
 			name[i] = '_';
 	return 0;
 }
 
+/* As the kernel's lines have it, or the name alone. */
+static int add_function(struct aq_pattern_list *list, const char *s, size_t len)
+{
+	if (len > 5 && !memcmp(s, "func:", 5)) {
+		s += 5;
+		len -= 5;
+	}
+	return add_pattern(list, aq_pattern_is_glob(s, len) ? AQ_GLOB : AQ_EXACT, s, len);
+}
+
 int aq_filter_name(aq_filter *filter, enum aq_field field, const char *s, size_t len)
 {
+	int error;
+
+	filter->has_names = true;
 	switch (field) {
 	case AQ_FILE:
 	case AQ_EXCLUDE:
-		return add_path(filter, field, s, len);
+		return add_path(&filter->names[field], false, s, len);
 	case AQ_MODULE:
-		return add_module(filter, s, len);
+		return add_module(&filter->names[field], s, len);
 	case AQ_FUNCTION:
-		/* As the kernel's lines have it. */
-		if (len > 5 && !memcmp(s, "func:", 5)) {
-			s += 5;
-			len -= 5;
-		}
-		return aq_filter_pattern(filter, field, aq_pattern_is_glob(s, len) ? AQ_GLOB : AQ_EXACT, s, len);
+		return add_function(&filter->names[field], s, len);
+	case AQ_WORD:
+		error = add_path(&filter->names[field], true, s, len);
+		if (!error)
+			error = add_function(&filter->word_functions, s, len);
+		return error ? error : add_module(&filter->word_modules, s, len);
 	}
 	return -EINVAL;
+}
+
+size_t aq_pattern_widen(const char *s, size_t len, char *out, size_t cap)
+{
+	bool below = len && s[len - 1] == '/';
+	size_t wide = 2 + len + below;
+
+	if (!len || s[0] == '*' || s[0] == '/' || (!below && !aq_pattern_is_glob(s, len)) || wide > cap)
+		return 0;
+	memcpy(out, "*/", 2);
+	memcpy(out + 2, s, len);
+	if (below)
+		out[wide - 1] = '*';
+	return wide;
+}
+
+int aq_filter_widen(aq_filter *filter)
+{
+	struct aq_pattern_list *files = &filter->names[AQ_FILE];
+	int widened = 0;
+
+	for (size_t i = 0; i < files->len; i++) {
+		struct aq_pattern_item *p = &files->items[i];
+		char *wider = malloc(p->len + 3);
+		size_t len;
+
+		if (!wider)
+			return -ENOMEM;
+		len = aq_pattern_widen(p->s, p->len, wider, p->len + 3);
+		if (!len) {
+			free(wider);
+			continue;
+		}
+		free(p->s);
+		p->s = wider;
+		p->len = len;
+		p->kind = AQ_GLOB;
+		widened = 1;
+	}
+	return widened;
 }
 
 int aq_filter_line(aq_filter *filter, uint64_t low, uint64_t high)
@@ -284,6 +346,26 @@ static bool is_tail(const struct aq_pattern_item *p, struct aq_str s)
 	return s.s[s.len - p->len - 1] == '/' && !memcmp(s.s + s.len - p->len, p->s, p->len);
 }
 
+/* Is it a run of the path's components, or the last one up to its suffix? */
+static bool is_anywhere(const struct aq_pattern_item *p, struct aq_str s)
+{
+	size_t len = p->len - (p->len && p->s[p->len - 1] == '/');
+
+	for (size_t at = 0; len && at + len <= s.len;) {
+		const char *slash;
+		char end = at + len < s.len ? s.s[at + len] : '/';
+
+		if (!memcmp(s.s + at, p->s, len) &&
+		    (end == '/' || (end == '.' && !memchr(s.s + at + len, '/', s.len - at - len))))
+			return p->len == len || at + len < s.len;
+		slash = memchr(s.s + at, '/', s.len - at);
+		if (!slash)
+			return false;
+		at = (size_t)(slash + 1 - s.s);
+	}
+	return false;
+}
+
 static bool matches(const struct aq_pattern_item *p, struct aq_str s)
 {
 	switch (p->kind) {
@@ -293,6 +375,8 @@ static bool matches(const struct aq_pattern_item *p, struct aq_str s)
 		return is_tail(p, s) || is_below(p, s);
 	case AQ_BELOW:
 		return is_below(p, s);
+	case AQ_ANYWHERE:
+		return is_anywhere(p, s);
 	default:
 		return is_exact(p, s);
 	}
@@ -343,6 +427,10 @@ bool aq_match_names(const aq_filter *filter, const struct aq_tag *tag)
 	if (names[AQ_MODULE].len && !(tag->has_module && matches_any(&names[AQ_MODULE], tag->module, NULL, false)))
 		return false;
 	if (names[AQ_FUNCTION].len && !matches_any(&names[AQ_FUNCTION], tag->function, NULL, false))
+		return false;
+	if (names[AQ_WORD].len && !matches_any(&names[AQ_WORD], tag->file, &tag->line, false) &&
+	    !matches_any(&filter->word_functions, tag->function, NULL, false) &&
+	    !(tag->has_module && matches_any(&filter->word_modules, tag->module, NULL, false)))
 		return false;
 	return !(names[AQ_EXCLUDE].len && matches_any(&names[AQ_EXCLUDE], tag->file, &tag->line, false));
 }
@@ -401,13 +489,16 @@ bool aq_may_match(const aq_filter *filter, struct aq_str file, struct aq_str fun
 
 	if (names[AQ_MODULE].len || (names[AQ_FILE].len && !matches_any(&names[AQ_FILE], file, NULL, true)))
 		return false;
-	if (names[AQ_FUNCTION].len) {
+	if (names[AQ_FUNCTION].len || names[AQ_WORD].len) {
 		const char *blank = memchr(function.s, ' ', function.len);
 
 		if (blank)
 			function.len = (size_t)(blank - function.s);
-		if (!matches_any(&names[AQ_FUNCTION], function, NULL, true))
-			return false;
 	}
+	if (names[AQ_FUNCTION].len && !matches_any(&names[AQ_FUNCTION], function, NULL, true))
+		return false;
+	if (names[AQ_WORD].len && !matches_any(&names[AQ_WORD], file, NULL, true) &&
+	    !matches_any(&filter->word_functions, function, NULL, true))
+		return false;
 	return !(names[AQ_EXCLUDE].len && matches_any(&names[AQ_EXCLUDE], file, NULL, false));
 }

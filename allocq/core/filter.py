@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
-from .binding import check, encode, ffi, lib, owned
+from .binding import check, decode, encode, ffi, lib, owned
 from .table import Table
 
 NO_MINIMUM, NO_MAXIMUM = -(1 << 63), (1 << 63) - 1
@@ -14,6 +14,7 @@ _FIELDS = {
     "module": lib.AQ_MODULE,
     "function": lib.AQ_FUNCTION,
     "exclude": lib.AQ_EXCLUDE,
+    "word": lib.AQ_WORD,
 }
 
 
@@ -26,7 +27,7 @@ class NativeFilter:
         self.native = owned(lib.aq_filter_new(), lib.aq_filter_free)
 
     def add_names(self, field: str, patterns: Iterable[str]) -> None:
-        """Names or globs of a field: file, module, function or exclude."""
+        """Names or globs of a field: file, module, function, exclude or word."""
         for pattern in patterns:
             data = encode(pattern)
             check(lib.aq_filter_name(self.native, _FIELDS[field], data, len(data)))
@@ -77,3 +78,12 @@ def pattern_fault(pattern: str) -> tuple[PatternFault, int]:
     data = encode(pattern)
     fault = PatternFault(lib.aq_pattern_check(data, len(data), at))
     return fault, len(data[: at[0]].decode("utf-8", "surrogateescape"))
+
+
+def widened(pattern: str) -> str | None:
+    """A relative glob or directory that begins at any component of a path, `*/ice/*` for `ice/`;
+    None where the pattern is neither."""
+    data = encode(pattern)
+    out = ffi.new("char[]", len(data) + 3)
+    length = lib.aq_pattern_widen(data, len(data), out, len(out))
+    return decode(out, length) if length else None

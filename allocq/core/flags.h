@@ -79,4 +79,3 @@ static const struct flag flags[] = {
 	{ "interface", OPTION_INTERFACE, TAKES_VALUE },
 	{ "explain", OPTION_EXPLAIN, TAKES_NOTHING },
 };
-

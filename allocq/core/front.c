@@ -124,32 +124,52 @@ static int answer(struct query *query, char *const *argv)
 		return front_complain(&problem);
 	if (!aq_source_is_live(source) && is_compressed(aq_source_fd(source))) {
 		front_exec_python(argv);
-		return no_python("the source is compressed, which needs Python: unpack it first");
+		status = no_python("the source is compressed, which needs Python: unpack it first");
+	} else {
+		/* Where nothing matches, a relative glob may begin at any component of a path. */
+		query->stop_at_nothing = aq_source_is_live(source) || aq_source_is_file(source);
+		status = front_answer(query, source);
 	}
-	status = front_answer(query, source);
+	if (status == STATUS_NOTHING) {
+		query->stop_at_nothing = false;
+		if (aq_filter_widen(&query->filter) < 0)
+			status = front_out_of_memory();
+		else
+			status = front_answer(query, source);
+	}
 	aq_source_close(source);
 	return status;
 }
 
+/* A `query` whose flags were read, or were not understood. */
+static int run(struct query *query, bool understood, char *const *argv)
+{
+	if (!understood) {
+		front_exec_python(argv);
+		return no_python("this needs Python, and none with allocq was found");
+	}
+	if (!serves(query)) {
+		front_exec_python(argv);
+		if (query->format == FRONT_TABLE || query->format == FRONT_JSON)
+			return no_python("this format needs Python, and none with allocq was found");
+	}
+	return answer(query, argv);
+}
+
 int main(int argc, char **argv)
 {
+	static char *const no_words[] = { NULL };
+	bool is_query = argc > 1 && !strcmp(argv[1], "query");
 	struct query query;
+	bool understood;
 	int status;
 
 	handle(SIGINT, interrupted);
 	handle(SIGPIPE, ignored);
 	handle(SIGXFSZ, ignored);
 	hold_standard_streams();
-	if (argc < 2 || strcmp(argv[1], "query") || !front_read_flags(argv + 2, &query)) {
-		front_exec_python(argv);
-		return no_python("this needs Python, and none with allocq was found");
-	}
-	if (!serves(&query)) {
-		front_exec_python(argv);
-		if (query.format == FRONT_TABLE || query.format == FRONT_JSON)
-			return no_python("this format needs Python, and none with allocq was found");
-	}
-	status = answer(&query, argv);
+	understood = front_read_flags(is_query ? argv + 2 : no_words, &query);
+	status = run(&query, is_query && understood, argv);
 	aq_filter_clear(&query.filter);
 	return status;
 }

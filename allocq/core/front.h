@@ -6,7 +6,8 @@
 #include "engine.h"
 
 /* Exit statuses, as in the man page. */
-enum { STATUS_MATCH = 0, STATUS_NO_MATCH = 1, STATUS_ERROR = 2, STATUS_INTERRUPTED = 130, STATUS_CLOSED_PIPE = 141 };
+enum { STATUS_MATCH = 0, STATUS_NO_MATCH = 1, STATUS_ERROR = 2, STATUS_INTERRUPTED = 130, STATUS_CLOSED_PIPE = 141,
+       STATUS_NOTHING = -2 };
 
 enum front_format { FRONT_DEFAULT, FRONT_TABLE, FRONT_JSON, FRONT_PROCFS, FRONT_JSONL, FRONT_CSV, FRONT_TSV };
 
@@ -16,6 +17,7 @@ struct query {
 	enum front_format format;
 	enum aq_sort sort;
 	bool reverse, has_limit, count, quiet, sample;
+	bool stop_at_nothing; /* return STATUS_NOTHING before anything is written */
 	int header; /* 1, 0, or -1: the format's default */
 	uint64_t limit;
 	const char *path; /* NULL: the running kernel */
@@ -30,10 +32,11 @@ struct query {
 bool front_read_flags(char *const *words, struct query *query);
 
 /* deliver.c */
-/* Answer on standard output; returns the exit status. */
+/* Answer on standard output; returns the exit status, or STATUS_NOTHING. */
 int front_answer(const struct query *query, aq_source *source);
 /* One line on standard error, with nothing in it that a terminal could act on. */
 void front_say(const char *prefix, const char *message);
+int front_out_of_memory(void);
 int front_complain(const aq_problem *problem);
 
 /* python.c */

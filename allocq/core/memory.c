@@ -11,13 +11,13 @@ void *aq_grown(void *block, size_t *cap, size_t need, size_t item, size_t least)
 	size_t bigger, bytes;
 	void *moved;
 
-	if (need <= *cap)
+	if (block && need <= *cap)
 		return block;
 	if (__builtin_add_overflow(*cap, *cap / 2, &bigger) || bigger < need)
 		bigger = need;
 	if (bigger < least)
 		bigger = least;
-	if (__builtin_mul_overflow(bigger, item, &bytes))
+	if (!bigger || __builtin_mul_overflow(bigger, item, &bytes))
 		return NULL;
 	moved = realloc(block, bytes);
 	if (moved)

@@ -99,7 +99,8 @@ static struct fields kernel_fields(const aq_filter *filter)
 		set_number(&fields, AQ_K_INACCURATE, !filter->accuracy);
 	if (filter->min_size >= 0) {
 		set_number(&fields, AQ_K_MIN_SIZE, (uint64_t)filter->min_size);
-		if (filter->max_size != INT64_MAX)
+		/* The kernel refuses a range that is empty. */
+		if (filter->max_size != INT64_MAX && filter->max_size >= filter->min_size)
 			set_number(&fields, AQ_K_MAX_SIZE, (uint64_t)filter->max_size);
 	}
 	return fields;
@@ -337,6 +338,12 @@ static void insert(aq_plan **plans, aq_plan *plan)
 	*plans = plan;
 }
 
+/* A cost is an estimate: what is beyond all bounds is only that. */
+static int64_t cost_of(double ns)
+{
+	return ns < 0x1p62 ? (int64_t)ns : INT64_MAX;
+}
+
 static int add_filter_plan(const struct known *known, const struct option *option, aq_plan **plans)
 {
 	const aq_costs *costs = &known->cache->costs;
@@ -352,7 +359,7 @@ static int add_filter_plan(const struct known *known, const struct option *optio
 	if (option->fields.set[AQ_K_MIN_SIZE] && option->summed > option->returned)
 		cost += (double)(option->summed - option->returned) * (double)costs->sum;
 	plan->expected = (int64_t)option->returned;
-	plan->cost = (int64_t)cost;
+	plan->cost = cost_of(cost);
 	plan->least = option->least;
 	insert(plans, plan);
 	return 0;
@@ -385,7 +392,7 @@ static int add_seek_plan(const struct known *known, aq_plan **plans)
 	plan->matching = matching;
 	plan->expected = (int64_t)returned;
 	plan->joined = (uint64_t)returned > matching;
-	plan->cost = (int64_t)((double)costs->call + steps * (double)costs->step + returned * (double)costs->tag);
+	plan->cost = cost_of((double)costs->call + steps * (double)costs->step + returned * (double)costs->tag);
 	if (!known->runs.len) {
 		plan->reason = AQ_R_NO_MATCH;
 		plan->cost = 0;
@@ -431,7 +438,7 @@ static int add_text_plan(const struct known *known, aq_plan **plans)
 
 	if (!plan)
 		return -ENOMEM;
-	plan->cost = (int64_t)text;
+	plan->cost = cost_of((double)text);
 	if ((double)best->cost > TEXT_MARGIN * (double)text) {
 		plan->next = best;
 		*plans = plan;

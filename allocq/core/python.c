@@ -154,8 +154,10 @@ void front_exec_python(char *const *argv)
 	if (!argv[0] || !find_installation(argv[0], &found))
 		return;
 	words = calloc((size_t)count_words(argv) + 5, sizeof(*words));
-	if (!words)
-		return;
+	if (!words) {
+		front_say("allocq: ", "out of memory");
+		exit(STATUS_ERROR);
+	}
 	memcpy(program, start, sizeof(start));
 	words[n++] = found.interpreter;
 	words[n++] = isolated;

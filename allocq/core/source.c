@@ -45,7 +45,7 @@ void aq_profiling_switch(const char *allocinfo, char *out, size_t cap)
 	int fd;
 
 	out[0] = '\0';
-	if (asprintf(&path, "%.*s/sys/vm/mem_profiling", slash ? (int)(slash - allocinfo) : 0, allocinfo) < 0)
+	if (asprintf(&path, "%.*ssys/vm/mem_profiling", slash ? (int)(slash + 1 - allocinfo) : 0, allocinfo) < 0)
 		return;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	free(path);

@@ -199,19 +199,12 @@ size_t aq_table_count(const aq_table *table, const aq_filter *filter)
 	return matching;
 }
 
-static bool same_end(struct aq_str whole, struct aq_str trimmed)
+/* A name as the kernel knows it. */
+static struct aq_str trimmed(struct aq_str whole)
 {
 	size_t over = whole.len > AQ_KERNEL_NAME ? whole.len - AQ_KERNEL_NAME : 0;
 
-	return whole.len - over == trimmed.len && !memcmp(whole.s + over, trimmed.s, trimmed.len);
-}
-
-bool aq_row_is(const aq_table *table, size_t i, const struct aq_tag *kernel, struct aq_tag *whole)
-{
-	*whole = row_tag(table, &table->rows[i]);
-	return whole->line == kernel->line && whole->has_module == kernel->has_module &&
-	       same_end(whole->file, kernel->file) && same_end(whole->function, kernel->function) &&
-	       same_end(whole->module, kernel->module);
+	return (struct aq_str){ whole.s + over, whole.len - over };
 }
 
 static bool same_str(struct aq_str a, struct aq_str b)
@@ -219,59 +212,136 @@ static bool same_str(struct aq_str a, struct aq_str b)
 	return a.len == b.len && !memcmp(a.s, b.s, a.len);
 }
 
-static bool same_names(const struct aq_tag *a, const struct aq_tag *b)
+bool aq_row_is(const aq_table *table, size_t i, const struct aq_tag *kernel, struct aq_tag *whole)
 {
-	return same_str(a->file, b->file) && same_str(a->function, b->function) &&
-	       same_str(a->module, b->module);
+	*whole = row_tag(table, &table->rows[i]);
+	return whole->line == kernel->line && whole->has_module == kernel->has_module &&
+	       same_str(trimmed(whole->file), kernel->file) &&
+	       same_str(trimmed(whole->function), kernel->function) &&
+	       same_str(trimmed(whole->module), kernel->module);
 }
 
-/* The whole names of a tag that the ioctl trimmed. Counters stay those of the tag. */
-static enum aq_result whole_tag(const aq_table *names, struct aq_tag *tag)
+/* A tag that the kernel trims, as it names it, and the row with the whole names. */
+struct trimmed_tag {
+	struct aq_tag kernel;
+	size_t row;
+	bool ambiguous; /* another tag with other whole names looks the same */
+};
+
+static int compare_numbers(uint64_t a, uint64_t b)
 {
-	struct aq_tag whole = { 0 };
-	bool any = false;
+	return (a > b) - (a < b);
+}
 
-	for (size_t i = 0; i < names->len; i++) {
-		struct aq_tag candidate;
+static int compare_strs(struct aq_str a, struct aq_str b)
+{
+	int order = compare_numbers(a.len, b.len);
 
-		if (!aq_row_is(names, i, tag, &candidate))
+	return order || !a.len ? order : memcmp(a.s, b.s, a.len);
+}
+
+/* By all that the kernel says of a tag but its counters. */
+static int compare_trimmed(const void *x, const void *y)
+{
+	const struct aq_tag *a = &((const struct trimmed_tag *)x)->kernel;
+	const struct aq_tag *b = &((const struct trimmed_tag *)y)->kernel;
+	int order = compare_numbers(a->line, b->line);
+
+	if (!order)
+		order = compare_strs(a->file, b->file);
+	if (!order)
+		order = compare_strs(a->function, b->function);
+	return order ? order : compare_strs(a->module, b->module);
+}
+
+static bool is_long(const struct aq_row *row)
+{
+	return row->file_len >= AQ_KERNEL_NAME || row->function_len >= AQ_KERNEL_NAME ||
+	       row->module_len >= AQ_KERNEL_NAME;
+}
+
+static bool same_names(const aq_table *table, size_t a, size_t b)
+{
+	struct aq_tag x = row_tag(table, &table->rows[a]), y = row_tag(table, &table->rows[b]);
+
+	return same_str(x.file, y.file) && same_str(x.function, y.function) && same_str(x.module, y.module);
+}
+
+/* One for each tag that the kernel can tell from others; *len of them, sorted. NULL without memory. */
+static struct trimmed_tag *trimmed_tags(const aq_table *names, size_t *len)
+{
+	struct trimmed_tag *tags = calloc(names->len + 1, sizeof(*tags));
+	size_t found = 0;
+
+	*len = 0;
+	for (size_t i = 0; tags && i < names->len; i++) {
+		struct aq_tag *kernel = &tags[found].kernel;
+
+		if (!is_long(&names->rows[i]))
 			continue;
-		if (any && !same_names(&candidate, &whole))
-			return AQ_AMBIGUOUS;
-		whole = candidate;
-		any = true;
+		*kernel = row_tag(names, &names->rows[i]);
+		kernel->file = trimmed(kernel->file);
+		kernel->function = trimmed(kernel->function);
+		kernel->module = trimmed(kernel->module);
+		tags[found++].row = i;
 	}
-	if (!any)
-		return AQ_STALE;
-	tag->file = whole.file;
-	tag->module = whole.module;
-	tag->function = whole.function;
+	if (found)
+		qsort(tags, found, sizeof(*tags), compare_trimmed);
+	for (size_t i = 0; i < found; i++) {
+		struct trimmed_tag *last = *len ? &tags[*len - 1] : NULL;
+
+		if (!last || compare_trimmed(last, &tags[i]))
+			tags[(*len)++] = tags[i];
+		else if (!same_names(names, last->row, tags[i].row))
+			last->ambiguous = true;
+	}
+	return tags;
+}
+
+static enum aq_result failed(int error)
+{
+	errno = -error;
+	return AQ_ERROR;
+}
+
+/* Copy the rows with whole names. Counters stay those of the rows. */
+static enum aq_result resolve(const aq_table *table, const aq_table *names, const struct trimmed_tag *tags,
+			      size_t len, aq_table *resolved)
+{
+	for (size_t i = 0; i < table->len; i++) {
+		struct trimmed_tag key = { .kernel = row_tag(table, &table->rows[i]) };
+		const struct trimmed_tag *found = NULL;
+		struct aq_tag *tag = &key.kernel, whole;
+		int error;
+
+		if (table->rows[i].trimmed) {
+			found = bsearch(&key, tags, len, sizeof(*tags), compare_trimmed);
+			if (!found || found->ambiguous)
+				return found ? AQ_AMBIGUOUS : AQ_STALE;
+			whole = row_tag(names, &names->rows[found->row]);
+			tag->file = whole.file;
+			tag->function = whole.function;
+			tag->module = whole.module;
+		}
+		error = aq_table_add(resolved, tag, false);
+		if (error)
+			return failed(error);
+	}
 	return AQ_DONE;
 }
 
 enum aq_result aq_table_resolve(aq_table *table, const aq_table *names)
 {
 	aq_table resolved = { 0 };
-	enum aq_result result = AQ_DONE;
+	size_t len;
+	struct trimmed_tag *tags = trimmed_tags(names, &len);
+	enum aq_result result = tags ? resolve(table, names, tags, len, &resolved) : failed(-ENOMEM);
 
-	for (size_t i = 0; i < table->len && result == AQ_DONE; i++) {
-		struct aq_tag tag = row_tag(table, &table->rows[i]);
-		int error;
-
-		if (table->rows[i].trimmed)
-			result = whole_tag(names, &tag);
-		if (result != AQ_DONE)
-			break;
-		error = aq_table_add(&resolved, &tag, false);
-		if (error) {
-			errno = -error;
-			result = AQ_ERROR;
-		}
-	}
 	if (result == AQ_DONE)
 		aq_table_swap(table, &resolved);
 	free(resolved.rows);
 	free(resolved.text);
+	free(tags);
 	return result;
 }
 

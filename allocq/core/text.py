@@ -14,7 +14,9 @@ BATCH = 8192
 
 def header(version: str) -> bytes:
     """The two lines that a listing begins with (lib/codetag.c, mm/alloc_tag.c)."""
-    return f"allocinfo - version: {version}\n#     <size>  <calls> <tag info>\n".encode()
+    return f"allocinfo - version: {version}\n#     <size>  <calls> <tag info>\n".encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 class Text:

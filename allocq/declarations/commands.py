@@ -218,14 +218,30 @@ TREE_OPTIONS = (
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip
 
+WORDS = Operand(
+    "words",
+    "WORD",
+    "A file, directory, FILE:LINE, function or module, whichever there is; several widen. An"
+    " existing file that is no kernel source (.c, .h, .S, .rs) is a saved listing to read.",
+    required=False,
+    many=True,
+)
+
 COMMANDS = (
-    Command("query", "Find tags and print them.", "commands.query:query_command", QUERY_OPTIONS),
+    Command(
+        "query",
+        "Find tags and print them.",
+        "commands.query:query_command",
+        QUERY_OPTIONS,
+        (WORDS,),
+    ),
     Command(
         "tree",
         "Show memory by source directory, file, function and line, like du. Exit status 1: no tag"
         " matches.",
         "commands.tree:tree_command",
         TREE_OPTIONS,
+        (WORDS,),
     ),
     Command(
         "snapshot",

@@ -1,4 +1,4 @@
-"""The kernel's caches: dropped, drained and counted, so that only what is in use remains."""
+"""Drops, drains and measures the kernel's caches."""
 
 import errno
 import mmap
@@ -11,11 +11,10 @@ DROP_CACHES = "/proc/sys/vm/drop_caches"
 
 
 def drain_lists() -> None:
-    """Have pages that wait on each CPU's list for the LRU taken off it.
+    """Drain the lists of pages waiting for the LRU on all CPUs that this process may use.
 
-    Until then freed ones among them stay allocated, up to 31 for a CPU (mm/swap.c). madvise() with
-    MADV_FREE empties the list of the CPU it runs on (mm/madvise.c); it is asked for a page of our
-    own. CPUs that this process may not run on are left as they are.
+    Freed pages on these lists stay allocated, up to 31 per CPU (mm/swap.c). madvise(MADV_FREE) on
+    any page drains the list of the current CPU (mm/madvise.c).
     """
     allowed = os.sched_getaffinity(0)
     try:
@@ -30,9 +29,9 @@ def drain_lists() -> None:
 
 
 def drop_caches() -> None:
-    """Have page cache, dentries and inodes given back (Documentation/admin-guide/sysctl/vm.rst).
+    """Sync, then drop page cache, dentries and inodes (Documentation/admin-guide/sysctl/vm.rst).
 
-    What is dirty is written first. AccessError without the right to it.
+    AccessError without permission, OutputError for other failures.
     """
     os.sync()
     try:
@@ -41,13 +40,13 @@ def drop_caches() -> None:
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise AccessError(
-                "no right to drop caches", "leave --drop-caches out, or try sudo"
+                f"cannot drop caches: {error.strerror}", "omit --drop-caches, or try sudo"
             ) from None
         raise OutputError(f"cannot drop caches: {error.strerror}") from None
 
 
 def page_cache() -> int:
-    """Bytes of files in the page cache, by /proc/meminfo; tmpfs is no cache, and left out."""
+    """Bytes in the page cache according to /proc/meminfo, without tmpfs, which is not a cache."""
     values = {}
     for line in Path("/proc/meminfo").read_text().splitlines():
         name, _, rest = line.partition(":")

@@ -1,6 +1,6 @@
-"""Facts of this host: small files of /proc, /sys, /etc and /boot. No judgement here.
+"""Reads facts about this host from small files in /proc, /sys, /etc and /boot.
 
-Nothing raises: None is "not there or not readable". Paths begin at `root`, "" for this host's own.
+Nothing here raises: None means missing or unreadable. `root` is prepended to all paths.
 """
 
 import os
@@ -13,7 +13,7 @@ BOOT_PARAMETER = "sysctl.vm.mem_profiling"
 
 
 def read_small(path: str) -> bytes | None:
-    """A file's content, at most 8 MiB of it, in reads that suit a sysctl's file as well."""
+    """The content of a file, at most 8 MiB. Works for sysctl files too."""
     pieces: list[bytes] = []
     try:
         with open(path, "rb", buffering=0) as file:
@@ -25,18 +25,18 @@ def read_small(path: str) -> bytes | None:
 
 
 def read_line(path: str) -> str | None:
-    """A file's content as text, without what is blank around it."""
+    """The content of a file as text, without surrounding whitespace."""
     data = read_small(path)
     return None if data is None else data.decode("utf-8", "replace").strip()
 
 
 def possible_cpus(root: str = "") -> str | None:
-    """The CPUs that counters are summed over, as the kernel writes them: `0-3,8`."""
+    """The possible CPUs, over which counters are summed, as the kernel writes them: `0-3,8`."""
     return read_line(f"{root}/sys/devices/system/cpu/possible")
 
 
 def count_cpus(ranges: str | None) -> int | None:
-    """How many CPUs `0-3,8` names; None if it is not such a list."""
+    """The number of CPUs in a list like `0-3,8`; None if it is not one."""
     if not ranges:
         return None
     count = 0
@@ -49,15 +49,15 @@ def count_cpus(ranges: str | None) -> int | None:
 
 
 def boot_parameter(root: str = "", name: str = BOOT_PARAMETER) -> str | None:
-    """The value the kernel was booted with; "" without the parameter, None if that is not known."""
+    """The value of a boot parameter; "" if not given, None if unknown."""
     line = read_line(f"{root}/proc/cmdline")
     return None if line is None else find_parameter(line, name)
 
 
 def find_parameter(cmdline: str, name: str) -> str:
-    """The last value of a parameter, which is the one that counts; "" where there is none.
+    """The last value of a parameter, which is the effective one; "" if it is not given.
 
-    As the kernel reads it (kernel/params.c): - and _ are the same, what is behind `--` is for init.
+    As in kernel/params.c, - and _ are the same, and words after `--` are for init.
     """
     last = ""
     for word in cmdline.split():
@@ -70,7 +70,7 @@ def find_parameter(cmdline: str, name: str) -> str:
 
 
 def config_paths(release: str, root: str = "") -> list[str]:
-    """Where kernels and distributions keep the configuration of a release."""
+    """Where kernels and distributions keep the configuration of a kernel release."""
     return [
         f"{root}/proc/config.gz",
         f"{root}/boot/config-{release}",
@@ -80,9 +80,9 @@ def config_paths(release: str, root: str = "") -> list[str]:
 
 
 def kernel_config(release: str, root: str = "") -> tuple[str, dict[str, str]] | None:
-    """(where it was found, the options of memory allocation profiling that it names).
+    """(path, options of memory allocation profiling) of the kernel configuration.
 
-    An option that is not set is `n`; one that this kernel does not know is not there.
+    An option that is not set is `n`; an option unknown to the kernel is missing.
     """
     for path in config_paths(release, root):
         data = read_small(path)
@@ -111,12 +111,12 @@ def parse_config(text: str, prefix: str = "CONFIG_MEM_ALLOC_PROFILING") -> dict[
 
 
 def switch(name: str, root: str = "") -> str | None:
-    """A value of /proc/sys/vm."""
+    """The value of a sysctl in /proc/sys/vm."""
     return read_line(f"{root}/proc/sys/vm/{name}")
 
 
 def distribution() -> str | None:
-    """The name people know it by: `Debian GNU/Linux 12 (bookworm)`."""
+    """The name of the distribution: `Debian GNU/Linux 12 (bookworm)`."""
     try:
         release = platform.freedesktop_os_release()
     except OSError:
@@ -125,7 +125,7 @@ def distribution() -> str | None:
 
 
 def boot_editor() -> str | None:
-    """What changes kernel parameters here for good: grubby or update-grub, None if neither."""
+    """The tool that changes kernel parameters permanently: grubby, update-grub or None."""
     places = os.pathsep.join(("/usr/sbin", "/usr/bin", "/sbin", "/bin"))
     return next(
         (tool for tool in ("grubby", "update-grub") if shutil.which(tool, path=places)), None

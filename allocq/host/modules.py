@@ -1,4 +1,4 @@
-"""Loading and unloading a kernel module, as its own tools do it and without a shell."""
+"""Loads and unloads kernel modules with kmod's tools, without a shell."""
 
 import os
 import subprocess
@@ -10,11 +10,13 @@ _SECONDS = 120
 
 
 class Module:
-    """A module by its name (modprobe), or by the path of its file (insmod)."""
+    """A kernel module, given by name (modprobe) or by the path of its file (insmod)."""
 
     def __init__(self, word: str) -> None:
         if not word or word.startswith("-") or "\0" in word:
-            raise UsageError(f"bad module '{word}'", "a name like xfs, or the path of a .ko file")
+            raise UsageError(
+                f"invalid module '{word}'", "use a name like xfs, or the path of a .ko file"
+            )
         self.path = os.path.abspath(word) if "/" in word else None
         base = word.rpartition("/")[2].partition(".ko")[0]
         self.name = base.replace("-", "_")
@@ -22,18 +24,18 @@ class Module:
 
     @property
     def loaded(self) -> bool:
-        """Is it in the kernel?"""
+        """Is it loaded?"""
         return os.path.isdir(f"/sys/module/{self.name}")
 
     def load(self) -> None:
-        """SourceError, in its tool's words, where that fails."""
+        """Load it. SourceError with the tool's message."""
         if self.path is not None:
             _run("insmod", self.path)
         else:
             _run("modprobe", "--", self._word)
 
     def unload(self) -> None:
-        """And what it needed, where nothing else does. SourceError where that fails."""
+        """Unload it and the modules that only it needed. SourceError with the tool's message."""
         if self.path is not None:
             _run("rmmod", "--", self.name)
         else:
@@ -45,7 +47,7 @@ def _run(tool: str, *words: str) -> None:
         (f"{place}/{tool}" for place in PLACES if os.access(f"{place}/{tool}", os.X_OK)), ""
     )
     if not path:
-        raise SourceError(f"there is no {tool} here", "it is in the package kmod")
+        raise SourceError(f"{tool} not found", "install kmod")
     environment = {"PATH": ":".join(PLACES), "LC_ALL": "C"}
     try:
         done = subprocess.run(

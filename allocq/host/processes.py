@@ -1,7 +1,7 @@
-"""Child processes, never through a shell and always waited for.
+"""Runs child processes without a shell and waits for them.
 
-`run` gives a command our streams and passes signals on; `run_pipeline` joins programs by pipes and
-takes what each one cost from wait4.
+`run` shares the standard streams and forwards signals; `run_pipeline` connects programs by pipes
+and measures them.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ from ..errors import SourceError, UsageError
 
 _PATIENCE = 0.3
 _CHUNK = 1 << 16
-_DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)  # what Python ignores and a program does not
+_DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these; programs expect the default
 
 
 class Ended(BaseException):
-    """A signal asked this process to end; the child got it too and was waited for."""
+    """This process got SIGINT or SIGTERM; the child got it too and has ended."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -30,10 +30,10 @@ class Ended(BaseException):
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run a command with our standard streams; its exit status, or -N for a signal.
+    """Run a command with our standard streams; returns its exit status, or -N for signal N.
 
-    SIGINT and SIGTERM reach the child as well, and end this with Ended when it has ended. Raises
-    UsageError where it cannot be started.
+    SIGINT and SIGTERM are forwarded, and raise Ended once the child has ended. Raises UsageError if
+    the command cannot be started.
     """
     signals = Signals()
     try:
@@ -52,7 +52,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 class Signals:
-    """SIGINT and SIGTERM, noted; while `waiting`, they interrupt. Those ignored stay ignored."""
+    """Records SIGINT and SIGTERM; while `waiting`, they interrupt. Ignored ones stay ignored."""
 
     def __init__(self) -> None:
         self.caught: list[int] = []
@@ -69,13 +69,13 @@ class Signals:
             raise InterruptedError
 
     def restore(self) -> None:
-        """Put the handlers back."""
+        """Restore the previous handlers."""
         for number, kept in self._kept.items():
             signal.signal(number, kept or signal.SIG_DFL)
 
 
 def _wait(child: subprocess.Popen[bytes], signals: Signals) -> int:
-    """Wait; the first signal is passed on, from the second on the child is killed."""
+    """Wait for the child; forward the first signal, kill the child at the second."""
     passed = 0
     while True:
         try:
@@ -83,7 +83,7 @@ def _wait(child: subprocess.Popen[bytes], signals: Signals) -> int:
             if len(signals.caught) <= passed:
                 return child.wait()
             if not passed and signals.caught[0] == signal.SIGINT:
-                # A terminal sends Ctrl-C to the child as well; it need not get it twice.
+                # A terminal sends Ctrl-C to the child too: do not send it twice.
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     return child.wait(_PATIENCE)
             signals.waiting = False
@@ -94,21 +94,21 @@ def _wait(child: subprocess.Popen[bytes], signals: Signals) -> int:
 
 
 def describe(status: int) -> str:
-    """How it ended, in words."""
+    """An exit status, or -N for signal N, in words."""
     if status >= 0:
-        return f"ended with status {status}"
+        return f"exited with status {status}"
     try:
-        return f"was ended by {signal.Signals(-status).name}"
+        return f"was killed by {signal.Signals(-status).name}"
     except ValueError:
-        return f"was ended by signal {-status}"
+        return f"was killed by signal {-status}"
 
 
 @dataclass(slots=True)
 class Spent:
-    """One run. wall, user, system: nanoseconds, user and system summed over the processes.
+    """One run of a pipeline. wall, user, system: nanoseconds, the latter two over all processes.
 
-    output: what the last program printed; statuses: one a program, below zero for a signal;
-    complaints: what all of them printed on standard error.
+    output: standard output of the last program; statuses: one per program, -N for signal N;
+    complaints: standard error of all programs.
     """
 
     wall: int = 0
@@ -120,15 +120,15 @@ class Spent:
 
 
 def find_program(program: str) -> str | None:
-    """The absolute path of a program on PATH, or None. Relative directories on PATH are skipped."""
+    """The absolute path of a program, or None. Relative directories in PATH are skipped."""
     places = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return shutil.which(program, path=os.pathsep.join(filter(os.path.isabs, places)))
 
 
 def run_pipeline(commands: Sequence[Sequence[str]]) -> Spent:
-    """Run the programs side by side, each reading the one before; wait for all of them.
+    """Run the programs connected by pipes and wait for all of them.
 
-    The first word of each is its path. SourceError where one cannot be started.
+    The first word of each command is a path. SourceError if one cannot be started.
     """
     spent = Spent()
     errors = os.memfd_create("errors", os.MFD_CLOEXEC)

@@ -1,7 +1,7 @@
-"""One file a format, in a table. A writer knows rows and gives bytes; it knows nothing of sources.
+"""Output formats, one module each with a `Writer` that turns rows into bytes.
 
-Each module of a format has a `Writer`. An answer is begin(), then tags() or rows() any number of
-times, then end(). `streams` says that it can begin before the last row is known.
+Call begin(), then tags() or rows() any number of times, then end(). A writer whose `streams` is
+True can write before the last row is known.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,9 +14,9 @@ Value = str | int | float | bool | None
 
 
 class ColumnKind(StrEnum):
-    """What the values of a column are.
+    """The type of a column.
 
-    SIZE: bytes, may be below zero; NUMBER: an int or float; PERCENT: 12.5 is 12.5 %; FLAG: a bool.
+    SIZE: bytes, may be negative; NUMBER: int or float; PERCENT: 12.5 is 12.5 %; FLAG: bool.
     """
 
     SIZE = "size"
@@ -28,9 +28,9 @@ class ColumnKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name (a JSON key, a CSV heading) and what its values are.
+    """One column: its name (JSON key, CSV heading) and type.
 
-    signed: a table shows a plus in front of what grew.
+    signed: tables show a plus sign before positive values.
     """
 
     name: str
@@ -40,8 +40,8 @@ class Column:
 
 @dataclass(slots=True)
 class Shape:
-    """How to lay out: header or not, plain byte counts, color, columns of the terminal (None: any
-    width), the version that a procfs header names."""
+    """Layout: header line, plain byte counts, color, terminal width in columns (None: unlimited),
+    format version in a procfs header."""
 
     header: bool = False
     bytes: bool = False
@@ -51,7 +51,7 @@ class Shape:
 
 
 class Rows(Protocol):
-    """Tags that can give their columns and render themselves: a Table."""
+    """Tags by column, which can render themselves: a Table."""
 
     def __len__(self) -> int: ...
     def column(self, name: str) -> list[int]: ...
@@ -62,10 +62,10 @@ class Rows(Protocol):
 
 
 class Writer(Protocol):
-    """What formats have in common.
+    """The interface of all formats.
 
-    begin: `head` is what JSON says in front of the list called `what`. rows: one value for each
-    column. end: `total` by column name, `words` say of what it is the total.
+    begin: `head` has the JSON members before the list named `what`. rows: one value per column.
+    end: `total` by column name; `words` label it.
     """
 
     streams: bool
@@ -89,6 +89,6 @@ TAG_COLUMNS = (
 
 
 def writer(name: str, shape: Shape, columns: Sequence[Column] = TAG_COLUMNS) -> Writer:
-    """The writer of a format that declarations.shared.FORMATS names."""
+    """The writer of a format in declarations.shared.FORMATS."""
     made: Writer = import_module(f"{__name__}.{name}").Writer(shape, columns)
     return made

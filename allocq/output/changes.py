@@ -1,4 +1,4 @@
-"""How changes look: the rows and columns of a format, and what stands in front and behind."""
+"""Rows, columns and totals of changes between two listings."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,7 +7,7 @@ from . import Column, ColumnKind, Value
 
 
 def change_words(shown: int, changed: int, group_by: str | None) -> str:
-    """What stands beside the sums of a table."""
+    """The label of a table's total."""
     what = "changed " + (group_by or "tag")
     plural = {"changed directory": "changed directories"}.get(what, what + "s")
     if shown < changed:
@@ -16,10 +16,10 @@ def change_words(shown: int, changed: int, group_by: str | None) -> str:
 
 
 class ChangeLayout:
-    """Changes as the rows of a format.
+    """Lays out changes as rows.
 
-    table: what people want to see; else everything, always in the same columns. seconds: between
-    the two listings, None where rates cannot be had.
+    table: the columns for people; otherwise all columns. seconds: between the two listings, None
+    if unknown (then there are no rates).
     """
 
     def __init__(self, table: bool, group_by: str | None, seconds: float | None) -> None:
@@ -69,7 +69,7 @@ class ChangeLayout:
         return [Column(self._group_by, ColumnKind.TEXT)] if self._group_by else columns
 
     def rows(self, changes: Iterable[Change]) -> Iterable[Sequence[Value]]:
-        """One row a change."""
+        """One row per change."""
         row = self._short if self._table else self._long
         return map(row, changes)
 
@@ -111,7 +111,7 @@ class ChangeLayout:
         return round(growth / self._seconds, 3) if self._seconds else None
 
     def total(self, changes: Sequence[Change]) -> Mapping[str, Value]:
-        """The sums of what is shown."""
+        """The sums of the given changes."""
         growth, calls = sum(c.bytes for c in changes), sum(c.calls for c in changes)
         before = sum(c.before.bytes for c in changes if c.before)
         after = sum(c.after.bytes for c in changes if c.after)
@@ -130,7 +130,7 @@ class ChangeLayout:
 
 
 def place_of(change: Change) -> tuple[str, str]:
-    """(FILE:LINE [MODULE], FUNCTION) of a tag; no line where lines are ignored."""
+    """(FILE:LINE [MODULE], FUNCTION) of a tag; without the line if lines are ignored."""
     file, line, module, function = change.key
     where = f"{file}" if line is None else f"{file}:{line}"
     return (where if module is None else f"{where} [{module}]"), f"{function}"

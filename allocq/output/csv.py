@@ -1,4 +1,4 @@
-"""Comma-separated values (RFC 4180, lines ended by a newline alone)."""
+"""The csv format: RFC 4180, with a plain newline at line ends."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -6,7 +6,7 @@ from . import Column, Rows, Shape, Value
 
 
 class Writer:
-    """The names and the order of the JSON objects; an empty cell where those say null."""
+    """The names and order of the JSON members; an empty cell for null."""
 
     streams = True
     name = "csv"
@@ -17,34 +17,34 @@ class Writer:
         self._columns = columns
 
     def cell(self, text: str) -> str:
-        """One value, quoted if it must be."""
+        """One value, quoted if necessary."""
         if any(c in text for c in '",\n\r'):
             return '"' + text.replace('"', '""') + '"'
         return text
 
     def begin(self, head: Mapping[str, object], what: str) -> bytes:
-        """The columns' names, unless not wanted."""
+        """The header line, if wanted."""
         if not self._header:
             return b""
         return (self.separator.join(column.name for column in self._columns) + "\n").encode()
 
     def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]:
-        """A line a tag."""
+        """One line per tag."""
         return table.render(self.name, order)
 
     def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
-        """A line a row."""
+        """One line per row."""
         for row in rows:
             line = self.separator.join(self.cell(plain(value)) for value in row) + "\n"
             yield line.encode("utf-8", "surrogateescape")
 
     def end(self, total: Mapping[str, Value] | None, words: str) -> bytes:
-        """Nothing: a total is no record."""
+        """Nothing: a total is not a record."""
         return b""
 
 
 def plain(value: Value) -> str:
-    """A value as JSON would have it, without quotes; nothing for None."""
+    """A value as in JSON, but without quotes; empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):

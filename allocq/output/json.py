@@ -1,7 +1,6 @@
-"""One JSON object: what was asked, the list, the total.
+"""The json format: one object with the source, the filter, the list and the total.
 
-Tags are written in C and quoted there: a name that is no UTF-8 gets U+FFFD, which orjson refuses to
-do. Tests hold both to what orjson and json read back.
+Tags are rendered and quoted in C, because orjson refuses names that are not UTF-8; they get U+FFFD.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from . import Column, Rows, Shape, Value
 
 
 class Writer:
-    """A whole document; one row a line."""
+    """One document with one row per line."""
 
     streams = False
 
@@ -22,36 +21,36 @@ class Writer:
         self._lead = b"\n"
 
     def begin(self, head: Mapping[str, object], what: str) -> bytes:
-        """Everything in front of the list's items."""
+        """Everything before the items of the list."""
         members = "".join(f"{quote_json(key)}:{dump(value)},\n" for key, value in head.items())
         return f"{{{members}{quote_json(what)}:[".encode()
 
     def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]:
-        """An object a tag."""
+        """One object per tag."""
         yield from table.render("json", order, self._lead == b"\n")
         if len(table):
             self._lead = b",\n"
 
     def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
-        """An object a row, the columns' names its keys."""
+        """One object per row, with the column names as keys."""
         for row in rows:
             yield self._lead + row_object(self._keys, row)
             self._lead = b",\n"
 
     def end(self, total: Mapping[str, Value] | None, words: str) -> bytes:
-        """The sums of what is listed."""
+        """The end of the list and the total."""
         tail = "" if total is None else f',\n"total":{dump(total)}'
         return f"\n]{tail}}}\n".encode()
 
 
 def row_object(keys: Sequence[str], row: Sequence[Value]) -> bytes:
-    """One row as an object; `keys` are quoted already."""
+    """One row as an object; `keys` are already quoted."""
     members = ",".join(f"{key}:{dump(value)}" for key, value in zip(keys, row, strict=True))
     return f"{{{members}}}".encode()
 
 
 def dump(value: object) -> str:
-    """Plain values as JSON without blanks; numbers must be finite."""
+    """Plain values as JSON without blanks. Numbers must be finite; TypeError for other types."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -64,11 +63,11 @@ def dump(value: object) -> str:
         return "{" + ",".join(f"{quote_json(k)}:{dump(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(dump(item) for item in value) + "]"
-    raise TypeError(f"{type(value).__name__} is not for JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def head_of(filter: Filter, info: Info) -> dict[str, object]:
-    """What a JSON document says in front of its list: the source and what was asked."""
+    """The members before the list: the source and the filter."""
     source = {
         "path": info.path,
         "interface": info.interface,

@@ -1,4 +1,4 @@
-"""One JSON object a line."""
+"""The jsonl format: one JSON object per line."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from .json import row_object
 
 
 class Writer:
-    """The objects of `json` without what is around them."""
+    """The objects of `json`, without the document around them."""
 
     streams = True
 
@@ -20,11 +20,11 @@ class Writer:
         return b""
 
     def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]:
-        """A line a tag."""
+        """One line per tag."""
         return table.render("jsonl", order)
 
     def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
-        """A line a row."""
+        """One line per row."""
         for row in rows:
             yield row_object(self._keys, row) + b"\n"
 

@@ -13,9 +13,9 @@ def report(
     verdict: str,
     details: Sequence[str],
 ) -> bytes:
-    """One suite of at most two cases whose names do not change from run to run: `command`, an
-    error where it failed (`failure`), and `growth`, a failure where `details` names what grew. What
-    XML cannot hold is escaped."""
+    """One suite of at most two cases with stable names: `command`, an error if it failed
+    (`failure`), and `growth`, a failure if `details` list what grew. Characters that XML does not
+    allow are escaped. seconds: how long the command took."""
     cases = ["command", "growth"] if command else ["growth"]
     suite = ElementTree.Element(
         "testsuite",

@@ -1,4 +1,4 @@
-"""The kernel's own lines, to the byte: what old one-liners read."""
+"""The procfs format: the kernel's own lines, byte for byte, for existing scripts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -9,7 +9,7 @@ _WIDTHS = {ColumnKind.SIZE: 12, ColumnKind.NUMBER: 8}
 
 
 class Writer:
-    """Lines of format version 2.0, or those of the text that was read."""
+    """Lines of format version 2.0, or of the version of the text that was read."""
 
     streams = True
 
@@ -18,20 +18,20 @@ class Writer:
         self._columns = columns
 
     def begin(self, head: Mapping[str, object], what: str) -> bytes:
-        """The file's two header lines, if asked for."""
+        """The two header lines, if wanted."""
         return header(self._shape.version) if self._shape.header else b""
 
     def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]:
-        """A line a tag."""
+        """One line per tag."""
         return table.render("procfs", order)
 
     def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
-        """Numbers in the kernel's columns, a text as it is; nothing for None."""
+        """Numbers padded as the kernel does, texts as they are, empty for None."""
         widths = [_WIDTHS.get(column.kind, 0) for column in self._columns]
         for row in rows:
             cells = (f"{'' if v is None else v:>{w}}" for v, w in zip(row, widths, strict=True))
             yield (" ".join(cells) + "\n").encode("utf-8", "surrogateescape")
 
     def end(self, total: Mapping[str, Value] | None, words: str) -> bytes:
-        """Nothing: a total line is no tag."""
+        """Nothing: a total is not a tag."""
         return b""

@@ -1,4 +1,4 @@
-"""Standard output, where the answer goes, and standard error, where messages go."""
+"""Writes the answer to standard output and messages to standard error."""
 
 import contextlib
 import os
@@ -12,10 +12,8 @@ HELD = 16 << 20
 
 
 class Output:
-    """Standard output or its like. Bytes are held back until `release`, at most HELD of them.
-
-    An answer that outgrows that is written as it comes, unless the caller can start over.
-    """
+    """An output descriptor. Bytes are held back until `release`, so that an error leaves no partial
+    answer; `full` tells the caller that more than HELD bytes are held."""
 
     def __init__(self, fd: int = 1) -> None:
         self._fd = fd
@@ -25,11 +23,11 @@ class Output:
 
     @property
     def full(self) -> bool:
-        """More than HELD bytes, none of them written yet."""
+        """Are more than HELD bytes held back?"""
         return self._size > HELD and not self._open
 
     def write(self, data: bytes) -> None:
-        """Add to the answer."""
+        """Add to the answer. OutputError, BrokenPipeError."""
         if self._open:
             self._put(data)
         else:
@@ -37,13 +35,13 @@ class Output:
             self._size += len(data)
 
     def release(self) -> None:
-        """Write what was held back, and from now on everything at once."""
+        """Write what is held back, and from now on write immediately."""
         self._open = True
         held, self._held = b"".join(self._held), []
         self._put(held)
 
     def forget(self) -> None:
-        """Drop what was held back."""
+        """Discard what is held back."""
         self._held, self._size = [], 0
 
     def _put(self, data: bytes) -> None:
@@ -60,13 +58,13 @@ class Output:
 
 
 def warn(text: str) -> None:
-    """One line on standard error."""
+    """Print a warning on standard error."""
     say(f"allocq: warning: {text}")
 
 
 def say(line: str) -> None:
-    """One line on standard error, with nothing in it that a terminal could act on."""
-    with contextlib.suppress(OSError):  # nobody reads it
+    """Print one line on standard error, with control characters escaped."""
+    with contextlib.suppress(OSError):  # standard error may be closed
         os.write(2, (printable(line) + "\n").encode("utf-8", "backslashreplace"))
 
 

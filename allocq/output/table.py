@@ -1,4 +1,4 @@
-"""A table for people: numbers to the right, fitted to the terminal, a total at the end."""
+"""The table format, for people: aligned, fitted to the terminal, with a total."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -7,7 +7,7 @@ from . import Column, ColumnKind, Rows, Shape, Value
 from .terminal import fit, printable
 
 MARK = "~"
-LEGEND = f"{MARK} the counter is known to miss something"
+LEGEND = f"{MARK} inaccurate: the kernel missed allocations"
 _BOLD, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[33m", "\x1b[0m"
 _NARROWEST = 12
 _TAGS = (
@@ -19,9 +19,9 @@ _TAGS = (
 
 
 class Writer:
-    """Everything is laid out together, so nothing is written before the end.
+    """Writes everything at the end, because the widths depend on all rows.
 
-    A FLAG column is no column here: where `accurate` is False, the row's first cell is marked.
+    FLAG columns are not shown: a row whose flag is False gets a mark after its first cell.
     """
 
     streams = False
@@ -37,7 +37,7 @@ class Writer:
         return b""
 
     def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]:
-        """BYTES CALLS WHERE FUNCTION."""
+        """One row per tag: BYTES CALLS WHERE FUNCTION."""
         self._columns = list(_TAGS)
         sizes, calls = table.column("bytes"), table.column("calls")
         files, lines = table.strings("file"), table.column("line")
@@ -50,7 +50,7 @@ class Writer:
         yield from ()
 
     def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
-        """One line a row; a text that is None is built-in code."""
+        """One line per row; module None is built-in code."""
         flags = [i for i, column in enumerate(self._columns) if column.kind == ColumnKind.FLAG]
         for row in rows:
             self._rows.append([value for i, value in enumerate(row) if i not in flags])
@@ -59,7 +59,7 @@ class Writer:
         yield from ()
 
     def end(self, total: Mapping[str, Value] | None, words: str) -> bytes:
-        """The whole table: heading, rows, total, and what the mark means if it is there."""
+        """The whole table: header, rows, total, and a legend if a row is marked."""
         if not self._rows:
             return b""
         columns = self._columns
@@ -99,7 +99,7 @@ class Writer:
         return sign + (f"{value:.1f}" if isinstance(value, float) else str(value))
 
     def _fit(self, widths: list[int], heads: list[str]) -> None:
-        """Narrow the texts, the widest first, until a line fits the terminal."""
+        """Narrow the text columns, widest first, until lines fit the terminal."""
         if self._shape.width is None:
             return
         texts = [i for i, column in enumerate(self._columns) if column.kind == ColumnKind.TEXT]
@@ -134,5 +134,5 @@ class Writer:
 
 
 def total_words(tags: int) -> str:
-    """What stands beside the sums of a table."""
+    """The label of a table's total."""
     return f"total of {tags} {'tag' if tags == 1 else 'tags'}"

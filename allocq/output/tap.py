@@ -1,4 +1,4 @@
-"""The Test Anything Protocol, version 13, as kselftest writes it and prove reads it."""
+"""The Test Anything Protocol, version 13, as used by kselftest and prove."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -14,29 +14,29 @@ class TapResult(StrEnum):
     OK = "ok"
     NOT_OK = "not ok"
     SKIP = "skip"
-    UNDECIDED = "could not tell"
+    UNDECIDED = "undetermined"
 
 
 def plan(tests: int) -> str:
-    """The head: the version and how many tests will follow."""
+    """The version line and the number of tests."""
     return f"{VERSION}\n1..{tests}\n"
 
 
 def nothing(why: str) -> str:
-    """A whole document without a test."""
+    """A whole document without tests."""
     return f"{VERSION}\n1..0 # SKIP {comment(why)}\n"
 
 
 def line(
     number: int, name: str, result: TapResult, why: str = "", details: Sequence[str] = ()
 ) -> str:
-    """One test and, as comments, what there is to say of it."""
+    """One test line, followed by its details as comments."""
     state = "not ok" if result == TapResult.NOT_OK else "ok"
     directive = ""
     if result == TapResult.SKIP:
         directive = f" # SKIP {comment(why)}"
     elif result == TapResult.UNDECIDED:
-        directive = f" # SKIP could not tell: {comment(why)}"
+        directive = f" # SKIP undetermined: {comment(why)}"
     lines = [f"{state} {number} - {comment(name)}{directive}"]
     if result in (TapResult.OK, TapResult.NOT_OK) and why:
         details = [why, *details]
@@ -44,5 +44,5 @@ def line(
 
 
 def comment(words: str) -> str:
-    """Words that stay on their line and show what a terminal would act on."""
+    """Words on one line, with control characters and # escaped."""
     return printable(words).replace("#", "\\#") if "#" in words else printable(words)

@@ -1,4 +1,4 @@
-"""What a terminal can show: width, color, characters."""
+"""Facts about the terminal: width, color, character set."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ from ..core.table import printable as printable
 
 
 def fit(text: str, width: int) -> str:
-    """The end of `text`, which tells most of a path, in `width` columns."""
+    """The last `width` columns of `text`: the end of a path says the most."""
     return text if len(text) <= width else ".." + text[len(text) - width + 2 :]
 
 
@@ -18,7 +18,7 @@ def wants_color(when: str, terminal: bool) -> bool:
 
 
 def terminal_width() -> int:
-    """Columns of the terminal on standard output; COLUMNS has the last word."""
+    """The width of the terminal on standard output in columns; COLUMNS overrides it."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isascii() and columns.isdigit() and len(columns) < 6 and int(columns) > 0:
         return int(columns)
@@ -30,9 +30,9 @@ def terminal_width() -> int:
 
 
 def speaks_utf8(environment: Mapping[str, str]) -> bool:
-    """Is the user's locale a UTF-8 one?
+    """Does the user's locale use UTF-8?
 
-    Where it is C, Python sets LC_CTYPE=C.UTF-8 for itself (PEP 538): that is not the user's.
+    In the C locale Python sets LC_CTYPE=C.UTF-8 for itself (PEP 538), which does not count.
     """
     ctype = environment.get("LC_ALL") or environment.get("LC_CTYPE") or ""
     language = environment.get("LANG") or ""

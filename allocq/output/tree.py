@@ -1,4 +1,4 @@
-"""A tree for people: a line a node, bars in a terminal, what is joined and what is left out."""
+"""Lays out a tree as a table: one line per node, with bars on a terminal."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,8 +18,8 @@ _BOLD, _CYAN, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[36m", "\x1b[33m", "\x1b[0m"
 
 @dataclass(frozen=True, slots=True)
 class TreeLayout:
-    """How to lay out. width: columns of the terminal, None for none: no bars, nothing cut off.
-    plain: byte counts instead of 1.5M; utf8: may the bars be drawn; mark: mark slab pages."""
+    """Layout. width: terminal columns; None: no bars and no truncation. plain: byte counts instead
+    of 1.5M. utf8: draw bars with block characters. mark: mark slab pages."""
 
     width: int | None = None
     plain: bool = False
@@ -40,7 +40,7 @@ class TreeRow:
 
 
 def rows(root: Node, choice: Choice) -> Iterator[TreeRow]:
-    """The shown nodes, indented; a directory with nothing but one more in it is one with that."""
+    """The shown nodes, indented; a directory that contains only a directory is joined with it."""
     stack = _level(root, choice, 0)
     while stack:
         entry, indent = stack.pop()
@@ -61,7 +61,7 @@ def rows(root: Node, choice: Choice) -> Iterator[TreeRow]:
 
 
 def _level(node: Node, choice: Choice, indent: int) -> list[tuple[Node | TreeRow, int]]:
-    """The children to be shown, the last one first, and a line for those that are too many."""
+    """The children to show, last first, and a row for those over the limit."""
     candidates = choice.large_enough(node)
     shown = candidates[: choice.limit]
     level: list[tuple[Node | TreeRow, int]] = []
@@ -81,7 +81,7 @@ def _level(node: Node, choice: Choice, indent: int) -> list[tuple[Node | TreeRow
 
 
 def _only_child(node: Node, choice: Choice) -> Node | None:
-    """A directory's only directory, a function's only line, where the others hold nothing."""
+    """The only directory in a directory, or line in a function, if it holds all of its memory."""
     if node.kind not in (NodeKind.DIRECTORY, NodeKind.FUNCTION) or choice.limit == 0:
         return None
     only = NodeKind.DIRECTORY if node.kind == NodeKind.DIRECTORY else NodeKind.LINE
@@ -93,7 +93,7 @@ def _only_child(node: Node, choice: Choice) -> Node | None:
 
 
 def fitting_depth(root: Node, choice: Choice, lines: int) -> int | None:
-    """The most levels that take at most so many lines, at least 2; None for all there are."""
+    """The most levels that fit `lines` lines, at least 2; None if all levels fit."""
     for depth in range(3, _DEEPEST):
         deeper = rows(root, replace(choice, depth=depth))
         if sum(1 for _ in islice(deeper, lines + 1)) > lines:
@@ -102,7 +102,7 @@ def fitting_depth(root: Node, choice: Choice, lines: int) -> int | None:
 
 
 def lay_out(root: Node, choice: Choice, layout: TreeLayout, words: str) -> list[str]:
-    """The lines of the table; `words` say of what the last one is the total."""
+    """The lines of the table; `words` label the total."""
     shown = list(rows(root, choice))
     size = str if layout.plain else format_size
     sizes = [size(row.bytes) for row in shown]
@@ -133,12 +133,14 @@ def lay_out(root: Node, choice: Choice, layout: TreeLayout, words: str) -> list[
     end = f"{total[0]:>{widths[0]}}{' ' * pad}  {total[1]:>{widths[1]}}  {words}"
     lines.append(_paint(layout, _BOLD, end))
     if any(marks):
-        lines.append(f"{MARK} has slab pages in it: the objects in them are counted elsewhere too")
+        lines.append(
+            f"{MARK} includes slab pages, whose objects are also counted at their own tags"
+        )
     return lines
 
 
 def draw(share: float, width: int, utf8: bool) -> str:
-    """A bar of a share from 0 to 1."""
+    """A bar `width` columns wide for a share from 0 to 1."""
     share = min(1.0, max(0.0, share))
     if not utf8:
         full = round(share * width)
@@ -149,7 +151,7 @@ def draw(share: float, width: int, utf8: bool) -> str:
 
 
 def cut(name: str, room: int | None) -> str:
-    """`name` in `room` columns: the beginning, and `..` for the rest."""
+    """`name` cut to `room` columns, with `..` for the rest; None: not cut."""
     return name if room is None or len(name) <= room else name[: room - 2] + ".."
 
 

@@ -1,4 +1,4 @@
-"""Tab-separated values; tab, newline, return and backslash are escaped with a backslash."""
+"""The tsv format; tab, newline, return and backslash are escaped with a backslash."""
 
 from .csv import Writer as _Csv
 
@@ -12,5 +12,5 @@ class Writer(_Csv):
     separator = "\t"
 
     def cell(self, text: str) -> str:
-        """One value, escaped if it must be."""
+        """One value, escaped if necessary."""
         return text.translate(_ESCAPES)

@@ -1,1 +1,1 @@
-"""Where tags come from: the running kernel or a saved listing."""
+"""Sources of tags: the running kernel and saved listings."""

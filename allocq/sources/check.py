@@ -1,4 +1,4 @@
-"""A Filter made ready for the engine; regular expressions stay in Python."""
+"""Translates a Filter for the engine; Python matches its regular expressions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..model import Filter
 
 
 class Check:
-    """native: what the engine checks. hooks: what it asks Python for, in one scan of one thread."""
+    """native: the part that the engine checks. hooks: callbacks for the regular expressions."""
 
     def __init__(self, filter: Filter) -> None:
         native = self.native = NativeFilter()
@@ -17,6 +17,7 @@ class Check:
         native.add_names("exclude", filter.excludes)
         native.add_names("function", filter.functions)
         native.add_names("module", filter.modules)
+        native.add_names("word", filter.words)
         for first, last in filter.lines:
             native.add_lines(first, last)
         if filter.builtin:
@@ -29,22 +30,22 @@ class Check:
         self._invert = filter.invert
 
     def hooks(self) -> Hooks:
-        """The hooks of one scan."""
+        """New hooks for one scan."""
         return Hooks(self.search if self._searches else None)
 
     def search(self, table: Table) -> bytes:
-        """One byte a row: 1 where the regular expressions let it through."""
+        """One byte per row: 1 if the regular expressions match."""
         return bytes(
             any(search(subject) for search in self._searches) != self._invert
             for subject in table.strings("subject")
         )
 
     def finish(self, table: Table) -> None:
-        """Drop the rows that only the regular expressions can tell."""
+        """Drop the rows that the regular expressions do not match."""
         if self._searches and len(table):
             table.keep(self.search(table))
 
     def apply(self, table: Table) -> None:
-        """Drop all rows that do not match."""
+        """Drop all rows that do not match the filter."""
         self.native.apply(table)
         self.finish(table)

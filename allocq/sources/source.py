@@ -1,6 +1,6 @@
-"""Where tags come from: `open_source()` gives a running kernel or a saved listing behind one seam.
+"""Opens the running kernel or a saved listing behind one interface.
 
-`read(filter)` answers with a Snapshot; `batches(filter)` hands the tags on as they come.
+`read(filter)` returns a Snapshot; `batches(filter)` yields tags as they are read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import ENOMEM
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +33,15 @@ _NANOSECONDS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which of the matching tags are enough: the `top` largest, or the `first` in kernel order;
-    None for all of them."""
+    """How many matching tags are enough: the `top` largest, or the `first` in kernel order;
+    None for all."""
 
     top: int | None = None
     first: int | None = None
 
 
 def tags_of(table: Table) -> list[Tag]:
-    """Every row as an object."""
+    """Every row as a Tag."""
     return [
         Tag(bytes_, calls, file, line, None if builtin else module, function, not inaccurate)
         for bytes_, calls, file, line, builtin, module, function, inaccurate in zip(
@@ -58,7 +59,7 @@ def tags_of(table: Table) -> list[Tag]:
 
 
 class Snapshot:
-    """The tags that matched, in kernel order, and where they are from."""
+    """The matching tags in kernel order, with facts about their source."""
 
     def __init__(self, info: Info, table: Table) -> None:
         self.info = info
@@ -72,7 +73,7 @@ class Snapshot:
 
     @property
     def tags(self) -> list[Tag]:
-        """Every tag as an object, made anew at each call."""
+        """Every tag as an object, created at each access."""
         return tags_of(self.table)
 
     @property
@@ -82,8 +83,11 @@ class Snapshot:
 
 
 class Source:
-    """An open source. Close it, or use it in a `with`. One reading at a time: the cursor of the
-    open file is shared, so a second reading in another thread is refused."""
+    """An open source; close it, or use it in a `with` statement.
+
+    Only one read at a time: they would share the cursor of the open file, so a concurrent second
+    read raises SourceError.
+    """
 
     live = False
     info: Info
@@ -101,12 +105,17 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """Give the descriptor back. Closing twice is harmless."""
+        """Close the file. Closing twice is harmless."""
         self._native.close()
 
     @property
+    def repeatable(self) -> bool:
+        """Can it be read more than once? A pipe cannot."""
+        return self.live or self._native.is_file
+
+    @property
     def fd(self) -> int:
-        """The open file; its cursor is the reader's alone."""
+        """The descriptor of the open file."""
         return self._native.fd
 
     @contextmanager
@@ -115,7 +124,7 @@ class Source:
             raise SourceError(f"{self.path} is closed")
         if not self._busy.acquire(blocking=False):
             raise SourceError(
-                f"{self.path} is being read already", "open it again for a second reader"
+                f"{self.path} is already being read", "open it again for a second reader"
             )
         try:
             yield
@@ -123,27 +132,29 @@ class Source:
             self._busy.release()
 
     def read(self, filter: Filter | None = None, wanted: Wanted | None = None) -> Snapshot:
-        """All matching tags.
+        """The matching tags; all of them, or at least those that `wanted` names.
 
-        Where only some of them are `wanted`, more may come. Raises SourceError, FormatError.
+        Raises SourceError, FormatError.
         """
         raise NotImplementedError
 
     def batches(self, filter: Filter) -> Iterator[Table]:
-        """The matching tags as they come, each batch gone when the next is asked for.
+        """Yield the matching tags in batches; a batch is valid until the next one.
 
-        `info` is complete when the last batch has been taken.
+        `info` is complete after the last batch. Raises SourceError, FormatError.
         """
         raise NotImplementedError
 
 
 class Saved(Source):
-    """A saved listing: a file, a pipe, standard input; compression is seen by its first bytes."""
+    """A saved listing in a file or pipe; its first bytes show whether it is compressed."""
 
     def read(self, filter: Filter | None = None, wanted: Wanted | None = None) -> Snapshot:
-        table = Table()
+        table, first = Table(), wanted.first if wanted else None
         for batch in self.batches(filter or Filter()):
             table.append(batch)
+            if first is not None and len(table) >= first:
+                break  # what the text says of itself at its end is not heard
         return Snapshot(self.info, table)
 
     def batches(self, filter: Filter) -> Iterator[Table]:
@@ -162,16 +173,18 @@ class Saved(Source):
     def _pieces(self, text: Text) -> Iterator[Table]:
         try:
             first = self._first()
+            if first.startswith(MAGIC):
+                yield from text.from_pieces(unpack(first, self.fd, self.path))
+                return
+            yield from text.feed(first)
+            yield from text.from_fd(self.fd)
         except OSError as error:
+            if error.errno == ENOMEM:
+                raise MemoryError from None
             raise SourceError(f"cannot read {self.path}: {error.strerror}") from None
-        if first.startswith(MAGIC):
-            yield from text.from_pieces(unpack(first, self.fd, self.path))
-            return
-        yield from text.feed(first)
-        yield from text.from_fd(self.fd)
 
     def _first(self) -> bytes:
-        """The first bytes: enough to see what they begin, however slowly they come."""
+        """The first bytes, enough to recognize compression even if a pipe delivers them slowly."""
         first = os.read(self.fd, _HEAD)
         while 0 < len(first) < max(map(len, MAGIC)) and (more := os.read(self.fd, _HEAD)):
             first += more
@@ -196,11 +209,11 @@ class Live(Source):
 
     @property
     def has_ioctl(self) -> bool:
-        """Does this kernel answer the ioctl?"""
+        """Does this kernel support the ioctl?"""
         return self._native.has_ioctl
 
     def content_id(self) -> int | None:
-        """The content id now; None without the ioctl. SourceError where it vanished."""
+        """The current content ID; None without the ioctl. SourceError if the file vanished."""
         try:
             return self._native.content_id()
         except OSError as error:
@@ -229,7 +242,7 @@ class Live(Source):
 
 
 def _info(path: str, native: Any) -> Info:
-    """What the engine says of an answer."""
+    """The engine's facts about an answer as an Info."""
     return Info(
         path,
         "ioctl" if native.interface == lib.AQ_IOCTL else "text",
@@ -245,8 +258,8 @@ def _info(path: str, native: Any) -> Info:
 def open_source(path: str | None = None, interface: str = "auto") -> Live | Saved:
     """Open the running kernel (None), a saved listing, or standard input (`-`).
 
-    A path on a proc file system is a running kernel. Raises SourceError, AccessError,
-    InterfaceError.
+    A path on a proc file system is a running kernel too. interface: auto, ioctl or text. Raises
+    SourceError, AccessError, InterfaceError.
     """
     if path is not None and "\0" in path:
         raise SourceError(f"no such file: {path!r}")
@@ -255,5 +268,5 @@ def open_source(path: str | None = None, interface: str = "auto") -> Live | Save
 
 
 def sample_path() -> str:
-    """The installed sample."""
+    """The path of the installed sample."""
     return str(Path(__file__).parents[1] / "sample.txt")

@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, compressed, and the metadata of a snapshot."""
+"""Atomic file writes, compression, and the snapshot format."""

@@ -1,4 +1,4 @@
-"""gzip and zstd: packed as the name of a file asks for it, unpacked as they come."""
+"""Compresses and decompresses gzip and zstd."""
 
 import os
 import zlib
@@ -9,29 +9,29 @@ from ..errors import FormatError, OutputError, SourceError
 
 _CHUNK = 1 << 16
 MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
-"""What gzip and zstd files begin with."""
+"""The first bytes of gzip and zstd files."""
 
 
 def unpack(first: bytes, fd: int, path: str) -> Iterator[bytes]:
-    """The bytes behind `first`, which begins a gzip or zstd file, and the rest of `fd`.
+    """Decompress `first`, the start of a gzip or zstd file, and the rest of `fd`.
 
-    path: what to call it. SourceError where Python cannot, FormatError where the data are damaged
-    or cut off.
+    path: for messages. SourceError if this Python cannot read zstd, FormatError if the data is
+    damaged or truncated.
     """
     new = _gzip if first[:2] == b"\x1f\x8b" else _zstd
     try:
         decompressor, damaged = new()
     except ImportError:
         raise SourceError(
-            f"{path} is zstd, which this Python cannot read",
-            "Python 3.14 can; else pip install 'allocq[zstd]'",
+            f"{path}: this Python cannot read zstd",
+            "use Python 3.14, or pip install 'allocq[zstd]'",
         ) from None
     packed = first
     while packed:
         try:
             piece = decompressor.decompress(packed)
         except damaged:
-            raise FormatError(f"{path}: the compressed data are damaged") from None
+            raise FormatError(f"{path}: the compressed data is damaged") from None
         if piece:
             yield piece
         packed = b""
@@ -44,7 +44,7 @@ def unpack(first: bytes, fd: int, path: str) -> Iterator[bytes]:
                 return
         else:
             packed = os.read(fd, _CHUNK)
-    raise FormatError(f"{path}: the compressed data are cut off")
+    raise FormatError(f"{path}: the compressed data is truncated")
 
 
 def _gzip() -> tuple[Any, type[Exception]]:
@@ -64,9 +64,9 @@ def _zstd() -> tuple[Any, type[Exception]]:
 
 
 def packer(path: str) -> Any:
-    """What packs a file of this name (compress, flush), None for one that stays as it is.
+    """A compressor (compress, flush) for a `.gz` or `.zst` file, None for other names.
 
-    `.gz` and `.zst`; OutputError where this Python cannot.
+    OutputError if this Python cannot write zstd.
     """
     if path.endswith(".gz"):
         return zlib.compressobj(wbits=31)
@@ -76,7 +76,7 @@ def packer(path: str) -> Any:
 
 
 def pack(pieces: Iterable[bytes], packer: Any) -> Iterator[bytes]:
-    """The pieces, packed."""
+    """The pieces, compressed."""
     for piece in pieces:
         yield packer.compress(piece)
     yield packer.flush()
@@ -96,5 +96,5 @@ def _zstd_packer() -> Any:
     except ImportError:
         raise OutputError(
             "this Python cannot write zstd",
-            "Python 3.14 can; else pip install 'allocq[zstd]', or name the file .gz",
+            "use Python 3.14, pip install 'allocq[zstd]', or name the file .gz",
         ) from None

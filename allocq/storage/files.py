@@ -1,4 +1,4 @@
-"""A file written whole or not at all."""
+"""Writes files whole or not at all."""
 
 import contextlib
 import errno
@@ -16,7 +16,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 def check_free(path: str, force: bool) -> None:
-    """Raise what `save` would raise for this name now, before any work is done for it."""
+    """Raise what `save` would raise for this name, before any work is done."""
     folder, name = _open_folder(path)
     try:
         _check(path, folder, name, force)
@@ -25,10 +25,10 @@ def check_free(path: str, force: bool) -> None:
 
 
 def save(path: str, pieces: Iterable[bytes], force: bool = False) -> None:
-    """Write a file with mode 0600, on the disk when this returns.
+    """Write a file with mode 0600 and sync it to disk.
 
-    Without `force`, whatever has that name stays, even if it came a moment ago; with it, only a
-    regular file is replaced. What fails, however, leaves nothing behind. OutputError, UsageError.
+    Without `force` an existing file is never replaced, not even one created in the meantime; with
+    it, only regular files are. A failure leaves nothing behind. OutputError, UsageError.
     """
     folder, name = _open_folder(path)
     try:
@@ -45,9 +45,9 @@ def save(path: str, pieces: Iterable[bytes], force: bool = False) -> None:
 def _open_folder(path: str) -> tuple[int, str]:
     parent, slash, name = path.rpartition("/")
     if not path or "\0" in path:
-        raise UsageError("no name for the file")
+        raise UsageError(f"invalid file name {path!r}")
     if name in ("", ".", ".."):
-        raise UsageError(f"{path} is a directory", "name the file in it")
+        raise UsageError(f"{path} is a directory", "name a file in it")
     try:
         return os.open((parent or "/") if slash else ".", _OPEN), name
     except OSError as error:
@@ -65,18 +65,18 @@ def _check(path: str, folder: int, name: str, force: bool) -> None:
         raise _exists(path)
     if not stat.S_ISREG(status.st_mode):
         raise OutputError(
-            f"{path} is not a regular file, and is not replaced",
-            "name another file; - is standard output",
+            f"cannot replace {path}: not a regular file",
+            "name another file, or use - for standard output",
         )
 
 
 def _exists(path: str) -> OutputError:
-    return OutputError(f"{path} exists", "--force replaces it")
+    return OutputError(f"{path} exists", "use --force to replace it")
 
 
 def _save(folder: int, name: str, pieces: Iterable[bytes], force: bool) -> None:
-    passing = f".allocq-{secrets.token_hex(8)}"
-    fd = os.open(passing, _CREATE, PRIVATE, dir_fd=folder)
+    temporary = f".allocq-{secrets.token_hex(8)}"
+    fd = os.open(temporary, _CREATE, PRIVATE, dir_fd=folder)
     try:
         try:
             for piece in pieces:
@@ -85,29 +85,29 @@ def _save(folder: int, name: str, pieces: Iterable[bytes], force: bool) -> None:
         finally:
             os.close(fd)
         if force:
-            os.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         else:
-            _publish(folder, passing, name)
+            _publish(folder, temporary, name)
     except BaseException:
-        _remove(folder, passing)
+        _remove(folder, temporary)
         raise
     os.fsync(folder)
 
 
-def _publish(folder: int, passing: str, name: str) -> None:
-    """Give the file its name, which nothing may have: FileExistsError."""
+def _publish(folder: int, temporary: str, name: str) -> None:
+    """Give the file its name; FileExistsError if the name is taken."""
     try:
-        os.link(passing, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
     else:
-        _remove(folder, passing)
+        _remove(folder, temporary)
         return
-    # A file system without hard links: whoever creates the name may rename over it.
+    # Without hard links: reserve the name by creating it, then rename over it.
     os.close(os.open(name, _CREATE, PRIVATE, dir_fd=folder))
     try:
-        os.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         _remove(folder, name)
         raise

@@ -1,7 +1,7 @@
-"""A snapshot's text: a saved /proc/allocinfo with metadata.
+"""Writes the snapshot format: a listing with metadata.
 
-The kernel's two header lines, then `# key: value` lines, which the engine reads back
-(core/saved.c), then the kernel's own lines.
+The kernel's two header lines, then `# key: value` lines (read back by core/saved.c), then the
+kernel's own lines.
 """
 
 import json
@@ -20,7 +20,7 @@ _KEPT = ("time", "host", "kernel", "boot-id", "content-id", "possible-cpus", "co
 
 
 def snapshot_text(info: Info, table: Table, filter: Filter, live: bool) -> Iterator[bytes]:
-    """A snapshot's bytes, in pieces. live: it was just read from the running kernel."""
+    """The bytes of a snapshot, in pieces. live: the tags are from the running kernel."""
     before = info.metadata
     metadata = live_metadata(info) if live else {k: before[k] for k in _KEPT if k in before}
     if not live and info.consistent is False:
@@ -37,7 +37,7 @@ def snapshot_text(info: Info, table: Table, filter: Filter, live: bool) -> Itera
 
 
 def live_metadata(info: Info) -> dict[str, str]:
-    """What is known of a reading of the running kernel."""
+    """The metadata of tags that were just read from the running kernel."""
     cpus = count_cpus(possible_cpus())
     metadata = {
         "time": None if info.time is None else format_time(info.time),
@@ -52,7 +52,7 @@ def live_metadata(info: Info) -> dict[str, str]:
 
 
 def joined_filters(before: str, filter: Filter) -> str:
-    """The filter as JSON; with the one that the source itself was made with, a list of both."""
+    """The filter as JSON; a list if the source was itself saved with a filter."""
     if not filter.items():
         return before
     now = json.dumps(filter.as_options(), separators=(",", ":"))

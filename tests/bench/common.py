@@ -1,7 +1,7 @@
-"""What the benchmarks share: runs taken in turn, medians, ratios of pairs, and a table.
+"""Shared by the benchmarks: interleaved runs, medians, ratios of pairs, and tables.
 
-Two things measured one after the other on a busy machine differ for reasons of their own, so
-everything is run in turn, and what is compared is compared within its round.
+On a busy machine, measurements at different times differ anyway. So all commands take turns, and
+only runs of the same round are compared.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COARSE_NS = 100_000
 
 @dataclass(frozen=True)
 class Cost:
-    """One process: seconds of wall clock, user and system CPU time, and its exit status."""
+    """The cost of one process: wall clock, user and system time in seconds, and its exit status."""
 
     wall: float
     user: float
@@ -45,7 +45,7 @@ def spend(
     stdin: str = os.devnull,
     env: Mapping[str, str] | None = None,
 ) -> Cost:
-    """Run a process to its end; its first word is a path. What it prints goes to a file."""
+    """Run a process and wait for it; the first word is a path. Its output goes to a file."""
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
@@ -101,7 +101,7 @@ def spend_pipeline(commands: Sequence[Sequence[str]], stdout: str = os.devnull) 
 
 
 def program(name: str) -> str:
-    """The path of a program; the benchmark ends where it is missing."""
+    """The path of a program; ends the benchmark if it is missing."""
     path = shutil.which(name)
     if path is None:
         sys.exit(f"no {name} on PATH")
@@ -135,7 +135,7 @@ def peak_kib(command: Sequence[str], tries: int = 3) -> int | None:
 def in_turn(
     ways: Mapping[str, Callable[[], float]], rounds: int, warm: int = 1
 ) -> dict[str, list[float]]:
-    """Each way once a round, another one first each time; `warm` rounds before do not count."""
+    """Run each command once per round, starting with another one each time, after `warm` rounds."""
     names = list(ways)
     results: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(-warm, rounds):
@@ -242,7 +242,7 @@ def allocq_command() -> list[str]:
 
 
 def machine() -> str:
-    """One line about where the figures are from."""
+    """One line that describes this machine."""
     system = os.uname()
     parts = [f"Linux {system.release}", f"Python {sys.version.split()[0]}"]
     try:
@@ -258,7 +258,7 @@ def machine() -> str:
 
 
 def show(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table: the first column to the left, the others to the right."""
+    """Print a table with the first column left-aligned, the others right-aligned."""
     lines = [[str(cell) for cell in row] for row in (heads, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     print(f"\n{title}\n  {machine()}")
@@ -269,6 +269,6 @@ def show(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 
 
 def ms(seconds: float) -> str:
-    """Milliseconds with three digits that tell something."""
+    """Milliseconds with about three significant digits."""
     value = seconds * 1000
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}" if value >= 1 else f"{value:.3f}"

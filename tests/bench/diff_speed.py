@@ -1,8 +1,8 @@
-"""What a whole `allocq diff` of two listings costs beside a Python that does nothing.
+"""Compares a whole `allocq diff` of two listings with a Python that does nothing.
 
-Figure to reach with 10,000 tags: three times `python -I -S -c pass` at most, plus what its output
-costs: `with -q` is the same without output, `writing` a Python that writes the same bytes, less the
-bare one. Memory grows with the tags, not faster.
+Target with 10,000 tags: at most three times `python -I -S -c pass`, plus the cost of the output.
+`with -q` is the same without output; `writing` is a Python that writes the same bytes, minus the
+bare one. Memory grows at most linearly with the tags.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WRITE = "import posix, sys; posix.write(1, open(sys.argv[1], 'rb').read())"
 
 
 def listing(count: int) -> tuple[list[bytes], list[bytes]]:
-    """The header, and the sample's lines under as many made-up directories as it takes."""
+    """The header, and the lines of the sample under as many made-up directories as needed."""
     lines = SAMPLE.read_bytes().splitlines(keepends=True)
     head, tags = lines[:2], lines[2:]
     made = []
@@ -40,7 +40,7 @@ def grown(line: bytes) -> bytes:
 
 
 def cases(place: Path, count: int) -> dict[str, tuple[Path, Path]]:
-    """Pairs of files by what differs between them."""
+    """Pairs of files, named by how they differ."""
     head, tags = listing(count)
     chosen = random.Random(1).sample(range(count), count // 2)
 

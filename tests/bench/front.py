@@ -1,4 +1,4 @@
-"""The whole command beside the pipeline that it replaces: a saved listing, on this machine.
+"""Compares the whole command with the pipeline that it replaces, on a saved listing.
 
 Each row is the median of the ratios of pairs, whole processes run in turn, both writing to a file.
 `python` is `python3 -I -c pass`. Caches are dropped before each run of a cold row, as root only.

@@ -1,8 +1,8 @@
-"""The whole command beside the pipeline that it replaces: a running kernel, the tag cache filled.
+"""Compares the whole command with the pipeline that it replaces, on a running kernel.
 
-`net` is the ratio less what starting `true` takes, which is most of it in an emulator. system: CPU
-time in the kernel, summed over the processes of all runs, in the same reckoning. Before it is
-compared, every answer is checked against the pipeline's.
+The tag cache is filled. `net` is the ratio without the time to start `true`, which dominates in an
+emulator. `system` is the same ratio of CPU time in the kernel, summed over the processes of all
+runs. Every answer is first checked against that of the pipeline.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ WANTED = "arch/x86/events/rapl.c"
 
 
 def one_file() -> str:
-    """The published one, or a file in the middle of the list."""
+    """The file of the published figures, or one in the middle of the list."""
     lines = Path(ALLOCINFO).read_text().splitlines()[2:]
     files = [line.split()[2].rpartition(":")[0] for line in lines]
     return WANTED if WANTED in files else files[len(files) // 2]
 
 
 def names(path: str) -> list[str]:
-    """What an answer is about, without its counters."""
+    """The lines of an answer without their counters."""
     return [line.split(None, 2)[2] for line in Path(path).read_text().splitlines()]
 
 

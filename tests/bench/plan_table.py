@@ -24,16 +24,19 @@ from common import cpu_clock, ms, show
 WHERE = "kernel"
 IN_GUEST = ("--load", "xfs")
 
-from allocq.sources.learn import read_names  # noqa: E402
-from allocq.sources.plan import SEEK, TEXT, Plan, kernel_fields  # noqa: E402
-
-from allocq.core import scan  # noqa: E402
+from allocq.core.binding import ffi, lib  # noqa: E402
+from allocq.core.filter import NativeFilter  # noqa: E402
+from allocq.core.kernel import KernelFilter, Plan, scan  # noqa: E402
 from allocq.core.table import Table  # noqa: E402
+from allocq.core.text import Text  # noqa: E402
 from allocq.model import Filter  # noqa: E402
-from allocq.sources import live  # noqa: E402
+from allocq.sources.check import Check  # noqa: E402
 from allocq.sources.source import Live, Wanted, open_source  # noqa: E402
 
 Fields = dict[str, str | int]
+Runs = list[tuple[int, int]]
+ALL = (1 << 8 * ffi.sizeof("size_t")) - 1
+COSTS = ("call", "compare", "step", "sum", "tag", "text")
 MOST_FILTERS = 16
 HOPELESS = 4.0  # a way that takes so many times the best after the first rounds is left alone
 FIRST_ROUNDS = 3
@@ -113,34 +116,46 @@ class Bench:
 
     def __init__(self, source: Live) -> None:
         self.source = source
-        content = source.content_id()
-        text, self.costs = read_names(source, content)
-        known = live.known_names(source, content)
-        self.known = known or live.Names(text, self.costs)
+        source.read(Filter(files=["no such file"]))  # makes the tag cache
+        costs = ffi.new("aq_costs *")
+        if not lib.aq_cache_fits(source.content_id(), costs):
+            sys.exit("plan_table: there is no tag cache; is there room in /run?")
+        self.costs = {name: int(getattr(costs, name)) for name in COSTS}
+        self.known = self.text(Check(Filter()))
         self.clock_name, self.clock = cpu_clock()
 
-    def ask(self, filters: list[Fields], check: scan.Check) -> Table:
-        """Every kernel filter in turn, what they let through checked here."""
+    def ask(self, filters: list[Fields], check: Check) -> Table:
+        """Every kernel filter in turn, what they let through checked here. Names over 63 bytes stay
+        cut, as few are so long."""
         table = Table()
         for fields in filters:
-            scan.ask(self.source.fd, scan.KernelFilter(fields), check, table)
-        if scan.has_trimmed(table):
-            scan.resolve(table, self.known.table)
+            scan(self.source.fd, KernelFilter(fields), table)
         check.apply(table)
         return table
 
-    def seek(self, runs: list[tuple[int, int]], check: scan.Check, exact: bool) -> Table:
+    def seek(self, runs: Runs, check: Check, exact: bool) -> Table:
         """The tags at known positions, whose names all match where the runs are `exact`."""
-        table = Table()
-        scan.seek(self.source.fd, self.known.table, runs, check, table)
+        table, ioctls = Table(), ffi.new("uint64_t *")
+        first = ffi.new("uint32_t[]", [position for position, _ in runs])
+        count = ffi.new("uint32_t[]", [count for _, count in runs])
+        native = check.native.native if exact else NativeFilter().native
+        result = lib.aq_seek(
+            *(self.source.fd, self.known.native, first, count, len(runs), native, ALL),
+            *(check.hooks().native, table.native, ioctls),
+        )
+        assert result == lib.AQ_DONE, "modules came or went"
         if not exact:
             check.apply(table)
         return table
 
-    def text(self, check: scan.Check) -> Table:
+    def text(self, check: Check) -> Table:
         """The whole text, read and filtered."""
         os.lseek(self.source.fd, 0, 0)
-        return scan.collect(scan.TextScan(check).from_fd(self.source.fd))
+        table = Table()
+        for batch in Text(check.native, self.source.path).from_fd(self.source.fd):
+            table.append(batch)
+        check.finish(table)
+        return table
 
     def cat(self) -> Table:
         """The whole text, read."""
@@ -151,23 +166,23 @@ class Bench:
 
     def ways(self, query: Query) -> list[Way]:
         """By hand."""
-        check = scan.Check(query.filter)
-        flags = check.match_names(self.known.table)
-        runs = live.runs_of(flags)
+        check = Check(query.filter)
+        flags = self._matching(check)
+        runs = runs_of(flags)
         if query.wanted.first is not None:
-            runs = live.first_of(runs, query.wanted.first)
+            runs = first_of(runs, query.wanted.first)
         ways: dict[tuple[Any, ...], Way] = {}
 
         def add(words: str, key: tuple[Any, ...], run: Callable[[], Table]) -> None:
             ways.setdefault(key, Way(words, key, run))
 
-        def add_runs(words: str, some: list[tuple[int, int]]) -> None:
-            add(words, (SEEK, *some), lambda: self.seek(some, check, some == runs))
+        def add_runs(words: str, some: Runs) -> None:
+            add(words, ("seek", *some), lambda: self.seek(some, check, some == runs))
 
         def add_filters(words: str, filters: list[Fields]) -> None:
             add(words, filters_key(filters), lambda: self.ask(filters, check))
 
-        add("text", (TEXT,), lambda: self.text(check))
+        add("text", ("text",), lambda: self.text(check))
         add_filters("all by ioctl", [{}])
         fields = kernel_fields(query.filter)
         if fields:
@@ -193,15 +208,24 @@ class Bench:
             self._add_top(query, add_filters, flags)
         return list(ways.values())
 
+    def _matching(self, check: Check) -> bytes:
+        """One byte a tag: 1 where its names match."""
+        keep = ffi.new("uint8_t[]", len(self.known))
+        lib.aq_table_match_names(self.known.native, check.native.native, keep)
+        names = ffi.buffer(keep)[:]
+        if not check.hooks().native.search:
+            return names
+        return bytes(a & b for a, b in zip(names, check.search(self.known), strict=True))
+
     def _values(self, name: str, flags: bytes) -> list[str | int]:
-        table = self.known.table
+        table = self.known
         column: Any = table.column(name) if name == "line" else table.strings(name)
         return list(dict.fromkeys(v for v, flag in zip(column, flags, strict=True) if flag))
 
     def _add_top(
         self, query: Query, add_filters: Callable[[str, list[Fields]], None], flags: bytes
     ) -> None:
-        sizes = self.known.table.column("bytes")
+        sizes = self.known.column("bytes")
         largest = sorted((s for s, flag in zip(sizes, flags, strict=True) if flag), reverse=True)
         for part in (0.5, 0.75, 0.9):
             size = int(largest[min(query.wanted.top or 1, len(largest)) - 1] * part)
@@ -210,15 +234,15 @@ class Bench:
 
     def chosen(self, query: Query, ways: list[Way]) -> tuple[Way, Plan]:
         """The plan's way, one of `ways` if it is the same scan."""
-        plan = live.plan_for(self.source, query.filter, query.wanted)
-        check = scan.Check(query.filter)
+        plan = self.source.plan(query.filter, query.wanted)
+        check = Check(query.filter)
         runs = list(plan.runs)
         fields = dict(plan.kernel)
-        if plan.way == TEXT:
-            key: tuple[Any, ...] = (TEXT,)
+        if plan.method == "text":
+            key: tuple[Any, ...] = ("text",)
             made = Way("text", key, lambda: self.text(check))
-        elif plan.way == SEEK:
-            key = (SEEK, *runs)
+        elif plan.method == "seek":
+            key = ("seek", *runs)
             made = Way(
                 f"seek {len(runs)} runs", key, lambda: self.seek(runs, check, not plan.joined)
             )
@@ -256,11 +280,51 @@ def kernel_time() -> float:
 _COUNTERS = ("min_size", "max_size", "inaccurate")
 
 
+def kernel_fields(filter: Filter) -> Fields:
+    """What of a filter the kernel can check exactly as it is written."""
+    fields: Fields = {}
+    for name, values in (("function", filter.functions), ("module", filter.modules)):
+        if len(values) == 1 and not set(values[0]) & set("*?["):
+            fields[name] = values[0]
+    if filter.builtin:
+        fields["module"] = ""
+    if len(filter.lines) == 1 and filter.lines[0][0] == filter.lines[0][1]:
+        fields["line"] = filter.lines[0][0]
+    if filter.accurate is not None:
+        fields["inaccurate"] = int(not filter.accurate)
+    if filter.min_size is not None:
+        fields["min_size"] = filter.min_size
+    if filter.max_size is not None:
+        fields["max_size"] = filter.max_size
+    return fields
+
+
+def runs_of(flags: bytes) -> Runs:
+    """Where the tags are that match, neighbours together."""
+    runs: Runs = []
+    for position, flag in enumerate(flags):
+        if flag and runs and sum(runs[-1]) == position:
+            runs[-1] = runs[-1][0], runs[-1][1] + 1
+        elif flag:
+            runs.append((position, 1))
+    return runs
+
+
+def first_of(runs: Runs, most: int) -> Runs:
+    """The runs as far as their first `most` tags."""
+    taken: Runs = []
+    for first, count in runs:
+        if most > 0:
+            taken.append((first, min(count, most)))
+        most -= count
+    return taken
+
+
 def filters_key(filters: list[Fields]) -> tuple[Any, ...]:
     return ("filter", *sorted(tuple(sorted(fields.items())) for fields in filters))
 
 
-def join(runs: list[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+def join(runs: Runs, gap: int) -> Runs:
     """Runs with at most `gap` other tags between them made one."""
     joined = [runs[0]]
     for first, count in runs[1:]:
@@ -291,7 +355,7 @@ def main() -> int:
 
 
 def report(bench: Bench, rounds: int, only: str | None, verbose: bool) -> None:
-    files, lines = bench.known.table.strings("file"), bench.known.table.column("line")
+    files, lines = bench.known.strings("file"), bench.known.column("line")
     line = next((n for f, n in zip(files, lines, strict=True) if f == "mm/slub.c"), lines[0])
     rows: list[tuple[object, ...]] = []
     details = []
@@ -305,10 +369,10 @@ def report(bench: Bench, rounds: int, only: str | None, verbose: bool) -> None:
         bench.measure([*ways, cat], rounds, [chosen, cat])
         ways.sort(key=lambda way: way.cost)
         most = NOISE * cat.kernel_cost
-        best = next(way for way in ways if way.key == (TEXT,) or way.kernel_cost <= most)
+        best = next(way for way in ways if way.key == ("text",) or way.kernel_cost <= most)
         times = chosen.cost / best.cost if best.cost else 1.0
         # What is checked of the text is no cost of the kernel's.
-        dear = plan.way != TEXT and chosen.kernel_cost > most
+        dear = plan.method != "text" and chosen.kernel_cost > most
         late += times > 1.1 or dear
         mark = ("> best " if times > 1.1 else "") + ("> cat" if dear else "")
         planned = "" if plan.cost is None else ms(plan.cost / 1e9)
@@ -319,7 +383,7 @@ def report(bench: Bench, rounds: int, only: str | None, verbose: bool) -> None:
     heads = ("query", "tags", "best way", "ms", "chosen", "ms", "planned", "ratio", "cat ms", "")
     show(f"the plan, {bench.clock_name}, {rounds} rounds", heads, rows)
     print(f"  {late} of {len(rows)} more than 10 % above the best way, or above cat")
-    print("  costs, ns: " + ", ".join(f"{k} {v}" for k, v in bench.costs.items().items()))
+    print("  costs, ns: " + ", ".join(f"{k} {v}" for k, v in bench.costs.items()))
     if verbose:
         print("  every way, ms:", *details, sep="\n  ")
 

@@ -3,8 +3,8 @@
     python tests/bench/run.py [NAME]... [--machine IMAGE:CPUS]... [--here]
 
 Each program in this directory says in WHERE what it needs: `host`, any machine; `kernel`, a Linux
-with /proc/allocinfo and its ioctl. Those are run on this machine if it is one and --here is given,
-else in guests (tests/README.md): User-Mode Linux with 2 and 64 possible CPUs, and with an x86
+with /proc/allocinfo and its ioctl. The latter run on this machine with --here, otherwise in guests
+(tests/README.md): User-Mode Linux with 2 and 64 possible CPUs, and with an x86
 kernel QEMU with 2 and 224.
 """
 
@@ -29,13 +29,13 @@ CPUS = {"uml": (2, 64), "qemu": (2, 224)}
 
 
 def programs() -> dict[str, str]:
-    """The benchmarks by name, and where each wants to run."""
+    """The benchmarks by name, and where each must run."""
     names = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in NO_PROGRAMS)
     return {name: importlib.import_module(name).WHERE for name in names}
 
 
 def machines(asked: list[str]) -> list[guest.Machine]:
-    """The guests to boot. GuestError for an image that is none."""
+    """The guests to boot. GuestError for an invalid image."""
     if asked:
         parts = [text.rpartition(":") for text in asked]
         return [guest.Machine(Path(image), int(cpus)) for image, _, cpus in parts]

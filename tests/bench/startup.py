@@ -1,8 +1,8 @@
 """What a whole `allocq query` costs beside a Python that does nothing, and what it is made of.
 
-Figures to reach: a query for a file of a saved text, 1.4 times `python -I -S -c pass` at most and
-4 MiB more at most; all tags as JSON, twice that and 1 us a tag at most. What counts is the command
-as it is installed, so it is installed: into a venv of its own, or give ALLOCQ_BENCH_COMMAND.
+A plain query starts no Python (front.py holds it against grep and awk); every other does. What
+counts is the command as it is installed, so it is installed: into a venv of its own, or give
+ALLOCQ_BENCH_COMMAND.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ def parts(command: Path) -> dict[str, list[str]]:
         "import all that a query needs": [*bare, add + query],
         "allocq query --file PATH": [
             *[str(command), "query", "--source", str(SAMPLE), "--file", FILE],
+        ],
+        "  the same by python -m": [
+            *[python, "-I", "-m", "allocq", "query", "--source", str(SAMPLE), "--file", FILE],
         ],
         "allocq query --format json": [
             *[str(command), "query", "--source", str(SAMPLE), "--format", "json"],

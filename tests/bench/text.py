@@ -1,7 +1,7 @@
-"""Filtering a large saved text: allocq beside grep and mawk, and how much memory it takes.
+"""Compares filtering of a large saved listing with grep and mawk, and measures peak memory.
 
-Figures to reach, on 1 GB: by file name 1.5 times `LC_ALL=C grep -F` at most; by size a fifth of
-mawk at most; below 32 MiB. ALLOCQ_BENCH_GB sets another size.
+Targets, on 1 GB: by file name at most 1.5 times `LC_ALL=C grep -F`; by size at most a fifth of
+mawk; below 32 MiB. ALLOCQ_BENCH_GB sets another size.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 /*
  * LD_PRELOAD: makes one system call fail, fall short or lie (tests/faulty.py sets the environment).
  *
- * FAULT_CALL    read, write, open, get_at, get_next, content_id, or malloc (allocq's C only)
+ * FAULT_CALL    read, write, open, statfs, get_at, get_next, content_id, or malloc (of allocq's C only)
  * FAULT_FILE    only of files whose name has this in it, or is it (=NAME); of any without it
  * FAULT_AT      the first call that fails, from 1; 0: none
  * FAULT_TIMES   how many calls fail from then on; 0: all
  * FAULT_ERRNO   with what; 0: read and write take at most 7 bytes, a content id is never the same
  * FAULT_COUNT   a file that grows by a byte with every such call
+ * FAULT_PROC    files whose name has this in it are on a proc file system
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,13 +18,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "abi.h"
 
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 
-static const char *called, *file, *counter;
+enum { PROC_SUPER_MAGIC = 0x9fa0 };
+
+static const char *called, *file, *counter, *proc;
 static long at, times, number, seen;
 static int ready;
 
@@ -39,20 +43,21 @@ __attribute__((constructor)) static void prepare(void)
 	called = getenv("FAULT_CALL");
 	file = getenv("FAULT_FILE");
 	counter = getenv("FAULT_COUNT");
+	proc = getenv("FAULT_PROC");
 	at = setting("FAULT_AT");
 	times = setting("FAULT_TIMES");
 	number = setting("FAULT_ERRNO");
 	ready = called != NULL;
 }
 
-static int is_name(const char *name)
+static int is_name(const char *name, const char *asked)
 {
-	if (file && *file == '=')
-		return !strcmp(name, file + 1);
-	return !file || strstr(name, file);
+	if (asked && *asked == '=')
+		return !strcmp(name, asked + 1);
+	return !asked || strstr(name, asked);
 }
 
-static int is_file(int fd)
+static int is_file(int fd, const char *asked)
 {
 	char link[] = "/proc/self/fd/0000000000", name[4096];
 	char *to = link + strlen("/proc/self/fd/");
@@ -66,7 +71,7 @@ static int is_file(int fd)
 	to[digits] = '\0';
 	len = syscall(SYS_readlink, link, name, sizeof(name) - 1);
 	name[len > 0 ? len : 0] = '\0';
-	return is_name(name);
+	return is_name(name, asked);
 }
 
 /* Does this call fail? */
@@ -89,7 +94,7 @@ static int is(const char *call)
 
 ssize_t read(int fd, void *to, size_t len)
 {
-	if (is("read") && is_file(fd) && fails()) {
+	if (is("read") && is_file(fd, file) && fails()) {
 		if (number) {
 			errno = (int)number;
 			return -1;
@@ -101,7 +106,7 @@ ssize_t read(int fd, void *to, size_t len)
 
 ssize_t write(int fd, const void *from, size_t len)
 {
-	if (is("write") && (file ? is_file(fd) : fd == 1) && fails()) {
+	if (is("write") && (file ? is_file(fd, file) : fd == 1) && fails()) {
 		if (number) {
 			errno = (int)number;
 			return -1;
@@ -113,7 +118,7 @@ ssize_t write(int fd, const void *from, size_t len)
 
 static int open_it(int folder, const char *name, int flags, mode_t mode)
 {
-	if (is("open") && is_name(name) && fails()) {
+	if (is("open") && is_name(name, file) && fails()) {
 		errno = (int)number;
 		return -1;
 	}
@@ -137,6 +142,19 @@ OPEN(open, AT_FDCWD, )
 OPEN(open64, AT_FDCWD, )
 OPEN(openat, folder, FOLDER)
 OPEN(openat64, folder, FOLDER)
+
+int fstatfs(int fd, struct statfs *status)
+{
+	int done = (int)syscall(SYS_fstatfs, fd, status);
+
+	if (is("statfs") && is_file(fd, file) && fails()) {
+		errno = (int)number;
+		return -1;
+	}
+	if (!done && proc && is_file(fd, proc))
+		status->f_type = PROC_SUPER_MAGIC;
+	return done;
+}
 
 int ioctl(int fd, unsigned long request, ...)
 {
@@ -170,7 +188,7 @@ static int refused(void *caller)
 	if (!is("malloc") || !dladdr(caller, &info) || !info.dli_fname)
 		return 0;
 	name = strrchr(info.dli_fname, '/');
-	if (!name || strncmp(name, "/_native.", 9) || !fails())
+	if (!name || (strncmp(name, "/_native.", 9) && strcmp(name, "/allocq")) || !fails())
 		return 0;
 	errno = ENOMEM;
 	return 1;

@@ -128,11 +128,11 @@ static bool is_count(const char *s, size_t len, uint64_t *value)
 {
 	*value = 0;
 	for (size_t i = 0; i < len; i++) {
-		unsigned __int128 more = (unsigned __int128)*value * 10 + (unsigned char)(s[i] - '0');
+		uint64_t digit = (uint64_t)(s[i] - '0');
 
-		if (s[i] < '0' || s[i] > '9' || more > UINT64_MAX)
+		if (s[i] < '0' || s[i] > '9' || *value > (UINT64_MAX - digit) / 10)
 			return false;
-		*value = (uint64_t)more;
+		*value = *value * 10 + digit;
 	}
 	return len > 0;
 }
@@ -279,25 +279,106 @@ static void check_query(const struct asked *asked, const struct query *query)
 	CHECK(query->header == asked->header && query->path == asked->path);
 }
 
+/* `FILE:N` or `FILE:N-M`: the length of FILE, which is all of it without lines. */
+static size_t path_len(const char *p, uint64_t range[2])
+{
+	const char *colon = strrchr(p, ':'), *dash = colon ? strchr(colon, '-') : NULL;
+	size_t first = colon ? (dash ? (size_t)(dash - colon - 1) : strlen(colon + 1)) : 0;
+
+	range[0] = 0;
+	range[1] = UINT64_MAX;
+	if (!colon || colon == p || !is_count(colon + 1, first, &range[0]) ||
+	    (dash && !is_count(dash + 1, strlen(dash + 1), &range[1])) || (dash && range[1] < range[0])) {
+		range[0] = 0;
+		range[1] = UINT64_MAX;
+		return strlen(p);
+	}
+	if (!dash)
+		range[1] = range[0];
+	return (size_t)(colon - p);
+}
+
+static bool has_glob(const char *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (p[i] == '*' || p[i] == '?' || p[i] == '[')
+			return true;
+	return false;
+}
+
+/* A path: the whole one, its last components, a directory above it, or a glob. */
+static bool path_matches(const char *p, struct aq_str s, uint64_t line)
+{
+	uint64_t range[2];
+	size_t len = path_len(p, range), dir;
+	bool slash, whole;
+	const char *base = p;
+
+	if (line < range[0] || line > range[1])
+		return false;
+	if (has_glob(p, len))
+		return aq_glob(p, len, s.s, s.len);
+	slash = p[len - 1] == '/';
+	dir = len - slash;
+	for (size_t i = 0; i < len; i++)
+		if (p[i] == '/')
+			base = p + i + 1;
+	whole = *p == '/' && memchr(base, '.', len - (size_t)(base - p));
+	if (!slash && s.len == len && !memcmp(p, s.s, len))
+		return true;
+	if (!slash && whole)
+		return false;
+	if (s.len > dir && s.s[dir] == '/' && !memcmp(s.s, p, dir))
+		return true;
+	return !slash && s.len > len && s.s[s.len - len - 1] == '/' && !memcmp(s.s + s.len - len, p, len);
+}
+
+/* A module as people write it: xfs, [xfs], xfs.ko.zst, nf-conntrack. */
+static bool module_matches(const char *p, struct aq_str s)
+{
+	size_t len = strlen(p);
+	const char *suffix;
+
+	if (len > 2 && *p == '[' && p[len - 1] == ']' && p[1] != '!' && !strchr(p + 1, '['))
+		p++, len -= 2;
+	if (has_glob(p, len))
+		return aq_glob(p, len, s.s, s.len);
+	suffix = memmem(p, len, ".ko", 3);
+	if (suffix && suffix > p && (suffix + 3 == p + len || suffix[3] == '.'))
+		len = (size_t)(suffix - p);
+	if (s.len != len)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((p[i] == '-' ? '_' : p[i]) != s.s[i])
+			return false;
+	return true;
+}
+
+static bool function_matches(const char *p, struct aq_str s)
+{
+	size_t len;
+
+	p += !strncmp(p, "func:", 5) && p[5] ? 5 : 0;
+	len = strlen(p);
+	if (has_glob(p, len))
+		return aq_glob(p, len, s.s, s.len);
+	return s.len == len && !memcmp(p, s.s, len);
+}
+
 /* Does one of the patterns of this kind match? -1: there is none. */
-static int matches_one(const struct asked *asked, char which, struct aq_str s)
+static int matches_one(const struct asked *asked, char which, struct aq_str s, uint64_t line)
 {
 	int result = -1;
 
 	for (size_t i = 0; i < asked->n_patterns; i++) {
 		const char *p = asked->patterns[i].s;
-		size_t len = strlen(p);
 
 		if (asked->patterns[i].which != which)
 			continue;
 		if (result < 0)
 			result = 0;
-		if (strpbrk(p, "*?["))
-			result |= aq_glob(p, len, s.s, s.len);
-		else if (s.len == len)
-			result |= !memcmp(p, s.s, len);
-		else if ((which == 'f' || which == 'x') && *p != '/' && s.len > len)
-			result |= s.s[s.len - len - 1] == '/' && !memcmp(s.s + s.len - len, p, len);
+		result |= which == 'm' ? module_matches(p, s) :
+			  which == 'F' ? function_matches(p, s) : path_matches(p, s, line);
 	}
 	return result;
 }
@@ -308,10 +389,10 @@ static bool matches(const struct asked *asked, const struct aq_tag *tag)
 
 	for (size_t i = 0; i < asked->n_lines; i++)
 		on_line |= asked->lines[i][0] <= tag->line && tag->line <= asked->lines[i][1];
-	return on_line && matches_one(asked, 'f', tag->file) && matches_one(asked, 'F', tag->function) &&
-	       matches_one(asked, 'x', tag->file) <= 0 && !(asked->builtin && tag->has_module) &&
-	       (tag->has_module ? matches_one(asked, 'm', tag->module) != 0 :
-				  matches_one(asked, 'm', tag->file) < 0) &&
+	return on_line && matches_one(asked, 'f', tag->file, tag->line) && matches_one(asked, 'F', tag->function, 0) &&
+	       matches_one(asked, 'x', tag->file, tag->line) <= 0 && !(asked->builtin && tag->has_module) &&
+	       (tag->has_module ? matches_one(asked, 'm', tag->module, 0) != 0 :
+				  matches_one(asked, 'm', tag->file, 0) < 0) &&
 	       tag->bytes >= asked->min_size && tag->bytes <= asked->max_size &&
 	       tag->calls >= asked->min_calls && tag->calls <= asked->max_calls &&
 	       !(asked->accurate && !tag->accurate) && !(asked->inaccurate && tag->accurate);
@@ -386,11 +467,11 @@ static void add_cell(struct bytes *to, struct aq_str s, bool csv)
 	if (quoted)
 		add(to, "\"", 1);
 	for (size_t i = 0; i < s.len; i++) {
-		const char *odd = s.s[i] && !csv ? strchr("\tt\nn\rr\\\\", s.s[i]) : NULL;
+		const char *odd = csv || !s.s[i] ? NULL : strchr("\t\n\r\\", s.s[i]);
 
-		if (odd && (odd - "") >= 0 && (s.s[i] < ' ' || s.s[i] == '\\')) {
+		if (odd) {
 			add(to, "\\", 1);
-			add(to, s.s[i] == '\\' ? "\\" : odd + 1, 1);
+			add(to, *odd == '\t' ? "t" : *odd == '\n' ? "n" : *odd == '\r' ? "r" : "\\", 1);
 			continue;
 		}
 		if (csv && s.s[i] == '"')

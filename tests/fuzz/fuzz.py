@@ -26,11 +26,13 @@ CASES = HERE / "cases"  # made by hand: what only luck would find
 TEXTS = (HERE.parents[1] / "allocq" / "sample.txt", *sorted((HERE.parent / "fixtures").glob("*")))
 # Calls that a harness answers itself, for the C that it is built with.
 MEMORY = ("malloc", "calloc", "realloc", "strdup", "asprintf")  # failing.h
+PLACE = ("open", "mkdir", "getenv")  # place.h
 WRAPPED = {
     "kernel": ("ioctl",),
     "order": MEMORY,
     "front": ("write", *MEMORY),
-    "cache": ("open", "mkdir", "getenv", *MEMORY),
+    "cache": (*PLACE, *MEMORY),
+    "answer": ("ioctl", "read", "lseek", "aq_now_ns", *PLACE, *MEMORY),
 }
 # Little room, so that small inputs outgrow it.
 ROOM = {"front": ("-DCHUNK=128", "-DLONGEST_LINE=300", "-DHELD=160", "-DBATCH=3")}
@@ -43,6 +45,7 @@ LONGEST = {
     "values": 64,
     "front": 1024,
     "cache": 1024,
+    "answer": 256,
 }
 SHARES = {
     "text": 0.3,
@@ -52,6 +55,7 @@ SHARES = {
     "values": 0.1,
     "front": 0.03,
     "cache": 0.02,
+    "answer": 0.02,
 }
 VALUES = (
     *(b"4096", b" 64K", b"1MiB\n", b"1.5GB", b"0.0001k", b"7.999999999999999999E", b"8E", b".5P"),
@@ -98,6 +102,12 @@ def build(harness: str, program: Path, compiler: str, *more: str) -> None:
     if harness == "front":
         sources += [str(NATIVE / name) for name in FRONT]
     subprocess.run([compiler, *flags, *more, *sources, "-o", str(program)], check=True)
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A directory in memory, where there is one: the tag cache's harnesses write files."""
+    memory = "/dev/shm"
+    return tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
 
 
 def seeds(harness: str) -> Iterator[bytes]:
@@ -168,6 +178,7 @@ def fuzz(harness: str, runs: int, work: Path) -> int:
     environment = {**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=4:detect_leaks=1"}
     done = subprocess.run(
         [str(program), f"-runs={runs}", "-print_final_stats=1", *options, str(found), str(corpus)],
+        cwd=work,
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -176,7 +187,7 @@ def fuzz(harness: str, runs: int, work: Path) -> int:
         sys.exit(f"{done.stderr[-8000:]}\n{harness}: a report; its input is {HERE}/crash-*")
     merged = work / f"{harness}-merged"
     merged.mkdir()
-    quiet = {"check": True, "stderr": subprocess.DEVNULL}
+    quiet = {"check": True, "cwd": work, "stderr": subprocess.DEVNULL}
     subprocess.run(
         [str(program), "-merge=1", *options, str(merged), str(corpus), str(found)], **quiet
     )
@@ -198,7 +209,7 @@ def main() -> None:
     parser.add_argument("harness", nargs="*", default=[*SHARES], metavar="HARNESS")
     parser.add_argument("--runs", type=int, default=10_000_000, help="of all together")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
+    with scratch() as work:
         whole = sum(SHARES[harness] for harness in given.harness)
         runs = {name: ceil(given.runs * SHARES[name] / whole) for name in given.harness}
         total = sum(fuzz(name, number, Path(work)) for name, number in runs.items())

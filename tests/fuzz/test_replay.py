@@ -17,7 +17,7 @@ HARNESSES = sorted(path.stem for path in (HERE / "corpus").glob("*.zip"))
 def test_every_harness_has_a_corpus() -> None:
     import fuzz
 
-    assert HARNESSES == sorted(fuzz.SHARES)
+    assert sorted(fuzz.SHARES) == HARNESSES
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
@@ -31,10 +31,12 @@ def test_the_corpus_is_without_a_report(harness: str, tmp_path: Path) -> None:
     files = [str(path) for path in sorted((CASES / harness).glob("*"))]
     files += [str(path) for path in fuzz.unpack(harness, tmp_path / "corpus")]
     assert len(files) > 50
-    done = subprocess.run(
-        [program, *files],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1"},
-    )
+    with fuzz.scratch() as place:
+        done = subprocess.run(
+            [program, *files],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1"},
+        )
     assert (done.returncode, done.stdout) == (0, f"{len(files)}\n"), done.stderr

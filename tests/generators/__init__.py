@@ -1,1 +1,1 @@
-"""What is made from the declarations in allocq/declarations, a module a kind of file."""
+"""Generators of files from allocq/declarations, one module per kind of file."""

@@ -116,7 +116,7 @@ def _command(command: Command) -> str:
 
 
 def _by_value(command: Command) -> dict[str, list[str]]:
-    """What completes a value, and the flags that take such a one."""
+    """Completers of values, and the flags that use each."""
     found: dict[str, list[str]] = {}
     for option in command.options:
         if takes_value(option):

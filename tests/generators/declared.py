@@ -1,4 +1,4 @@
-"""The declarations, as pages and completions want them."""
+"""The declarations, in the form that pages and completions need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["COMMANDS", "HELP", "MAIN_OPTIONS", "OWN_PANEL", "Command", "Option"]
 
 
 class Spelling(NamedTuple):
-    """An option as one of its flags, whole: `-f` or `--file`."""
+    """One flag of an option: `-f` or `--file`."""
 
     flag: str
     option: Option
@@ -27,7 +27,7 @@ class Spelling(NamedTuple):
 
 
 def options(command: Command) -> tuple[Option, ...]:
-    """Those of a subcommand, and --help."""
+    """The options of a subcommand, and --help."""
     return (*command.options, HELP)
 
 
@@ -44,27 +44,27 @@ def spellings(options: tuple[Option, ...]) -> Iterator[Spelling]:
 
 
 def takes_value(option: Option) -> bool:
-    """Is there a word behind it?"""
+    """Does the option take a value?"""
     return option.kind in (OptionKind.TEXT, OptionKind.LIST)
 
 
 def takes_file(option: Option) -> bool:
-    """Is that word the name of a file of this machine? (--file's is the kernel's.)"""
+    """Is the value a file of this machine? (That of --file is one of the kernel.)"""
     return takes_value(option) and (option.name == "source" or option.metavar == "FILE")
 
 
 def takes_module(option: Option) -> bool:
-    """Is that word the name of a kernel module?"""
+    """Is the value the name of a kernel module?"""
     return takes_value(option) and (option.name == "module" or option.metavar == "MODULE")
 
 
 def repeats(option: Option) -> bool:
-    """Does giving it again add to it?"""
+    """Does repeating the option add a value?"""
     return option.kind == OptionKind.LIST
 
 
 def panels(options: tuple[Option, ...]) -> dict[str, list[Option]]:
-    """The options below their headings, in the order of the declaration."""
+    """The options by panel, in the order of the declaration."""
     found: dict[str, list[Option]] = {}
     for option in options:
         found.setdefault(option.panel, []).append(option)
@@ -72,7 +72,7 @@ def panels(options: tuple[Option, ...]) -> dict[str, list[Option]]:
 
 
 def sentence(text: str) -> str:
-    """The first sentence, without its end."""
+    """The first sentence, without its full stop."""
     return text.partition(". ")[0].rstrip(".")
 
 
@@ -83,10 +83,10 @@ def brief(help: str) -> str:
 
 
 def runs(command: Command) -> bool:
-    """Does it run another command? No option of allocq follows that one."""
+    """Does it run another command, whose words are not options of allocq?"""
     return command.runs
 
 
 def is_switch(option: Option) -> bool:
-    """Has it an opposite?"""
+    """Does the option have a --no- form?"""
     return option.kind == OptionKind.SWITCH

@@ -106,7 +106,7 @@ def _command(command: Command) -> str:
 
 
 def _option(where: str, option: Option) -> str:
-    """One line, or two where --no-… is its opposite."""
+    """One line per option, two if it has a --no- form."""
     spelled = flags(option)
     groups = [[flag] for flag in spelled] if is_switch(option) else [spelled]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The flags of `query` as the program in front of Python reads them."""
+"""The flags of `query` for the native program."""
 
 from __future__ import annotations
 

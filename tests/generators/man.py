@@ -1,9 +1,9 @@
-"""Man pages, in mdoc(7): the head, the options and the list of commands from the declarations,
-the rest from man/prose.
+"""Man pages in mdoc(7): the head, options and list of commands come from the declarations, the
+rest from man/prose.
 
-Prose is mdoc without a head: what stands before its first .Sh are further names and lines of the
-SYNOPSIS; `@OPTIONS@`, `@COMMANDS@` and `@OPERANDS@` stand for what is declared; in a literal
-display characters stand for themselves.
+Prose is mdoc without a head. Lines before its first .Sh are added to the NAME section; `@OPTIONS@`,
+`@COMMANDS@` and `@OPERANDS@` are replaced by what is declared; in literal displays all characters
+are literal.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _page(
 
 
 def _plain_body(command: Command | None) -> str:
-    """The sections of a page that has no prose."""
+    """The sections of a page without prose."""
     about = _text(command.help) + "\n@OPERANDS@\n" if command else ""
     return f".Sh DESCRIPTION\n{about}.Sh OPTIONS\n@OPTIONS@\n.Sh SEE ALSO\n.Xr allocq 1\n"
 
@@ -141,7 +141,7 @@ def _flag(flag: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Words of a declaration: each sentence on a line of its own, flags with real dashes."""
+    """Text of a declaration, one sentence per line, with the dashes of flags escaped."""
     text = text.replace("\\", r"\e")
     text = re.sub(
         r"(?<![\w-])--?[A-Za-z][\w-]*", lambda flag: flag.group().replace("-", r"\-"), text
@@ -152,7 +152,7 @@ def _text(text: str) -> str:
 
 
 def _literal_displays(text: str) -> str:
-    """The prose with every character in its literal displays meaning itself."""
+    """The prose with special characters in literal displays escaped."""
     return re.sub(
         r"(?<=^)(\.Bd -literal.*?\n)(.*?)(^\.Ed)",
         lambda display: display[1] + display[2].translate(_LITERAL) + display[3],

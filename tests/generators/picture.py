@@ -1,4 +1,4 @@
-"""A picture of what a person sees: real commands on a terminal, as an SVG."""
+"""A picture of real commands on a terminal, as an SVG."""
 
 from __future__ import annotations
 

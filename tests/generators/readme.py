@@ -8,7 +8,7 @@ BEGIN, END = "<!-- options -->\n", "<!-- end of options -->\n"
 
 
 def with_table(readme: str) -> str:
-    """The README with what stands between the two marks made anew; as it is without marks."""
+    """The README with the text between the two marks replaced; unchanged without marks."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     return before + begin + _table() + end + after if end else readme

@@ -98,7 +98,7 @@ def _command(command: Command) -> str:
 
 
 def _spec(option: Option, excluded: str) -> str:
-    """An _arguments spec. What is given again is offered again only where that adds to it."""
+    """An _arguments spec; a used option is offered again only if repeating it adds a value."""
     spelled = flags(option)
     if not excluded and len(spelled) > 1 and not repeats(option):
         excluded = f"({' '.join(spelled)})"

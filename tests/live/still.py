@@ -1,8 +1,8 @@
-"""An answer of a running kernel held against two readings of its text, one before and one after.
+"""Compares an answer of a running kernel with its text, read before and after.
 
-Counters move all the time; names do not while no module comes or goes. What stands still must be in
-the answer exactly if it matches; what moves may have matched in between. Asking allocates memory
-itself, which is gone when the second reading is made: what moves with a question is found first.
+Counters move all the time; names only when a module is loaded or unloaded. A tag that did not move
+must be in the answer exactly if it matches; one that moved may have matched in between. A query
+itself allocates memory, which is freed before the second reading: such tags are found first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`allocq check` on the running kernel: leaks made on purpose are named, and nothing else is."""
+"""`allocq check` on the running kernel: it names leaks made on purpose, and nothing else."""
 
 from __future__ import annotations
 
@@ -125,11 +125,11 @@ def test_a_module_left_loaded_is_found(modprobe: Any) -> None:
 def test_a_leak_is_told_from_a_command_that_fails(tmp_path: Path) -> None:
     done = check("--", "sh", "-c", "echo out; echo err >&2; exit 7")
     assert done.status == 3 and done.out.startswith(b"out\n") and "err\n" in done.err
-    assert "allocq: sh ended with status 7" in done.err
-    assert "was ended by SIGKILL" in check("--", "sh", "-c", "kill -9 $$").err
+    assert "allocq: sh exited with status 7" in done.err
+    assert "was killed by SIGKILL" in check("--", "sh", "-c", "kill -9 $$").err
     report = tmp_path / "report"
     check("-o", "junit", "--report", str(report), "--", "false")
-    assert "ended with status 1" in report.read_text()
+    assert "exited with status 1" in report.read_text()
 
 
 def test_a_command_that_is_not_there_is_status_2() -> None:

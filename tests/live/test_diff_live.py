@@ -1,4 +1,4 @@
-"""`allocq diff` on the running kernel: a module comes and goes, a file system is filled."""
+"""`allocq diff` on the running kernel: a module is loaded and unloaded, a file system filled."""
 
 from __future__ import annotations
 
@@ -105,4 +105,4 @@ def test_another_boot_is_said(tmp_path: Path) -> None:
     text = path.read_text()
     boot = next(line for line in text.splitlines() if line.startswith("# boot-id: "))
     path.write_text(text.replace(boot, "# boot-id: another"))
-    assert "booted in between" in allocq("diff", str(path)).err
+    assert "rebooted in between" in allocq("diff", str(path)).err

@@ -1,4 +1,4 @@
-"""`allocq doctor` on real kernels: ready, switched off, off for good, old, without rights."""
+"""`allocq doctor` on real kernels: ready, off, disabled until reboot, old, without permission."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernel itself says of its ioctl and its text, asked without anything of allocq's.
+"""Tests the kernel's own ioctl and text, without any code of allocq.
 
 The interface is include/uapi/linux/alloc_tag.h and mm/alloc_tag.c of Linux 7.3.
 """

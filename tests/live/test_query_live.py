@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from oracle import Asked
 
 import allocq as library
+from allocq.core.binding import ffi, lib
 
 if TYPE_CHECKING:
     from conftest import Modprobe
@@ -164,9 +165,6 @@ def test_counters_below_zero_pass_no_minimum_in_any_interface() -> None:
 def test_the_largest_are_found_although_some_shrank_and_one_is_below_zero() -> None:
     """The counters that are kept with the names are old, and the kernel takes one below zero for a
     huge one."""
-    from allocq.sources.plan import Costs
-
-    from allocq.sources import names
 
     def five() -> list[int]:
         return sorted((tag.bytes for tag in still.read()), reverse=True)[:5]
@@ -182,8 +180,11 @@ def test_the_largest_are_found_although_some_shrank_and_one_is_below_zero() -> N
         content = source.read(library.Filter(files=["mm/slub.c"])).info.content_id
     assert content is not None
     # A kernel where sums are free and calls dear: the largest are asked for by size.
-    costs = Costs(call=10**6, tag=10**6, step=1, compare=1, sum=0, text=10**12)
-    names.save(names.boot_id(), content, b"".join(lines), costs)
+    costs = {"call": 10**6, "tag": 10**6, "step": 1, "compare": 1, "sum": 0, "text": 10**12}
+    kept = b"".join(lines)
+    lib.aq_cache_save(content, kept, len(kept), ffi.new("aq_costs *", costs))
+    plan = explained("-n", "5", "-s", "bytes", "--interface", "ioctl")
+    assert plan["method"] == "filter" and "largest" in str(plan["reason"]), plan
     before = five()
     result = here("query", "-n", "5", "-s", "bytes", "-o", "procfs", "--interface", "ioctl")
     after = five()
@@ -236,7 +237,7 @@ def test_a_limit_takes_the_first_in_the_kernels_order(limit: int) -> None:
                 "query", "-o", "procfs", "--interface", interface, "-n", str(limit), *asked.argv()
             )
             shown = oracle.parse(result.out)
-            matching = oracle.select(before, asked)
+            matching = oracle.meant(before, asked)
             if asked.min_size is None:
                 assert [still.key(t) for t in shown] == [still.key(t) for t in matching[:limit]]
             assert len(shown) <= limit
@@ -284,21 +285,21 @@ def test_explain_tells_what_would_be_asked(known: bool) -> None:
     else:
         forget()
     plan = explained("--min-size", "1M", "--interface", "ioctl")
-    assert plan["way"] in ("filter", "seek")
-    if plan["way"] == "filter":
+    assert plan["method"] in ("filter", "seek")
+    if plan["method"] == "filter":
         assert plan["kernel_filter"] == {"mask": 32, "min_size": 1 << 20}
     plan = explained("-F", "alloc_slab_page", "--interface", "ioctl")
-    assert plan["way"] in ("filter", "seek")
-    assert explained("--interface", "text", "-f", "slub.c")["way"] == "text"
+    assert plan["method"] in ("filter", "seek")
+    assert explained("--interface", "text", "-f", "slub.c")["method"] == "text"
     words = here("query", "--explain", "--min-size", "1M").out.decode()
-    assert words.startswith("way: ")
+    assert words.startswith("method: ")
     assert "checked here: " in words
 
 
 @pytest.mark.parametrize("argv", [[], ["-f", "slub.c"], ["-f", "*.h", "-e", "x"]], ids=str)
 def test_explain_with_the_ioctl_asked_for_never_says_text(argv: list[str]) -> None:
     forget()
-    assert explained("--interface", "ioctl", *argv)["way"] != "text"
+    assert explained("--interface", "ioctl", *argv)["method"] != "text"
 
 
 def test_json_says_where_an_answer_is_from() -> None:
@@ -357,7 +358,7 @@ def test_sums_and_counts_are_of_the_same_tags(argv: list[str]) -> None:
     for interface in INTERFACES:
         result = here("query", "--interface", interface, "-f", "fs/*", "-o", "json", *argv)
         assert result.status == 0
-        tags = oracle.select(before, Asked(files=["fs/*"]))
+        tags = oracle.meant(before, Asked(files=["fs/*"]))
         if argv == ["-c"]:
             assert result.out == b"%d\n" % len(tags)
         elif argv == ["-q"]:
@@ -399,7 +400,7 @@ def test_a_copy_of_the_file_is_a_saved_text(tmp_path: Path) -> None:
     saved.write_bytes(still.ALLOCINFO.read_bytes())
     result = here("query", "--source", str(saved), "-o", "procfs", "--header")
     assert result == Result(0, saved.read_bytes(), "")
-    refused(here("query", "--source", str(saved), "--interface", "ioctl"), "saved text")
+    refused(here("query", "--source", str(saved), "--interface", "ioctl"), "saved listing")
 
 
 def test_the_file_on_standard_input_is_read_as_a_text() -> None:

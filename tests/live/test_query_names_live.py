@@ -15,6 +15,7 @@ import faulty
 import oracle
 import pytest
 import still
+import tagcache
 from command import ALLOCQ, allocq, here
 from oracle import Asked
 
@@ -27,7 +28,6 @@ PACKAGE = Path(library.__file__).parent
 FOLDER = Path("/run/allocq")
 NAMES = FOLDER / "names"
 TORN = "allocq: warning: modules came or went during every scan; the answer may be torn\n"
-COSTS = ("call", "compare", "step", "sum", "tag", "text")
 QUESTIONS = (Asked(files=["mm/slub.c"]), Asked(files=["*.h"]), Asked(functions=["*_init"]), Asked())
 
 
@@ -111,7 +111,7 @@ def test_what_asking_costs_is_measured_once_a_boot(modprobe: Modprobe, tmp_path:
     module = next((m for m in ("xfs", "tun") if modprobe.has(m)), None)
     if module is None:
         pytest.skip("this kernel has neither a module xfs nor tun")
-    run = faulty.Faulty(faulty.build(tmp_path))
+    run = faulty.Faulty(faulty.build(tmp_path), "front")
     assert run.count("get_at", "query", "-c") > 5
     old = costs()
     modprobe(module)
@@ -123,9 +123,7 @@ def test_what_asking_costs_is_measured_once_a_boot(modprobe: Modprobe, tmp_path:
 
 def costs() -> dict[str, int]:
     """What the file says that asking costs."""
-    words = NAMES.read_bytes().partition(b"\n")[0].decode().split()[3:]
-    found = dict(word.split("=") for word in words)
-    return {name: int(found[name]) for name in COSTS}
+    return tagcache.costs_in(NAMES.read_bytes())
 
 
 def test_names_of_a_module_that_is_gone_mislead_nobody(modprobe: Modprobe) -> None:
@@ -198,7 +196,7 @@ DAMAGE: dict[str, Damage] = {
     "flipped bits": flip,
     "zeros": lambda data: bytes(len(data)),
     "noise": lambda data: os.urandom(len(data)),
-    "another format": lambda data: data.replace(b"allocq-names 1", b"allocq-names 2", 1),
+    "another format": lambda data: data.replace(b"allocq-names 2", b"allocq-names 1", 1),
     "lines swapped": lambda data: b"\n".join(
         data.split(b"\n")[:9] + data.split(b"\n")[9:19][::-1] + data.split(b"\n")[19:]
     ),

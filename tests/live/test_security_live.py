@@ -1,4 +1,4 @@
-"""The names cache and the command, as root on a running kernel with others about."""
+"""The tag cache and the command, as root on a running kernel with others about."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import oracle
 import pytest
+import tagcache
 from command import ALLOCQ, allocq, refused
 
 CACHE = Path("/run/allocq")
@@ -81,19 +82,14 @@ def test_others_can_read_nothing(
     assert unprivileged(["ls", str(CACHE)]).returncode != 0
     done = unprivileged([*ALLOCQ, "query"])
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("allocq: no right to read /proc/allocinfo\nhint: ")
+    assert done.stderr.startswith("allocq: /proc/allocinfo: permission denied\nhint: ")
 
 
 def poisoned() -> bytes:
     """A cache that is well sealed, of this boot and content, with the tags the wrong way round."""
-    head, _, text = NAMES.read_bytes().partition(b"\n")
+    head, text = tagcache.parted(NAMES.read_bytes())
     lines = text.splitlines(keepends=True)
-    turned = b"".join(lines[:2] + lines[2:][::-1])
-    from allocq.sources.names import _seal
-
-    words = head.decode().partition(" hash=")[0].encode()
-    seal = _seal(words, turned).encode()
-    return words + b" hash=" + seal + b"\n" + turned
+    return tagcache.sealed(head, b"".join(lines[:2] + lines[2:][::-1]))
 
 
 @pytest.mark.parametrize("how", ["foreign", "group", "world", "fifo", "link", "hard link", "large"])

@@ -1,4 +1,4 @@
-"""Modules come and go while questions are asked; many ask at once; memory is short.
+"""Queries while modules are loaded and unloaded, many at once, and short of memory.
 
 ALLOCQ_STORM_SECONDS: how long modules move, 10 if not given.
 """

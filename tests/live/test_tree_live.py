@@ -1,4 +1,4 @@
-"""`allocq tree` on real kernels: what grows and goes is seen to."""
+"""`allocq tree` on real kernels: growth and removal show up."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     python tests/vm/guest.py [--kernel FILE] [--cpus N] [--mem SIZE] [--param P]... -- COMMAND...
 
 The kernel image is a User-Mode Linux executable (one process of the host, any user can start it)
-or an x86 bzImage (booted in QEMU). What the command writes outside the job directory is gone when
-the guest ends.
+or an x86 bzImage (booted in QEMU). What the command writes outside the job directory is discarded
+when the guest ends.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ HOW_TO_GET_A_KERNEL = "run tests/vm/build-kernel, or set ALLOCQ_TEST_KERNEL (tes
 
 
 class GuestError(Exception):
-    """The guest cannot be started, or its kernel cannot be found; the text is one line."""
+    """The guest cannot be started or its kernel cannot be found; the message is one line."""
 
 
 def find_kernel(old: bool = False) -> Path | None:
@@ -65,7 +65,7 @@ def find_kernel(old: bool = False) -> Path | None:
 
 
 def kernel_kind(image: Path) -> str:
-    """`uml` or `qemu`, told by the image's content."""
+    """`uml` or `qemu`, recognized by the content of the image."""
     try:
         with image.open("rb") as file:
             start = file.read(0x206)
@@ -83,7 +83,7 @@ def kernel_kind(image: Path) -> str:
 
 @dataclass(frozen=True)
 class Machine:
-    """What to boot; `mem` like 128M or 1G, None for what suits the kind of kernel."""
+    """What to boot; `mem` like 128M or 1G, None for the default of the kind of kernel."""
 
     kernel: Path
     cpus: int = 2
@@ -92,7 +92,7 @@ class Machine:
 
     @property
     def has_table(self) -> bool:
-        """Does a table have to tell the kernel of CPUs that are not there (madt.py)?"""
+        """Does the kernel need a table of CPUs that do not exist (madt.py)?"""
         return self.cpus > ONLINE_CPUS and kernel_kind(self.kernel) == "qemu"
 
     def command(self, job: Path) -> list[str]:
@@ -255,7 +255,7 @@ class Guest:
         self.close()
 
     def poll(self) -> int | None:
-        """The command's exit status, NO_STATUS where the guest gave none, None while it runs."""
+        """The command's exit status, NO_STATUS if the guest reported none, None while it runs."""
         if time.monotonic() > self._deadline and self._process.poll() is None:
             self._late = True
             self._kill()
@@ -271,7 +271,7 @@ class Guest:
         return status
 
     def last_words(self) -> str:
-        """Why a guest gave no status, as far as is known, and the end of its console."""
+        """Why the guest reported no status, if known, and the end of its console."""
         console = (self.job / "console").read_text(errors="replace").splitlines()[-CONSOLE_LINES:]
         why = f"ran longer than {self.timeout:g} s" if self._late else "died"
         return "\n".join(
@@ -290,7 +290,7 @@ class Guest:
 
 
 def _copy_new(files: Sequence[tuple[Path, BinaryIO]]) -> Iterator[None]:
-    """Copies what was added to each file since the last step."""
+    """Copies what was appended to each file since the last step."""
     offsets = [0] * len(files)
     while True:
         for i, (path, stream) in enumerate(files):

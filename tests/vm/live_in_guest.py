@@ -1,9 +1,8 @@
 """Pytest plugins: live tests run in a guest, and are reported on the host under their own names.
 
-On the host (`HostSide`) a live test is collected like any other, but instead of running it the host
-boots a guest that runs pytest on all the selected tests that want the same machine, and hands on
-the reports that come back. In the guest (`GuestSide`) the tests run as usual; each report goes to a
-file in the job directory as well.
+On the host (`HostSide`) a live test is collected like any other, but the host boots a guest that
+runs pytest on all selected tests for the same machine, and passes on their reports. In the guest
+(`GuestSide`) the tests run as usual; each report is also written to a file in the job directory.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def is_live(item: pytest.Item) -> bool:
 
 
 def machine_of(item: pytest.Item) -> Machine:
-    """The machine that the test's `guest` marker asks for, else NoKernel or GuestError."""
+    """The machine that the test's `guest` marker requests. NoKernel, GuestError."""
     marker = item.get_closest_marker("guest")
     return _machine(**(marker.kwargs if marker else {}))
 
@@ -125,7 +124,7 @@ class Run:
         return passed
 
     def reports(self, item: pytest.Item) -> list[pytest.TestReport]:
-        """One test's reports, as soon as they are there; a failure where the guest gave none."""
+        """The reports of one test as they arrive; a failure if the guest sent none."""
         while not self._complete(item.nodeid):
             ended = self.guest.poll() is not None
             self._read()

@@ -1,4 +1,4 @@
-"""More possible CPUs than QEMU emulates: an ACPI table that says so.
+"""An ACPI table that declares more possible CPUs than QEMU emulates.
 
 A kernel counts as possible what the MADT (ACPI 6.5, 5.2.12) calls enabled, and with maxcpus=2 never
 starts the rest. QEMU's own table has one entry for each CPU that it emulates, and those take its
@@ -16,7 +16,7 @@ _NAME = b"kernel/firmware/acpi/madt.aml"
 
 
 def madt(cpus: int) -> bytes:
-    """The table for a q35 with so many CPUs, at most MOST_CPUS."""
+    """The table of a q35 machine with `cpus` CPUs, at most MOST_CPUS."""
     entries = [struct.pack("<BBBBI", _LAPIC, 8, cpu, cpu, 1) for cpu in range(cpus)]
     entries.append(struct.pack("<BBBBII", _IOAPIC, 12, 0, 0, 0xFEC00000, 0))
     # The timer is on pin 2, edge-triggered; what PCI uses is level-triggered, active high.
@@ -33,7 +33,7 @@ def madt(cpus: int) -> bytes:
 
 
 def initrd(cpus: int) -> bytes:
-    """An uncompressed cpio archive (newc) with the table, and nothing to start."""
+    """An uncompressed cpio archive (newc) with only the table."""
     return _entry(_NAME, madt(cpus)) + _entry(b"TRAILER!!!", b"")
 
 

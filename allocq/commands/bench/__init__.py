@@ -1,1 +1,1 @@
-"""The ioctl timed against cat, grep and awk on this machine."""
+"""`allocq bench`: times cat, grep and awk against allocq."""

@@ -1,4 +1,4 @@
-"""Did all methods find the same tags? Moving counters are kept apart from differences."""
+"""Checks that all methods find the same tags, apart from counters that moved."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,7 +11,7 @@ Answers = Mapping[str, SizesByTag]  # by method
 
 
 def sizes_by_tag(table: Table) -> SizesByTag:
-    """The bytes of the tags by (file, line, module, function), names trimmed as the ioctl does."""
+    """The bytes of tags by (file, line, module, function), with names trimmed as by the ioctl."""
     tags: dict[Key, list[int]] = {}
     for file, line, module, function, size in zip(
         table.strings("file"),
@@ -31,11 +31,11 @@ def _trim(name: str) -> bytes:
 
 
 class Agreement:
-    """What the runs of one scenario say of each other.
+    """Whether the methods agree in the runs of one scenario.
 
-    runs: those compared; moved: those in which counters differed between the methods, or crossed
-    the minimum size; torn: those in which modules came or went; differences: one line each, for
-    tags that one method found and another missed for no such reason.
+    runs: compared; moved: runs in which counters differed or crossed the minimum size; torn: runs
+    in which modules were loaded or unloaded; differences: one line per tag that only some methods
+    found for neither reason.
     """
 
     def __init__(self, by_size: bool) -> None:
@@ -72,11 +72,13 @@ class Agreement:
             has = [method for method, answer in answers.items() if key in answer]
             lacks = [method for method, answer in answers.items() if key not in answer]
             where = f"{key[0].decode(errors='replace')}:{key[1]}"
-            text = f"{where}: found by {', '.join(has)}, not by {', '.join(lacks) or 'all alike'}"
+            text = f"{where}: found by {', '.join(has)}, " + (
+                f"not by {', '.join(lacks)}" if lacks else "but not the same number of times"
+            )
             if text not in self.differences:
                 self.differences.append(text)
 
     def _moves(self, key: Key, answers: Answers) -> bool:
-        """Has its counter been seen at more values than it has tags?"""
+        """Did the counter take more values than there are tags with this key?"""
         tags = max(len(answer.get(key, ())) for answer in answers.values())
         return self._by_size and len(self._seen[key]) > tags

@@ -1,7 +1,5 @@
-"""`allocq bench`: cat | grep | awk against the ioctl, on the machine it runs on.
-
-What is timed are the three methods of the comparison published with the kernel's patches: the
-pipeline as people type it, the ioctl scan inside this process, and the whole `allocq query`.
+"""Times three methods on this machine: the pipeline that people type (cat, grep, awk), the ioctl
+scan inside this process, and the whole `allocq query`.
 """
 
 import contextlib
@@ -43,11 +41,11 @@ _TICKS = 10
 
 
 def bench_command(values: dict[str, object]) -> int:
-    """`allocq bench`. Returns the exit status."""
+    """Run the command; returns the exit status."""
     settings = read_settings(values)
     with open_source() as source:
         if not isinstance(source, Live):
-            raise SourceError(f"{ALLOCINFO} is not the kernel's here: something is mounted over it")
+            raise SourceError(f"{ALLOCINFO} is not a proc file: something is mounted over it")
         bench = prepare(settings, source)
         with contextlib.suppress(KeyboardInterrupt):
             bench.interrupted = True
@@ -62,7 +60,7 @@ def bench_command(values: dict[str, object]) -> int:
 
 
 def prepare(settings: Settings, source: Live) -> Bench:
-    """The scenarios with the methods that this machine has; nothing is timed yet."""
+    """The scenarios with the methods available on this machine; times nothing."""
     tags = _all_tags()
     bench = Bench(settings, describe_machine(tags))
     bench.tick = clock_step()
@@ -83,14 +81,14 @@ def prepare(settings: Settings, source: Live) -> Bench:
         )
     if bench.tick > _COARSE:
         bench.notes.append(
-            f"this kernel counts CPU time in steps of {bench.tick / 1e6:.0f} ms: the ioctl scans"
-            " are repeated to outlast a step; the times of programs are no finer than one"
+            f"this kernel counts CPU time in steps of {bench.tick / 1e6:.0f} ms: ioctl scans are"
+            " repeated to outlast a step; USER and SYSTEM of programs are no finer than a step"
         )
     return bench
 
 
 def _go(bench: Bench, source: Live) -> None:
-    """One round that does not count, then the others."""
+    """One warm-up round, then the rounds that count."""
     _round(bench, source, 0, count=False)
     for scenario in bench.scenarios:
         scenario.plan = source.plan(scenario.filter).method
@@ -106,7 +104,10 @@ def _round(
     count: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
-    """Each method of each scenario once, another one first each time; kept once all are through."""
+    """Run each method of each scenario once, starting with another method each round.
+
+    Samples are kept only when all methods of a scenario have finished.
+    """
     for scenario in bench.scenarios:
         methods = scenario.methods
         before = source.content_id()
@@ -139,7 +140,7 @@ def _all_tags() -> list[Tag]:
 
 
 def _file(asked: str | None, tags: list[Tag]) -> str:
-    """The one file that is looked for, as the kernel names it."""
+    """The path of the one file to query, as in the kernel."""
     files = dict.fromkeys(tag.file for tag in tags)
     if asked is None:
         return PUBLISHED_FILE if PUBLISHED_FILE in files else tags[0].file
@@ -147,11 +148,11 @@ def _file(asked: str | None, tags: list[Tag]) -> str:
         matching = list(dict.fromkeys(source.read(Filter(files=[asked])).table.strings("file")))
     if not matching:
         raise UsageError(
-            f"this kernel has no tag in '{asked}'", "allocq query --group-by file lists its files"
+            f"this kernel has no tags in '{asked}'", "allocq query --group-by file lists its files"
         )
     if len(matching) > 1:
         shown = ", ".join(matching[:3]) + (", ..." if len(matching) > 3 else "")
-        raise UsageError(f"'{asked}' stands for {len(matching)} files", f"give one: {shown}")
+        raise UsageError(f"'{asked}' matches {len(matching)} files", f"name one: {shown}")
     return matching[0]
 
 
@@ -164,7 +165,7 @@ def _scenario(bench: Bench, name: str, file: str, tags: list[Tag]) -> Scenario:
     largest = max(tags, key=lambda tag: (tag.file == file and tag.bytes > 0, tag.bytes))
     if largest.file != file and bench.settings.file is None and min_size is None:
         bench.notes.append(
-            f"no tag in {file} holds anything now: with a minimum size, {largest.file} is asked for"
+            f"no tag in {file} holds memory now: the minimum size is timed with {largest.file}"
         )
         file = largest.file
     if min_size is None:
@@ -174,10 +175,10 @@ def _scenario(bench: Bench, name: str, file: str, tags: list[Tag]) -> Scenario:
 
 
 def _add_pipeline(scenario: Scenario) -> None:
-    """cat, then grep and awk as far as the question needs them.
+    """Add cat, with grep and awk as the query needs them.
 
-    The blank and the colon make grep find that file and no other that ends in its name. awk lets
-    the header's first line through where it compares words; it is no tag and is not counted.
+    The blank and the colon make grep match exactly that file. awk compares the header's first line
+    as a string and lets it through; it is not counted as a tag.
     """
     commands = [["cat", ALLOCINFO]]
     if scenario.file is not None:
@@ -211,7 +212,7 @@ def _add_query(scenario: Scenario) -> None:
 
 
 def own_command() -> list[str]:
-    """How allocq is started: as installed beside this Python, else as its module."""
+    """The command that starts allocq: the program installed beside this Python, or the module."""
     beside = Path(sys.executable).parent / "allocq"
     if beside.is_absolute() and os.access(beside, os.X_OK):
         return [str(beside)]
@@ -219,7 +220,7 @@ def own_command() -> list[str]:
 
 
 def _processes(commands: list[list[str]]) -> Sample:
-    """Run programs; grep and allocq end with 1 where nothing matches, which is an answer too."""
+    """Run a pipeline once. Status 1 of grep and allocq means no match, which is not an error."""
     spent = run_pipeline(commands)
     for command, status in zip(commands, spent.statuses, strict=True):
         if status not in (0, 1):
@@ -246,10 +247,10 @@ def _add_ioctl(scenario: Scenario, source: Live, tick: int) -> None:
 
 
 def _ioctls(source: Live, kernel: KernelFilter, least: int) -> Sample:
-    """The scan, in this thread, from open to close; again until `least` nanoseconds are over.
+    """Time a scan in this thread, from open to close, repeated for at least `least` nanoseconds.
 
-    All of the thread's CPU time counts as system time: it is nearly all of it, and the kernel only
-    estimates how the two divide.
+    All CPU time of the thread counts as system time: nearly all of it is, and the kernel only
+    estimates the split.
     """
     times = 0
     begin, cpu = time.perf_counter_ns(), time.thread_time_ns()
@@ -271,9 +272,9 @@ def _ioctls(source: Live, kernel: KernelFilter, least: int) -> Sample:
 
 
 def clock_step() -> int:
-    """How finely this kernel counts a thread's CPU time, in nanoseconds."""
+    """The resolution of a thread's CPU time on this kernel, in nanoseconds."""
     steps = []
-    for _ in range(5):  # an interrupt makes a step seem longer
+    for _ in range(5):  # an interrupt can make a step look longer
         begin = time.thread_time_ns()
         while (now := time.thread_time_ns()) == begin:
             pass
@@ -282,7 +283,7 @@ def clock_step() -> int:
 
 
 def describe_machine(tags: list[Tag]) -> dict[str, object]:
-    """What it runs on."""
+    """Facts about this machine for the report."""
     system = os.uname()
     return {
         "kernel": system.release,
@@ -306,7 +307,7 @@ def _cpu_model() -> str | None:
 
 @contextlib.contextmanager
 def progress(total: int) -> Iterator[Callable[[], None]]:
-    """A line on standard error if that is a terminal; the function it gives is called at each
+    """Show progress on standard error if it is a terminal; yields the function to call at each
     step."""
     if not os.isatty(2):
         yield lambda: None

@@ -1,4 +1,4 @@
-"""A bench in words and as JSON."""
+"""Formats the results of a benchmark as text and JSON."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -10,7 +10,7 @@ from .scenarios import IOCTL, PIPELINE, PUBLISHED_ON, QUERY, Bench, Method, Scen
 _TIMES = ("wall", "user", "system")
 _NAMES = {PIPELINE: "pipeline", IOCTL: "ioctl", QUERY: "allocq"}
 _WIDTH = 10
-_PLANS = {"seek": "cached positions", "filter": "the kernel's filter", "text": "the text"}
+_PLANS = {"seek": "cached positions", "filter": "the kernel filter", "text": "the text"}
 _TITLES = {
     "file": "one file",
     "file-size": "one file and a minimum size",
@@ -19,14 +19,14 @@ _TITLES = {
 
 
 def spread(values: Sequence[float]) -> dict[str, float] | None:
-    """Median, least and greatest; None of nothing."""
+    """Median, minimum and maximum; None if empty."""
     if not values:
         return None
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 
 def ratios(scenario: Scenario, time: str, other: str) -> list[float]:
-    """Run by run, what the pipeline took, in multiples of what `other` took."""
+    """The time of the pipeline divided by that of `other`, for each run."""
     methods = {method.name: method for method in scenario.methods}
     if PIPELINE not in methods or other not in methods:
         return []
@@ -86,7 +86,7 @@ def _column(method: Method, time: str) -> list[float]:
 
 
 def in_words(bench: Bench) -> str:
-    """For people: one small table a scenario."""
+    """The report for people: one table per scenario."""
     machine, settings = bench.machine, bench.settings
     facts = [
         f"Linux {machine['kernel']} ({machine['machine']})",
@@ -107,8 +107,8 @@ def in_words(bench: Bench) -> str:
         lines += [
             "",
             "ioctl: only the scan, in this process; SYSTEM is all CPU time of its thread.",
-            "allocq: the whole command, as the pipeline is the whole pipeline.",
-            f"published: with the kernel's patches, system time on a {PUBLISHED_ON}.",
+            "pipeline, allocq: whole processes, from start to exit.",
+            f"published: system time given with the kernel patches, on a {PUBLISHED_ON}.",
         ]
     if bench.interrupted:
         lines.append("interrupted: only finished runs are counted")
@@ -168,11 +168,11 @@ def _agreement(scenario: Scenario) -> list[str]:
         more = len(agreement.differences) - len(shown)
         lines = ["the methods did NOT find the same tags:", *(f"  {text}" for text in shown)]
         return [*lines, f"  and {more} more"] if more else lines
-    words = f"tags: {agreement.tags}, the same by all methods in each run"
+    words = f"tags: {agreement.tags}; all methods agree in every run"
     if agreement.moved:
-        words += f"; counters moved in {agreement.moved} of {agreement.runs}"
+        words += f"; counters moved in {agreement.moved} of {agreement.runs} runs"
     if agreement.torn:
-        words += f"; modules came or went in {agreement.torn}, which are not compared"
+        words += f"; modules were loaded or unloaded in {agreement.torn}, which are not compared"
     return [words]
 
 
@@ -186,7 +186,7 @@ def _cell(values: Sequence[float]) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits that tell something."""
+    """A number with about three significant digits."""
     if value >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""What a bench asks and what came out: plain values."""
+"""The settings, queries and results of a benchmark: plain values."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ MOST_RUNS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The command line, checked."""
+    """The checked options of one `allocq bench`."""
 
     runs: int = BENCH_RUNS
     drop_caches: bool = False
@@ -28,14 +28,14 @@ class Settings:
 
 
 def read_settings(values: Mapping[str, object]) -> Settings:
-    """The values of the options, checked. UsageError for a bad one."""
+    """Check the option values. UsageError."""
     runs = number("runs", values.get("runs", BENCH_RUNS)) or 0
     if not 1 <= runs <= MOST_RUNS:
-        raise UsageError(f"bad --runs '{values['runs']}'", f"1 to {MOST_RUNS}")
+        raise UsageError(f"invalid value '{values['runs']}' for --runs", f"use 1 to {MOST_RUNS}")
     chosen = [choice("scenario", name, BENCH_SCENARIOS) for name in strings(values, "scenario")]
     size, drop = text(values, "min_size"), bool(values.get("drop_caches"))
     if drop and values.get("warm"):
-        raise UsageError("--warm keeps what --drop-caches drops", "give one of the two")
+        raise UsageError("--warm and --drop-caches cannot be used together")
     return Settings(
         runs=runs,
         drop_caches=drop,
@@ -48,7 +48,7 @@ def read_settings(values: Mapping[str, object]) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One method, run once; nanoseconds."""
+    """One run of one method; times in nanoseconds."""
 
     wall: float
     user: float
@@ -58,7 +58,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Method:
-    """One way to the answer. words: what was run, for people."""
+    """One method of answering a query. words: the command, for people."""
 
     name: str
     words: str
@@ -68,10 +68,10 @@ class Method:
 
 @dataclass(slots=True)
 class Scenario:
-    """One question, its methods, and what came out.
+    """One query, its methods and their results.
 
-    published: milliseconds of system time of cat | grep and of the ioctl, from the patches.
-    plan: how `allocq query` goes about it here.
+    published: system time of cat | grep and of the ioctl in milliseconds, from the kernel patches.
+    plan: the method that `allocq query` uses here.
     """
 
     name: str
@@ -88,13 +88,13 @@ class Scenario:
 
     @property
     def filter(self) -> Filter:
-        """The question as allocq's own."""
+        """The query as a Filter."""
         return Filter(files=[self.file] if self.file else [], min_size=self.min_size)
 
 
 @dataclass(slots=True)
 class Bench:
-    """Everything that a report tells."""
+    """Everything in a report. tick: resolution of CPU times in nanoseconds."""
 
     settings: Settings
     machine: dict[str, object]

@@ -1,1 +1,1 @@
-"""What this kernel offers, what is switched on, and what to do about the rest."""
+"""`allocq doctor`: reports what this kernel supports and how to fix problems."""

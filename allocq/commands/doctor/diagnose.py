@@ -1,4 +1,4 @@
-"""What a machine's facts mean for allocq: each one good, not good or unknown, and the fix."""
+"""Judges the facts about a machine: good, not good or unknown, and the fix."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ GOOD, NOT_GOOD, UNKNOWN = "good", "not good", "unknown"
 READY, LESS, CANNOT = 0, 1, 2
 VERDICTS = {
     READY: "ready for the ioctl",
-    LESS: "works with less",
+    LESS: "works with limitations",
     CANNOT: "cannot work here",
 }
 _CONFIG = "CONFIG_MEM_ALLOC_PROFILING"
@@ -26,7 +26,7 @@ _DMESG = "dmesg | grep -i 'allocation profiling\\|allocation tag'"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. mend: a command, or what to do where no command does it; or empty."""
+    """One line of the report. mend: the fix, a command or an instruction; empty if none."""
 
     item: str
     state: str
@@ -44,21 +44,21 @@ def verdict(facts: Facts) -> int:
 
 
 def reason(facts: Facts) -> str:
-    """Why it is not READY, in a few words; empty if it is."""
+    """Why the verdict is not READY; empty if it is."""
     if facts.file_mode is None:
-        return "there is no /proc/allocinfo"
+        return "/proc/allocinfo does not exist"
     if facts.tags is None:
-        return "/proc/allocinfo cannot be read"
+        return "cannot read /proc/allocinfo"
     reasons = []
     if facts.content_id is None or facts.ioctl_error:
         reasons.append("this kernel has no ioctl; the text gives the same answers")
     if facts.mem_profiling == "0":
-        reasons.append("the counters stand still")
+        reasons.append("the counters are frozen")
     return ", and ".join(reasons)
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """The whole report, in the order to be read."""
+    """All findings in the order of the report."""
     return [
         _software(facts),
         Finding("kernel", GOOD, " ".join(filter(None, (facts.kernel, facts.machine)))),
@@ -98,16 +98,17 @@ def _user(facts: Facts) -> Finding:
     if facts.uid == 0:
         return Finding("user", GOOD, "root")
     if facts.tags is not None:
-        return Finding("user", GOOD, f"uid {facts.uid}, and may read it")
+        return Finding("user", GOOD, f"uid {facts.uid}, can read /proc/allocinfo")
+    value = f"uid {facts.uid}; only root can read /proc/allocinfo"
     if facts.file_mode is None:
-        return Finding("user", UNKNOWN, f"uid {facts.uid}; the file is for root where it exists")
-    return Finding("user", NOT_GOOD, f"uid {facts.uid}; the file is for root", "sudo allocq doctor")
+        return Finding("user", UNKNOWN, value)
+    return Finding("user", NOT_GOOD, value, "sudo allocq doctor")
 
 
 def _config(facts: Facts) -> Finding:
-    item = "kernel's config"
+    item = "kernel config"
     if facts.config is None:
-        return Finding(item, UNKNOWN, "neither /proc/config.gz nor /boot has it")
+        return Finding(item, UNKNOWN, "not found in /proc, /boot or /lib/modules")
     if facts.config.get(_CONFIG) != "y":
         return Finding(item, NOT_GOOD, f"{_CONFIG} is not set ({facts.config_path})",
                        _BUILD)  # fmt: skip
@@ -116,7 +117,7 @@ def _config(facts: Facts) -> Finding:
 
 
 def boots_enabled(parameter: str) -> str | None:
-    """What the kernel makes of the parameter: on, off, never, or None where it refuses it.
+    """How the kernel reads the boot parameter: on, off, never, or None if it rejects the value.
 
     setup_early_mem_profiling() in mm/alloc_tag.c, kstrtobool() in lib/kstrtox.c.
     """
@@ -137,29 +138,29 @@ def _parameter(facts: Facts) -> Finding:
     given = facts.boot_parameter
     mend = _boot_with(facts, "1")
     if given is None:
-        return Finding(item, UNKNOWN, "/proc/cmdline cannot be read")
+        return Finding(item, UNKNOWN, "cannot read /proc/cmdline")
     if not given:
         default = facts.config.get(_DEFAULT) if facts.config else None
         there = facts.config is None or facts.config.get(_CONFIG) == "y"
         if facts.file_mode is None and there and default != "y":
             return Finding(item, NOT_GOOD if default else UNKNOWN,
-                           f"no {BOOT_PARAMETER}; without it profiling is off for good"
+                           f"no {BOOT_PARAMETER}: profiling is disabled until the next boot"
                            + ("" if default else " on many kernels"), mend)  # fmt: skip
-        needed = "none is needed" if there else "it would change nothing"
+        needed = "not needed" if there else "it would have no effect"
         return Finding(item, GOOD, f"no {BOOT_PARAMETER}; {needed}")
     value = f"{BOOT_PARAMETER}={given}"
     meant = boots_enabled(given)
     if meant == "never":
-        return Finding(item, NOT_GOOD, f"{value}: off for good until the next boot", mend)
+        return Finding(item, NOT_GOOD, f"{value}: disabled until the next boot", mend)
     if meant is None:
-        return Finding(item, NOT_GOOD, f"{value}: the kernel does not understand it", mend)
+        return Finding(item, NOT_GOOD, f"{value}: the kernel rejects this value", mend)
     if meant == "off":
-        return Finding(item, NOT_GOOD, f"{value}: off until it is switched on", mend)
+        return Finding(item, NOT_GOOD, f"{value}: off until turned on", mend)
     return Finding(item, GOOD, value)
 
 
 def _boot_with(facts: Facts, value: str) -> str:
-    """The command that makes the next boot use a value."""
+    """The command that sets the boot parameter for the next boot."""
     parameter = f"{BOOT_PARAMETER}={value}"
     if facts.boot_editor == "grubby":
         return f"sudo grubby --update-kernel=ALL --args={parameter} && sudo reboot"
@@ -178,16 +179,16 @@ def _switch(facts: Facts) -> Finding:
         config = facts.config.get(_CONFIG) if facts.config else None
         if config == "y" or facts.file_mode is not None:
             return Finding(item, UNKNOWN, "cannot be read")
-        return Finding(item, NOT_GOOD, "this kernel has no such switch")
+        return Finding(item, NOT_GOOD, "this kernel does not have it")
     if switch == "1":
         return Finding(item, GOOD, "1: counting")
     if facts.file_mode is None:
-        return Finding(item, NOT_GOOD, f"{switch}: off, and cannot be switched on in this boot",
+        return Finding(item, NOT_GOOD, f"{switch}: disabled until the next boot",
                        _boot_with(facts, "1"))  # fmt: skip
-    value = f"{switch}: the counters stand still"
+    value = f"{switch}: the counters are frozen"
     if facts.config and facts.config.get(_DEBUG) == "y":
         return Finding(
-            item, NOT_GOOD, f"{value}; {_DEBUG} locks the switch", _boot_with(facts, "1")
+            item, NOT_GOOD, f"{value}; {_DEBUG} makes it read-only", _boot_with(facts, "1")
         )
     return Finding(item, NOT_GOOD, value, "sudo sysctl vm.mem_profiling=1")
 
@@ -195,11 +196,11 @@ def _switch(facts: Facts) -> Finding:
 def _compressed(facts: Facts) -> Finding:
     item, value = "compressed mode", facts.mem_profiling_compressed
     if value == "1":
-        return Finding(item, GOOD, "on: page references are kept in page flags")
+        return Finding(item, GOOD, "on: page tag references are stored in page flags")
     if value == "0":
         return Finding(item, GOOD, f"off; {BOOT_PARAMETER}=1,compressed costs less memory")
     if facts.mem_profiling is not None:
-        return Finding(item, GOOD, "this kernel has none, or does not show it")
+        return Finding(item, GOOD, "not supported by this kernel, or not shown")
     return Finding(item, UNKNOWN, "")
 
 
@@ -208,17 +209,17 @@ def _file(facts: Facts) -> Finding:
     if facts.file_mode is None:
         if facts.mem_profiling is None:
             mend = _BUILD if facts.config is None else ""
-            return Finding(item, NOT_GOOD, "not there: the kernel was built without it", mend)
+            return Finding(item, NOT_GOOD, "missing: the kernel was built without it", mend)
         if boots_enabled(facts.boot_parameter or "") in ("on", "off"):
-            value = "not there: the kernel has shut its profiling down"
+            value = "missing: the kernel has shut down profiling"
             return Finding(item, NOT_GOOD, value, _DMESG)
-        value = "not there: profiling is off for good in this boot"
+        value = "missing: profiling is disabled until the next boot"
         return Finding(item, NOT_GOOD, value, _boot_with(facts, "1"))
     if facts.open_error:
         mend = "" if facts.uid == 0 else "sudo allocq doctor"
         return Finding(item, NOT_GOOD, f"mode {facts.file_mode:04o}: {facts.open_error}", mend)
     if facts.read_error:
-        return Finding(item, NOT_GOOD, f"opens, but: {facts.read_error}", _DMESG)
+        return Finding(item, NOT_GOOD, f"opens, but reading it fails: {facts.read_error}", _DMESG)
     return Finding(item, GOOD, f"mode {facts.file_mode:04o}, opens and reads")
 
 
@@ -226,13 +227,15 @@ def _format(facts: Facts) -> Finding:
     if facts.text_cost is None:
         return Finding("format version", UNKNOWN, "")
     if facts.format_version is None:
-        return Finding("format version", NOT_GOOD, "the text does not begin with one")
+        return Finding("format version", NOT_GOOD, "the text has no version line")
     return Finding("format version", GOOD, facts.format_version)
 
 
 def _ioctl(facts: Facts) -> Finding:
     if facts.ioctl_error:
-        return Finding("ioctl", NOT_GOOD, f"{facts.ioctl_error}: the text is read instead", _NEWER)
+        return Finding(
+            "ioctl", NOT_GOOD, f"{facts.ioctl_error}; queries read the text instead", _NEWER
+        )
     if facts.content_id is None:
         return Finding("ioctl", UNKNOWN, "")
     return Finding("ioctl", GOOD, "answers CONTENT_ID, GET_AT and GET_NEXT")
@@ -243,7 +246,7 @@ def _tags(facts: Facts) -> Finding:
         return Finding("tags", UNKNOWN, "")
     state, note = GOOD, f"{facts.tags}"
     if facts.ioctl_cost is not None and facts.ioctl_cost.tags != facts.tags:
-        state, note = NOT_GOOD, f"{note} in the text, {facts.ioctl_cost.tags} by the ioctl"
+        state, note = NOT_GOOD, f"{note} in the text, {facts.ioctl_cost.tags} through the ioctl"
         return Finding("tags", state, note, "allocq verify")
     return Finding("tags", state if facts.tags else NOT_GOOD, note)
 
@@ -252,7 +255,7 @@ def _cpus(facts: Facts) -> Finding:
     count = count_cpus(facts.possible_cpus)
     if count is None:
         return Finding("possible CPUs", UNKNOWN, facts.possible_cpus or "")
-    value = f"{count} ({facts.possible_cpus}): every counter is summed over them"
+    value = f"{count} ({facts.possible_cpus}); each counter is summed over all of them"
     return Finding("possible CPUs", GOOD, value)
 
 
@@ -261,9 +264,9 @@ def _inaccurate(facts: Facts) -> Finding:
     if count is None:
         return Finding(item, UNKNOWN, "")
     if not count:
-        return Finding(item, GOOD, "none is known to miss something")
-    value = f"{count} known to miss something"
-    return Finding(item, NOT_GOOD, value, "allocq query --inaccurate names them")
+        return Finding(item, GOOD, "none")
+    value = f"{count}: the kernel missed some allocations there"
+    return Finding(item, NOT_GOOD, value, "allocq query --inaccurate lists them")
 
 
 def _cost(item: str, cost: Cost | None, calls: str, what: str | None = None) -> Finding:
@@ -280,30 +283,32 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _cache(cache: Cache, uid: int, content: int | None) -> Finding:
-    item = "names cache"
+    item = "tag cache"
     if cache.path is None:
         return Finding(item, GOOD, "none: XDG_RUNTIME_DIR is not set")
     folder = cache.path.rpartition("/")[0]
     remove = f"sudo rm -r {folder}"
     if cache.error:
         return Finding(item, NOT_GOOD, f"{cache.path}: {cache.error}", remove)
-    if _strange(cache.directory_owner, cache.directory_mode, uid):
-        value = f"{folder} is of uid {cache.directory_owner}, mode {cache.directory_mode:04o}"
-        return Finding(item, NOT_GOOD, f"{value}: not used", remove)
+    if _not_private(cache.directory_owner, cache.directory_mode, uid):
+        value = f"{folder}, uid {cache.directory_owner}, mode {cache.directory_mode:04o}"
+        return Finding(item, NOT_GOOD, f"{value}: not private, so not used", remove)
     if not cache.exists:
-        return Finding(item, GOOD, f"{cache.path} is not there yet; the first query makes it")
+        return Finding(item, GOOD, f"{cache.path} does not exist yet; the first query creates it")
     value = (
         f"{cache.path}, uid {cache.owner}, mode {cache.mode:04o}, {format_size(cache.bytes or 0)}"
     )
-    if _strange(cache.owner, cache.mode, uid):
-        return Finding(item, NOT_GOOD, f"{value}: not used", f"sudo rm {cache.path}")
+    if _not_private(cache.owner, cache.mode, uid):
+        return Finding(
+            item, NOT_GOOD, f"{value}: not private, so not used", f"sudo rm {cache.path}"
+        )
     if content is None:
         return Finding(item, GOOD, f"{value}: not needed without the ioctl")
     if not cache.fits:
-        return Finding(item, GOOD, f"{value}: modules have changed; the next query makes it anew")
-    return Finding(item, GOOD, f"{value}: fits")
+        return Finding(item, GOOD, f"{value}: outdated; the next query rebuilds it")
+    return Finding(item, GOOD, f"{value}: valid")
 
 
-def _strange(owner: int | None, mode: int | None, uid: int) -> bool:
-    """Is it there, but not private to this user?"""
+def _not_private(owner: int | None, mode: int | None, uid: int) -> bool:
+    """Does it exist without being private to this user?"""
     return mode is not None and (owner != uid or mode & 0o077 != 0)

@@ -1,4 +1,4 @@
-"""`allocq doctor`: what this machine offers, what is switched on, and what to do about the rest."""
+"""Prints the report of `allocq doctor` as text or JSON."""
 
 import dataclasses
 import os
@@ -17,7 +17,7 @@ _DIM, _PLAIN = "\x1b[33m", "\x1b[0m"
 
 
 def doctor_command(values: Mapping[str, object], fd: int = 1) -> int:
-    """Look, judge, print. Exit status 0 ready for the ioctl, 1 works with less, 2 cannot work."""
+    """Run the command; returns 0 ready for the ioctl, 1 works with limitations, 2 cannot work."""
     format = choice("format", values.get("format"), DOCTOR_FORMATS) or "table"
     color = choice("color", values.get("color"), COLORS) or "auto"
     facts = gather()
@@ -33,7 +33,7 @@ def doctor_command(values: Mapping[str, object], fd: int = 1) -> int:
 
 
 def in_lines(report: list[Finding], status: int, why: str, color: bool) -> list[str]:
-    """The report for people: the state, what it is about, what was found, the fix (once)."""
+    """The report for people: state, item, value, and each fix once."""
     width = max(len(finding.item) for finding in report)
     lines = []
     fixes = {""}
@@ -51,8 +51,8 @@ def in_lines(report: list[Finding], status: int, why: str, color: bool) -> list[
 
 
 def as_json(facts: Facts) -> bytes:
-    """One object: the verdict, the findings, and the facts they were made from."""
-    import orjson  # here, for a report in words says what to do where it is missing
+    """One JSON object: the verdict, the findings, and the facts behind them."""
+    import orjson  # imported here, because the text report works without it
 
     status = verdict(facts)
     document = {

@@ -1,6 +1,6 @@
-"""What `doctor` wants to know of this machine, asked and measured: plain values, no judgement.
+"""Collects and measures the facts that `doctor` judges.
 
-Nothing is changed: no file is written, no switch is turned.
+It changes nothing: no file is written, no sysctl is set.
 """
 
 import collections
@@ -31,7 +31,7 @@ _MOST = 5
 
 @dataclasses.dataclass
 class Cost:
-    """What one scan costs: the least seconds of a few tries, its system calls, what it gave."""
+    """The cost of one scan: the shortest of a few runs in seconds, its system calls and tags."""
 
     seconds: float
     calls: int
@@ -41,7 +41,7 @@ class Cost:
 
 @dataclasses.dataclass
 class Cache:
-    """The tag cache. path None: there is no place for it. fits: for this boot and content id."""
+    """The tag cache. path None: no directory for it. fits: valid for this boot and content ID."""
 
     path: str | None
     exists: bool = False
@@ -56,7 +56,7 @@ class Cache:
 
 @dataclasses.dataclass
 class Facts:
-    """The machine. Errors are `strerror`s; None is unknown, or not there where that is said."""
+    """Facts about the machine. Errors are `strerror` texts; None is unknown unless noted."""
 
     versions: dict[str, str | None]
     kernel: str
@@ -66,14 +66,14 @@ class Facts:
     boot_editor: str | None
     config_path: str | None
     config: dict[str, str] | None
-    """The options of MEM_ALLOC_PROFILING by their whole names."""
+    """The options of MEM_ALLOC_PROFILING by full name."""
     boot_parameter: str | None
     """Empty: booted without it."""
     mem_profiling: str | None
     mem_profiling_compressed: str | None
     possible_cpus: str | None
     file_mode: int | None
-    """Permission bits of /proc/allocinfo; None: it is not there."""
+    """Permission bits of /proc/allocinfo; None: the file does not exist."""
     open_error: str | None
     cache: Cache
     format_version: str | None = None
@@ -86,12 +86,12 @@ class Facts:
     text_cost: Cost | None = None
     ioctl_cost: Cost | None = None
     file_cost: Cost | None = None
-    """One file asked of the kernel by name."""
+    """The cost of filtering by one file in the kernel."""
     file: str | None = None
 
 
 def gather() -> Facts:
-    """All of it; takes about a second on a machine with many CPUs, far less on others."""
+    """Collect everything; takes about a second on machines with many CPUs, otherwise less."""
     release = os.uname().release
     config = host.kernel_config(release)
     facts = Facts(
@@ -124,7 +124,7 @@ def gather() -> Facts:
 
 
 def versions() -> dict[str, str | None]:
-    """allocq, Python and the libraries it stands on."""
+    """The versions of allocq, Python and the libraries; None if missing."""
     versions: dict[str, str | None] = {"allocq": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -135,7 +135,7 @@ def versions() -> dict[str, str | None]:
 
 
 def cache(content: int | None) -> Cache:
-    """The state of the tag cache, seen without opening what is someone else's."""
+    """The state of the tag cache; opens no file of another user."""
     folder = kernel.cache_directory()
     if folder is None:
         return Cache(None)
@@ -167,7 +167,7 @@ def _opened(path: str) -> Iterator[int]:
 
 
 def _ask(fd: int, facts: Facts) -> None:
-    """Read the text, try the ioctl, measure both."""
+    """Read the text, try the ioctl, and measure both."""
     table = _text(fd, facts)
     try:
         facts.content_id = kernel.content_id(fd)
@@ -191,7 +191,7 @@ def _ask(fd: int, facts: Facts) -> None:
 
 
 def _text(fd: int, facts: Facts) -> Table | None:
-    """The tags of the text, and what reading it costs."""
+    """Read the tags of the text and measure it; None on an error."""
 
     def read() -> bytes:
         os.lseek(fd, 0, os.SEEK_SET)
@@ -225,7 +225,7 @@ def _ioctl_cost(fd: int, fields: dict[str, str | int]) -> Cost:
 
 
 def timed(call: Callable[[], _T]) -> tuple[_T, float]:
-    """What it gives, and the least seconds of a few tries; one try where it is slow."""
+    """The result and the shortest time of a few calls in seconds; one call if it is slow."""
     start = time.perf_counter()
     result = call()
     best = spent = time.perf_counter() - start

@@ -1,1 +1,1 @@
-"""Whether the ioctl of the running kernel agrees with its own text."""
+"""`allocq verify`: checks that the ioctl and the text agree on the running kernel."""

@@ -1,8 +1,8 @@
-"""Moving counters compared: an answer between two readings of the text.
+"""Compares answers with the text although counters move: the text is read before and after.
 
-A counter may be anything between the lowest and the highest value in the texts around the answer.
-One that is outside has moved, or is wrong: the question is asked again a few times. Only a tag that
-is outside every time counts as different, and only if it did not move around some of the answers.
+A counter may be anything between its lowest and highest value in the texts around the answer. If it
+is outside, it moved or is wrong, and the query is repeated. Only a tag that is outside every time
+counts as different, and only if it did not move around some of the answers.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,14 +17,15 @@ _ALL_SIZES = 1 << 64
 
 
 class Undecided(Exception):
-    """Modules came or went every time, so that nothing can be said."""
+    """The check is undetermined: modules were loaded or unloaded every time."""
 
 
 class Question(NamedTuple):
-    """Something that the text and an asker answer.
+    """A query whose answer is compared with the text.
 
-    names: do the names of a row match; sizes: the signed ranges that pass; accurate: None for
-    either; ask: the answer; trimmed: names come as the ioctl has them; words: for people.
+    names: do the names of a row match; sizes: the signed ranges that match; accurate: None for
+    both; ask: gets the answer; trimmed: names are cut to 63 bytes, as by the ioctl; words: for
+    people.
     """
 
     names: Callable[[Row], bool]
@@ -36,7 +37,7 @@ class Question(NamedTuple):
 
 
 class Seen:
-    """What the texts said of one tag so far."""
+    """The range of values of one tag in the texts so far."""
 
     def __init__(self, row: Row) -> None:
         self.row = row
@@ -45,13 +46,13 @@ class Seen:
         self.accurate = {row.accurate}
 
     def add(self, row: Row) -> None:
-        """One more reading of it."""
+        """Add one more reading of the tag."""
         self.size = min(self.size[0], row.size), max(self.size[1], row.size)
         self.calls = min(self.calls[0], row.calls), max(self.calls[1], row.calls)
         self.accurate.add(row.accurate)
 
     def fits(self, row: Row) -> bool:
-        """Could the counters of an answer be this tag's?"""
+        """Are the counters of an answer within the range?"""
         return (
             self.size[0] <= row.size <= self.size[1]
             and self.calls[0] <= row.calls <= self.calls[1]
@@ -64,7 +65,7 @@ class Seen:
 
 
 def question(kernel: Kernel, wanted: IoctlFilter) -> Question:
-    """The ioctl asked with a filter."""
+    """The query of the ioctl with a filter."""
     accurate = wanted.inaccurate == 0 if wanted.mask & INACCURATE else None
     return Question(
         wanted.names_match,
@@ -77,14 +78,15 @@ def question(kernel: Kernel, wanted: IoctlFilter) -> Question:
 
 
 class Wrong(NamedTuple):
-    """What an answer has wrong about a tag. sure: no counter that moved can explain it."""
+    """An error about a tag in an answer. sure: moving counters cannot explain it."""
 
     words: str
     sure: bool
 
 
 class Left(NamedTuple):
-    """A question still to be asked; what was wrong every time, how often the tag stood still."""
+    """A query to repeat. wrong: errors that occurred every time; still: how often each such tag
+    did not move."""
 
     asked: Question
     wrong: dict[int, Wrong] | None = None
@@ -93,7 +95,7 @@ class Left(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """What a comparison came to. moved: answers that agreed only when asked again."""
+    """The result of comparisons. moved: queries that agreed only when repeated."""
 
     differences: list[str] = field(default_factory=list)
     questions: int = 0
@@ -101,7 +103,7 @@ class Outcome:
     moved: int = 0
 
     def add(self, other: Self) -> None:
-        """Take another's counts and differences in."""
+        """Add the counts and differences of another."""
         self.differences += other.differences
         self.questions += other.questions
         self.tags += other.tags
@@ -109,7 +111,10 @@ class Outcome:
 
 
 def compare(kernel: Kernel, questions: Sequence[Question]) -> Outcome:
-    """Ask all between two texts, and again those that differ. Undecided if that cannot be done."""
+    """Ask all queries between two readings of the text and repeat those that differ.
+
+    Undecided if modules were loaded or unloaded too often.
+    """
     outcome = Outcome()
     outcome.questions = len(questions)
     left = [Left(asked) for asked in questions]
@@ -135,9 +140,11 @@ def compare(kernel: Kernel, questions: Sequence[Question]) -> Outcome:
         if not left:
             return outcome
     if not held:
-        raise Undecided("modules came or went during every reading")
+        raise Undecided("modules were loaded or unloaded during every read")
     if held < 3:
-        raise Undecided("modules came or went too often to read again what differed")
+        raise Undecided(
+            "modules were loaded or unloaded too often to repeat the queries that differed"
+        )
     for one in left:
         real = [
             wrong.words
@@ -156,7 +163,7 @@ def _judge(
     seen: Sequence[Seen],
     still: Sequence[bool],
 ) -> list[Left]:
-    """The questions that must be asked again."""
+    """The queries to repeat."""
     again = []
     for one, answer in zip(left, answers, strict=True):
         wrong = differences(seen, one.asked, answer)
@@ -173,10 +180,10 @@ def _judge(
 
 
 def differences(seen: Sequence[Seen], asked: Question, answer: Sequence[Row]) -> dict[int, Wrong]:
-    """What an answer has wrong, by the tag's position in the text; len(seen) for what is in none.
+    """The errors in an answer by the tag's position in the text; len(seen) for unexpected tags.
 
-    The answer must hold, in the text's order, every tag that passes for sure, and none that surely
-    does not.
+    The answer must contain every tag that certainly matches and none that certainly does not, in
+    the order of the text.
     """
     wrong = {}
     by_name = sum(b - a + 1 for a, b in asked.sizes) == _ALL_SIZES and asked.accurate is None
@@ -189,7 +196,7 @@ def differences(seen: Sequence[Seen], asked: Question, answer: Sequence[Row]) ->
         got = answer[at] if at < len(answer) and answer[at].name == row.name else None
         if got is None:
             if must:
-                wrong[i] = Wrong(f"{known}, missing in the answer", by_name)
+                wrong[i] = Wrong(f"{known}, missing from the answer", by_name)
         elif known.fits(got) and may:
             at += 1
         elif must or not _fits_later(seen, i, got, asked):
@@ -198,13 +205,13 @@ def differences(seen: Sequence[Seen], asked: Question, answer: Sequence[Row]) ->
             at += 1
     if at < len(answer):
         unknown = all(known.row.trimmed().name != answer[at].trimmed().name for known in seen)
-        words = f"{answer[at]}: in the answer, not expected there"
+        words = f"{answer[at]}: unexpected in the answer"
         wrong[len(seen)] = Wrong(words, by_name or unknown)
     return wrong
 
 
 def _fits_later(seen: Sequence[Seen], at: int, got: Row, asked: Question) -> bool:
-    """Could it be a later tag that looks the same?"""
+    """Could the answer be a later tag with the same names?"""
     for known in seen[at + 1 :]:
         row = known.row.trimmed() if asked.trimmed else known.row
         if row.name == got.name and known.fits(got):
@@ -213,7 +220,7 @@ def _fits_later(seen: Sequence[Seen], at: int, got: Row, asked: Question) -> boo
 
 
 def _passes(known: Seen, asked: Question) -> tuple[bool, bool]:
-    """(could it pass, must it pass), whatever its counters were between the readings."""
+    """(may match, must match) for all values its counters may have had between the readings."""
     if asked.accurate is not None and asked.accurate not in known.accurate:
         return False, False
     low, high = known.size

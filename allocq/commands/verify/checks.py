@@ -1,4 +1,4 @@
-"""What `verify` checks, one function each: the ioctl of a running kernel against its own text."""
+"""The checks of `verify`, one function each: the ioctl compared with the text."""
 
 import errno
 import os
@@ -36,15 +36,15 @@ from .rawioctl import (
 _T = TypeVar("_T")
 _NAMES = MODULE | FUNCTION | FILE | LINE
 _NOWHERE = b"no such name"
-WAYS = ("ioctl", "text", "auto")
+INTERFACES = ("ioctl", "text", "auto")
 
 
 class Skipped(Exception):
-    """There is nothing on this kernel to check it with."""
+    """This kernel has nothing to check it with."""
 
 
 class CheckContext:
-    """What the checks share. rounds: how many random filters, and values of each field at most."""
+    """Shared state of the checks. rounds: random filters, and at most so many values per field."""
 
     def __init__(self, kernel: Kernel, seed: int, rounds: int) -> None:
         self.kernel = kernel
@@ -53,15 +53,15 @@ class CheckContext:
         self.random = random.Random(seed)
 
     def compare(self, wanted: Iterable[IoctlFilter]) -> Outcome:
-        """These filters, each once."""
+        """Compare the ioctl with the text for each of these filters."""
         return compare(self.kernel, [question(self.kernel, one) for one in dict.fromkeys(wanted)])
 
     def rows(self) -> list[Row]:
-        """The tags of the text with names as the ioctl has them."""
+        """The tags of the text, with names trimmed as by the ioctl."""
         return [row.trimmed() for row in self.kernel.text()]
 
     def some(self, values: Iterable[_T], most: int | None = None) -> list[_T]:
-        """At most `most` (`rounds`) of the different values, in their order."""
+        """At most `most` (default: `rounds`) distinct values, in their order."""
         different = list(dict.fromkeys(values))
         most = self.rounds if most is None else most
         if len(different) <= most:
@@ -70,13 +70,13 @@ class CheckContext:
         return [value for i, value in enumerate(different) if i in kept]
 
     def steady(self, ask: Callable[[list[Row]], _T]) -> _T:
-        """What `ask` gives for the tags of the text while no module came or went."""
+        """The result of `ask(rows)`, repeated until no module is loaded or unloaded meanwhile."""
         for _ in range(ATTEMPTS):
             before = self.kernel.content_id()
             result = ask(self.rows())
             if self.kernel.content_id() == before:
                 return result
-        raise Undecided("modules came or went during every try")
+        raise Undecided("modules were loaded or unloaded during every attempt")
 
     @contextmanager
     def another(self) -> Iterator[Kernel]:
@@ -92,12 +92,12 @@ Check = Callable[[CheckContext], Outcome]
 
 
 def outcome_of(differences: Iterable[str], questions: int = 0, tags: int = 0) -> Outcome:
-    """An outcome from a list of what is wrong."""
+    """An Outcome from a list of differences."""
     return Outcome(list(differences), questions, tags)
 
 
 def named(row: Row) -> IoctlFilter:
-    """The filter on all names and the line of a row from the ioctl."""
+    """The filter on all names and the line of a row."""
     return IoctlFilter(_NAMES, *row.name)
 
 
@@ -106,24 +106,24 @@ def _error(code: int) -> str:
 
 
 def _expect(what: str, code: int, expected: int) -> list[str]:
-    return [] if code == expected else [f"{what}: {_error(code)} where {_error(expected)} is due"]
+    return [] if code == expected else [f"{what}: {_error(code)}, expected {_error(expected)}"]
 
 
 def _same(what: str, got: object, due: object) -> list[str]:
-    return [] if got == due else [f"{what}: {got} where {due} is due"]
+    return [] if got == due else [f"{what}: {got}, expected {due}"]
 
 
 # The whole
 
 
 def content_id_is_steady(context: CheckContext) -> Outcome:
-    """All open files have the same one, and asking does not change it."""
+    """All open files have the same content ID, and reading it does not change it."""
     with context.another() as other:
         for _ in range(ATTEMPTS):
             ids = [kernel.content_id() for kernel in (context.kernel, other, context.kernel)]
             if len(set(ids)) == 1:
                 return outcome_of([])
-    raise Undecided("the content id changed at every try")
+    raise Undecided("the content ID changed during every attempt")
 
 
 def every_tag(context: CheckContext) -> Outcome:
@@ -132,7 +132,7 @@ def every_tag(context: CheckContext) -> Outcome:
 
 
 def fresh_file(context: CheckContext) -> Outcome:
-    """GET_NEXT needs no GET_AT."""
+    """GET_NEXT works without GET_AT."""
 
     def ask(rows: list[Row]) -> list[str]:
         with context.another() as other:
@@ -142,21 +142,23 @@ def fresh_file(context: CheckContext) -> Outcome:
 
 
 def the_end(context: CheckContext) -> Outcome:
-    """ENOENT, once."""
+    """The end of the list is ENOENT, once."""
 
     def ask(rows: list[Row]) -> list[str]:
         kernel = context.kernel
         wrong = _same("the last tag", kernel.get_at(len(rows) - 1).name, rows[-1].name)
-        wrong += _expect("behind it", kernel.errno(GET_NEXT, bytes(NEXT_SIZE)), errno.ENOENT)
+        wrong += _expect(
+            "after the last tag", kernel.errno(GET_NEXT, bytes(NEXT_SIZE)), errno.ENOENT
+        )
         if kernel.errno(GET_NEXT, bytes(NEXT_SIZE)):
-            return [*wrong, "after the end: an error where the first tag is due"]
-        return wrong + _same("after that", kernel.get_next().name, rows[1 % len(rows)].name)
+            return [*wrong, "after the end: an error, expected the first tag"]
+        return wrong + _same("after the end", kernel.get_next().name, rows[1 % len(rows)].name)
 
     return outcome_of(context.steady(ask), 1, 3)
 
 
 def positions(context: CheckContext) -> Outcome:
-    """Of all tags."""
+    """GET_AT with each position."""
 
     def ask(rows: list[Row]) -> Outcome:
         asked = [*context.some(range(len(rows))), len(rows) - 1]
@@ -169,7 +171,7 @@ def positions(context: CheckContext) -> Outcome:
 
 
 def positions_beyond(context: CheckContext) -> Outcome:
-    """There is nothing behind the last tag."""
+    """Positions after the last tag do not exist."""
 
     def ask(rows: list[Row]) -> list[str]:
         wrong = []
@@ -182,7 +184,7 @@ def positions_beyond(context: CheckContext) -> Outcome:
 
 
 def positions_of_matches(context: CheckContext) -> Outcome:
-    """Positions count the tags that match."""
+    """Positions count only matching tags."""
 
     def ask(rows: list[Row]) -> Outcome:
         common = [file for file, _ in Counter(row.file for row in rows).most_common(3)]
@@ -234,7 +236,7 @@ def lines(context: CheckContext) -> Outcome:
 
 
 def nothing_matches(context: CheckContext) -> Outcome:
-    """ENOENT at once."""
+    """Filters that match nothing."""
     wrong = []
     asked = (
         IoctlFilter(MODULE, module=_NOWHERE),
@@ -251,7 +253,7 @@ def nothing_matches(context: CheckContext) -> Outcome:
 
 
 def parts_of_names(context: CheckContext) -> Outcome:
-    """A part of a name, another case, a glob: none is the name."""
+    """Parts of names, other case and globs do not match."""
     asked = []
     for row in context.some(context.rows(), 10):
         for mask, name in ((FILE, row.file), (FUNCTION, row.function), (MODULE, row.module)):
@@ -264,7 +266,7 @@ def parts_of_names(context: CheckContext) -> Outcome:
 
 
 def long_names(context: CheckContext) -> Outcome:
-    """The last 63 bytes stand for a longer name; its first ones, or 64, do not."""
+    """Longer names match by their last 63 bytes, not by the first ones or by 64."""
     asked = []
     for row in context.kernel.text():
         for mask, name in ((FILE, row.file), (FUNCTION, row.function), (MODULE, row.module)):
@@ -274,7 +276,7 @@ def long_names(context: CheckContext) -> Outcome:
                     for end in (name[-NAME_BYTES:], name[:NAME_BYTES], name[-64:], name[:64])
                 ]
     if not asked:
-        raise Skipped("no name here is longer than 63 bytes")
+        raise Skipped("no name is longer than 63 bytes")
     return context.compare(context.some(asked, 4 * context.rounds))
 
 
@@ -288,21 +290,21 @@ def _sizes(context: CheckContext) -> list[Row]:
 
 
 def minimum_sizes(context: CheckContext) -> Outcome:
-    """Inclusive, around what tags hold."""
+    """Inclusive bounds around the sizes of tags."""
     bounds = {(row.size + step) % U64 for row in _sizes(context) for step in (-1, 0, 1)}
     wide = sorted(bounds | {0, 1, 1 << 20, (1 << 63) - 1, 1 << 63, U64 - 1})
     return context.compare(IoctlFilter(MIN_SIZE, min_size=size) for size in wide)
 
 
 def maximum_sizes(context: CheckContext) -> Outcome:
-    """Inclusive, around what tags hold; compared unsigned."""
+    """Inclusive bounds around the sizes of tags; the kernel compares unsigned."""
     bounds = {(row.size + step) % U64 for row in _sizes(context) for step in (-1, 0, 1)}
     wide = [*context.some(sorted(bounds), 30), 0, (1 << 63) - 1, 1 << 63, U64 - 1]
     return context.compare(IoctlFilter(MAX_SIZE, max_size=size) for size in wide)
 
 
 def sizes_of_one_tag(context: CheckContext) -> Outcome:
-    """Both bounds, with and without the names."""
+    """Both bounds around single tags, with and without their names."""
     asked = []
     for row in _sizes(context):
         size = row.size % U64
@@ -316,14 +318,14 @@ def sizes_of_one_tag(context: CheckContext) -> Outcome:
 
 
 def accuracy(context: CheckContext) -> Outcome:
-    """0 asks for the accurate ones, anything else for the others."""
+    """0 selects accurate counters, any other value inaccurate ones."""
     return context.compare(
         IoctlFilter(INACCURATE, inaccurate=value) for value in (0, 1, 2, U64 - 1)
     )
 
 
 def _filter_of(context: CheckContext, rows: Sequence[Row], mask: int) -> IoctlFilter:
-    """A filter with these fields, each from a tag: mostly the same one."""
+    """A filter with the fields in `mask`, whose values mostly come from the same tag."""
     own = context.random.choice(rows)
     row = own if context.random.random() < 0.7 else context.random.choice(rows)
     size = own.size % U64
@@ -342,7 +344,7 @@ def combinations(context: CheckContext) -> Outcome:
 
 
 def random_filters(context: CheckContext) -> Outcome:
-    """As many as were asked for."""
+    """As many random filters as --rounds."""
     rows = context.rows()
     masks = [context.random.randrange(KNOWN_MASK + 1) for _ in range(context.rounds)]
     return context.compare(_filter_of(context, rows, mask) for mask in masks)
@@ -352,7 +354,7 @@ def random_filters(context: CheckContext) -> Outcome:
 
 
 def unknown_mask_bits(context: CheckContext) -> Outcome:
-    """Each of the other 57."""
+    """Each of the 57 unknown bits."""
     wrong = []
     for bit in range(7, 64):
         for mask in (1 << bit, 1 << bit | FILE):
@@ -362,7 +364,7 @@ def unknown_mask_bits(context: CheckContext) -> Outcome:
 
 
 def crossed_sizes(context: CheckContext) -> Outcome:
-    """Only where both bounds are asked for."""
+    """Rejected only if the mask has both bounds."""
     kernel = context.kernel
     wrong = []
     for low, high in ((1, 0), (4097, 4096), (U64 - 1, 0), (1 << 63, (1 << 63) - 1)):
@@ -376,7 +378,7 @@ def crossed_sizes(context: CheckContext) -> Outcome:
 
 
 def unknown_commands(context: CheckContext) -> Outcome:
-    """Other numbers, sizes and directions, and the numbers of other devices."""
+    """Unknown numbers, sizes, directions and types."""
     command = rawioctl.command
     asked = {command(number, 8) for number in (3, 4, 127, 255)}
     asked |= {command(0, size) for size in (0, 4, 16)}
@@ -392,7 +394,7 @@ def unknown_commands(context: CheckContext) -> Outcome:
 
 
 def bad_address(context: CheckContext) -> Outcome:
-    """EFAULT, and nothing worse."""
+    """Every command rejects a bad address."""
     wrong = []
     for number in (CONTENT_ID, GET_AT, GET_NEXT):
         wrong += _expect(f"command {number:#x}", context.kernel.fault(number), errno.EFAULT)
@@ -403,7 +405,7 @@ def bad_address(context: CheckContext) -> Outcome:
 
 
 def echo(context: CheckContext) -> Outcome:
-    """What was asked comes back as it was; what pads the answer is zero."""
+    """The query comes back unchanged, and padding is zero."""
 
     def ask(rows: list[Row]) -> list[str]:
         wrong = []
@@ -411,12 +413,12 @@ def echo(context: CheckContext) -> Outcome:
             asked = rawioctl.get_at(0, named(row))
             answer = context.kernel.ioctl(GET_AT, asked)
             head = GET_AT_SIZE - NEXT_SIZE
-            wrong += _same(f"{row}: the question", answer[:head], asked[:head])
+            wrong += _same(f"{row}: the query", answer[:head], asked[:head])
             wrong += _same(f"{row}: the padding", answer[-7:], bytes(7))
             wrong += [] if answer[-8] in (0, 1) else [f"{row}: accurate is {answer[-8]}"]
             for start in (head, head + 64, head + 128):
                 rest = answer[start : start + 64].partition(b"\0")[2]
-                wrong += [] if not any(rest) else [f"{row}: something behind a name's end"]
+                wrong += [] if not any(rest) else [f"{row}: data after the end of a name"]
         return wrong
 
     return outcome_of(context.steady(ask), 10, 10)
@@ -431,18 +433,18 @@ def own_cursor(context: CheckContext) -> Outcome:
             common = Counter(row.file for row in rows).most_common(1)[0][0]
             theirs = [row.name for row in rows if row.file == common]
             wrong = _same(
-                "the other's", other.get_at(0, IoctlFilter(FILE, file=common)).name, theirs[0]
+                "the other file", other.get_at(0, IoctlFilter(FILE, file=common)).name, theirs[0]
             )
             for at in range(1, min(4, len(theirs), len(rows))):
-                wrong += _same("the first", context.kernel.get_next().name, rows[at].name)
-                wrong += _same("the other", other.get_next().name, theirs[at])
+                wrong += _same("the first file", context.kernel.get_next().name, rows[at].name)
+                wrong += _same("the other file", other.get_next().name, theirs[at])
             return wrong
 
     return outcome_of(context.steady(ask), 2, 8)
 
 
 def reading_and_asking(context: CheckContext) -> Outcome:
-    """Reading the text moves no cursor, asking moves no reader."""
+    """Reading the text does not move the ioctl cursor, and the ioctl does not move the file."""
 
     def ask(rows: list[Row]) -> list[str]:
         wrong = []
@@ -456,13 +458,15 @@ def reading_and_asking(context: CheckContext) -> Outcome:
             if at < len(rows):
                 wrong += _same("the cursor", context.kernel.get_next().name, rows[at].name)
         text = [row.trimmed().name for row in rawioctl.parse(b"".join(pieces))]
-        return wrong + ([] if text == [r.name for r in rows] else ["the text: torn by asking"])
+        return wrong + (
+            [] if text == [r.name for r in rows] else ["the text: changed by the ioctl"]
+        )
 
     return outcome_of(context.steady(ask), 1, 1)
 
 
 def filter_is_forgotten(context: CheckContext) -> Outcome:
-    """GET_AT without a filter hands out everything again."""
+    """GET_AT without a filter returns all tags again."""
 
     def ask(rows: list[Row]) -> list[str]:
         context.kernel.scan(named(rows[len(rows) // 2]))
@@ -476,8 +480,10 @@ def filter_is_forgotten(context: CheckContext) -> Outcome:
 # allocq's own answers
 
 
-def _ours(source: Source, way: str, filter: Filter, matches: Callable[[Row], bool]) -> Question:
-    """What allocq answers, one way."""
+def _ours(
+    source: Source, interface: str, filter: Filter, matches: Callable[[Row], bool]
+) -> Question:
+    """The query of allocq through one interface."""
 
     def ask() -> list[Row]:
         return [
@@ -495,7 +501,7 @@ def _ours(source: Source, way: str, filter: Filter, matches: Callable[[Row], boo
 
     low = -(1 << 63) if filter.min_size is None else filter.min_size
     high = (1 << 63) - 1 if filter.max_size is None else filter.max_size
-    words = f"allocq --interface {way}, {filter}"
+    words = f"allocq --interface {interface}, {filter}"
     return Question(matches, [(low, high)], filter.accurate, ask, False, words)
 
 
@@ -504,7 +510,7 @@ def _bytes(name: str) -> bytes:
 
 
 def own_answers(context: CheckContext) -> Outcome:
-    """By ioctl, by text and as allocq chooses: the whole names of the text."""
+    """Queries through ioctl, text and auto, with whole names."""
     rows = context.kernel.text()
     asked: list[tuple[Filter, Callable[[Row], bool]]] = [(Filter(), lambda row: True)]
     asked += [(Filter(builtin=True), lambda row: not row.module)]
@@ -513,15 +519,18 @@ def own_answers(context: CheckContext) -> Outcome:
     for row in context.some(rows, 12):
         asked += _filters_of(row)
     with ExitStack() as stack:
-        sources = [(stack.enter_context(open_source(None, way)), way) for way in WAYS]
+        sources = [
+            (stack.enter_context(open_source(None, interface)), interface)
+            for interface in INTERFACES
+        ]
         for source, _ in sources:
-            source.read()  # an open file and its buffer are counted too: have them from the start
+            source.read()  # the open file and its buffer are counted too: allocate them first
         questions = [_ours(*source, *one) for one in asked for source in sources]
         return compare(context.kernel, questions)
 
 
 def _filters_of(row: Row) -> list[tuple[Filter, Callable[[Row], bool]]]:
-    """What people ask of allocq that finds this tag."""
+    """Typical queries that find this tag."""
     file, function = os.fsdecode(row.file), os.fsdecode(row.function)
     if any(c in file + function for c in "*?["):
         return []
@@ -544,33 +553,33 @@ def _filters_of(row: Row) -> list[tuple[Filter, Callable[[Row], bool]]]:
 
 
 CHECKS: tuple[tuple[str, Check], ...] = (
-    ("the content id is the same for every open file", content_id_is_steady),
-    ("GET_AT and GET_NEXT hand out every tag of the text in its order", every_tag),
-    ("GET_NEXT alone begins with the first tag", fresh_file),
-    ("behind the last tag comes ENOENT, once, then the first tag", the_end),
+    ("the content ID is the same for every open file", content_id_is_steady),
+    ("GET_AT and GET_NEXT return every tag, in the order of the text", every_tag),
+    ("GET_NEXT alone starts with the first tag", fresh_file),
+    ("after the last tag, GET_NEXT returns ENOENT once, then the first tag", the_end),
     ("GET_AT finds tags by position", positions),
-    ("positions behind the last tag are ENOENT", positions_beyond),
-    ("with a filter, positions count the tags that match", positions_of_matches),
+    ("positions after the last tag return ENOENT", positions_beyond),
+    ("with a filter, positions count the matching tags", positions_of_matches),
     ("filter: every module, and built-in code by the empty name", modules),
     ("filter: files", files),
     ("filter: functions", functions),
     ("filter: lines", lines),
-    ("filter: what no tag has is ENOENT", nothing_matches),
+    ("filter: no match returns ENOENT", nothing_matches),
     ("filter: names match as a whole", parts_of_names),
-    ("filter: names over 63 bytes by their last 63", long_names),
+    ("filter: names over 63 bytes match by their last 63 bytes", long_names),
     ("filter: minimum sizes are inclusive", minimum_sizes),
     ("filter: maximum sizes are inclusive and unsigned", maximum_sizes),
-    ("filter: both sizes around what a tag holds", sizes_of_one_tag),
+    ("filter: both sizes around the size of a tag", sizes_of_one_tag),
     ("filter: accurate and inaccurate counters", accuracy),
     ("filter: all 128 combinations of fields", combinations),
-    ("filter: random ones", random_filters),
-    ("unknown mask bits are EINVAL", unknown_mask_bits),
-    ("a minimum above the maximum is EINVAL", crossed_sizes),
-    ("unknown commands, sizes and directions are ENOTTY", unknown_commands),
-    ("a bad address is EFAULT", bad_address),
-    ("GET_AT gives back what was asked, padded with zeros", echo),
+    ("filter: random filters", random_filters),
+    ("unknown mask bits return EINVAL", unknown_mask_bits),
+    ("a minimum size above the maximum returns EINVAL", crossed_sizes),
+    ("unknown commands, sizes and directions return ENOTTY", unknown_commands),
+    ("a bad address returns EFAULT", bad_address),
+    ("GET_AT returns the query unchanged, padded with zeros", echo),
     ("every open file has its own cursor and filter", own_cursor),
-    ("reading and asking do not disturb each other", reading_and_asking),
-    ("GET_AT without a filter forgets the one before", filter_is_forgotten),
-    ("allocq answers as the text does, whichever way it asks", own_answers),
+    ("reading the text and using the ioctl do not disturb each other", reading_and_asking),
+    ("GET_AT without a filter clears the previous filter", filter_is_forgotten),
+    ("allocq query agrees with the text through every interface", own_answers),
 )

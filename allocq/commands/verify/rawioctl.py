@@ -1,8 +1,7 @@
-"""The kernel's text and ioctl by Python's own means, apart from allocq's C.
+"""Reads the kernel's text and ioctl in pure Python, without allocq's C.
 
-`verify` holds one against the other, so none of the code that queries go through is in between.
-The layout is that of include/uapi/linux/alloc_tag.h in Linux 7.3; sizes and command numbers follow
-from it.
+`verify` must not depend on the code that it checks. The layout is from
+include/uapi/linux/alloc_tag.h in Linux 7.3; sizes and command numbers follow from it.
 """
 
 import errno
@@ -53,7 +52,7 @@ GET_NEXT = command(2, NEXT_SIZE)
 
 
 class Row(NamedTuple):
-    """One tag. module is empty for built-in code; size is bytes, signed. Names are as they came."""
+    """One tag. module: empty for built-in code; size: bytes, signed; names: as read."""
 
     module: bytes
     function: bytes
@@ -69,7 +68,7 @@ class Row(NamedTuple):
         return self[:4]
 
     def trimmed(self) -> Self:
-        """The names as the ioctl has them: their last 63 bytes."""
+        """The row with names cut to their last 63 bytes, as by the ioctl."""
         return self._replace(
             module=self.module[-NAME_BYTES:],
             function=self.function[-NAME_BYTES:],
@@ -107,7 +106,7 @@ class IoctlFilter(NamedTuple):
         )
 
     def sizes(self) -> list[tuple[int, int]]:
-        """The signed sizes that pass, as ranges; the kernel compares unsigned."""
+        """The signed sizes that match, as ranges; the kernel compares unsigned."""
         low = self.min_size if self.mask & MIN_SIZE else 0
         high = self.max_size if self.mask & MAX_SIZE else U64 - 1
         half = U64 >> 1
@@ -126,7 +125,7 @@ class IoctlFilter(NamedTuple):
 
 
 class BadText(Exception):
-    """The text is not what the kernel's documentation says; the message names the line."""
+    """The text does not follow the documented format; the message names the line."""
 
 
 class Kernel:
@@ -137,7 +136,7 @@ class Kernel:
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the file."""
         os.close(self.fd)
 
     def another(self) -> Self:
@@ -145,15 +144,15 @@ class Kernel:
         return type(self)(self.path)
 
     def rewind(self) -> None:
-        """Let `read` begin with the text's first byte."""
+        """Seek to the start of the text."""
         os.lseek(self.fd, 0, os.SEEK_SET)
 
     def read(self, size: int) -> bytes:
-        """The next bytes of the text; none at its end."""
+        """The next bytes of the text; empty at the end."""
         return os.read(self.fd, size)
 
     def fault(self, number: int) -> int:
-        """The error of a command whose argument is no address of ours."""
+        """The errno of a command with an invalid address, 0 if it succeeds."""
         try:
             fcntl.ioctl(self.fd, number, 0)
         except OSError as error:
@@ -161,13 +160,13 @@ class Kernel:
         return 0
 
     def ioctl(self, number: int, data: bytes) -> bytes:
-        """One command with a copy of `data`; the bytes it leaves there."""
+        """Run one command on a copy of `data`; returns the copy."""
         buffer = bytearray(data)
         fcntl.ioctl(self.fd, number, buffer)
         return bytes(buffer)
 
     def errno(self, number: int, data: bytes) -> int:
-        """The error of one command, 0 where it succeeds."""
+        """The errno of one command, 0 if it succeeds."""
         try:
             self.ioctl(number, data)
         except OSError as error:
@@ -175,11 +174,11 @@ class Kernel:
         return 0
 
     def content_id(self) -> int:
-        """What changes when a module comes or goes."""
+        """The content ID, which changes when a module is loaded or unloaded."""
         return int(_ID.unpack(self.ioctl(CONTENT_ID, bytes(_ID.size)))[0])
 
     def get_at(self, position: int = 0, wanted: IoctlFilter = IoctlFilter()) -> Row:  # noqa: B008
-        """The matching tag at `position`, which the cursor is then on."""
+        """The matching tag at `position`; moves the cursor there."""
         answer = self.ioctl(GET_AT, get_at(position, wanted))
         return _row(answer[GET_AT_SIZE - NEXT_SIZE :])
 
@@ -200,7 +199,7 @@ class Kernel:
         return rows
 
     def text(self) -> list[Row]:
-        """All tags of the text, with their whole names. BadText where a line is not understood."""
+        """All tags of the text, with whole names. BadText if a line is invalid."""
         self.rewind()
         pieces = []
         while piece := self.read(1 << 16):
@@ -214,7 +213,7 @@ def get_at(position: int, wanted: IoctlFilter) -> bytes:
 
 
 def parse(text: bytes) -> list[Row]:
-    """The tags of a whole text. BadText where it is not one."""
+    """The tags of a whole text. BadText if it is invalid."""
     header = _HEADER.match(text)
     if not header:
         raise BadText("the first two lines are not the header")
@@ -225,7 +224,7 @@ def parse(text: bytes) -> list[Row]:
         if not line:
             end = text.find(b"\n", at)
             shown = text[at : end if end >= 0 else len(text)]
-            raise BadText(f"line {len(rows) + 3} is no tag: {_words(shown)}")
+            raise BadText(f"line {len(rows) + 3}: not a valid allocinfo line: {_words(shown)}")
         size, calls, file, number, module, function, rest = line.groups()
         known = b"accurate:no" not in rest.split()
         rows.append(Row(module or b"", function, file, int(number), int(size), int(calls), known))

@@ -1,4 +1,4 @@
-"""`allocq verify`: the ioctl compared with the text on the running kernel."""
+"""`allocq verify`: runs the checks and reports them as TAP or JSON."""
 
 import os
 import secrets
@@ -24,12 +24,12 @@ from .rawioctl import MODULE, BadText, IoctlFilter, Kernel, Row
 HOLDS, DIFFERS = 0, 1
 ROUNDS = 100
 SHOWN = 10
-MODULE_CHECK = "the content id and the tags follow a module that comes and goes"
+MODULE_CHECK = "the content ID and the tags follow a module that is loaded and unloaded"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One check's end. seconds: how long it took."""
+    """The result of one check. seconds: how long it took."""
 
     name: str
     result: TapResult
@@ -39,7 +39,7 @@ class Result:
 
 
 def verify_command(values: Mapping[str, object], fd: int = 1) -> int:
-    """Check, print. Exit status 0 all hold, 1 a real difference, 2 could not tell."""
+    """Run the command; returns 0: all checks pass, 1: differences, 2: undetermined."""
     format = choice("format", values.get("format"), VERIFY_FORMATS) or "tap"
     rounds = number("rounds", values.get("rounds"))
     seed = number("seed", values.get("seed"))
@@ -74,12 +74,10 @@ def verify_command(values: Mapping[str, object], fd: int = 1) -> int:
 
 
 def _open(module: Module | None) -> Kernel:
-    """The kernel, if it has an ioctl to compare. AllocqError otherwise."""
+    """Open the kernel. AllocqError if it has no ioctl to compare."""
     open_source(None, "ioctl").close()
     if module is not None and module.loaded:
-        raise UsageError(
-            f"module {module.name} is loaded already", "name one that can be loaded and unloaded"
-        )
+        raise UsageError(f"module {module.name} is already loaded", "name one that is not loaded")
     try:
         return Kernel(ALLOCINFO)
     except OSError as error:
@@ -87,7 +85,7 @@ def _open(module: Module | None) -> Kernel:
 
 
 def run(context: CheckContext, module: Module | None) -> Iterator[Result]:
-    """Every check, one after the other."""
+    """Run all checks in turn."""
     for name, check in CHECKS:
         yield _try(name, check, context)
     yield _try(MODULE_CHECK, lambda context: _module_check(context, module), context)
@@ -110,15 +108,15 @@ def _try(name: str, check: Check, context: CheckContext) -> Result:
     except OSError as error:
         result, outcome = (
             TapResult.NOT_OK,
-            outcome_of([f"an error that is not due: {error.strerror}"]),
+            outcome_of([f"unexpected error: {error.strerror}"]),
         )
     return Result(name, result, why, outcome, time.perf_counter() - start)
 
 
 def _module_check(context: CheckContext, module: Module | None) -> Outcome:
-    """Load, compare, unload, compare."""
+    """Load the module, compare, unload it, and compare again."""
     if module is None:
-        raise Skipped("--load-module NAME checks it")
+        raise Skipped("needs --load-module NAME")
     kernel = context.kernel
     outcome = Outcome()
     ids = [kernel.content_id()]
@@ -141,10 +139,10 @@ def _module_check(context: CheckContext, module: Module | None) -> Outcome:
         raise Skipped(f"module {module.name} has no tags")
     outcome.add(context.compare(wanted))
     if _tags_of(context, module):
-        outcome.differences.append(f"{module.name} is unloaded, its tags are still in the text")
+        outcome.differences.append(f"{module.name} is unloaded, but its tags are still in the text")
     if len(set(ids)) != 3:
         outcome.differences.append(
-            f"content ids before, loaded, unloaded: {', '.join(map(str, ids))}"
+            f"content IDs before, loaded, unloaded: {', '.join(map(str, ids))}"
         )
     return outcome
 
@@ -156,12 +154,14 @@ def _tags_of(context: CheckContext, module: Module) -> list[Row]:
 def _at_the_end(context: CheckContext) -> list[str]:
     built_in = [not row.module for row in context.rows()]
     return (
-        [] if built_in == sorted(built_in, reverse=True) else ["built-in tags come behind modules'"]
+        []
+        if built_in == sorted(built_in, reverse=True)
+        else ["some built-in tags follow tags of modules"]
     )
 
 
 def status(results: list[Result]) -> int:
-    """HOLDS, DIFFERS or FAILED (could not tell)."""
+    """HOLDS, DIFFERS or FAILED (undetermined)."""
     kinds = {result.result for result in results}
     if TapResult.NOT_OK in kinds:
         return DIFFERS
@@ -169,7 +169,7 @@ def status(results: list[Result]) -> int:
 
 
 def _stream(out: Output, context: CheckContext, results: Iterator[Result]) -> list[Result]:
-    """TAP as the checks end."""
+    """Write TAP lines as the checks finish."""
     out.release()
     out.write(tap.plan(len(CHECKS) + 1).encode())
     whole = []
@@ -198,19 +198,17 @@ def _summary(context: CheckContext, results: list[Result]) -> list[str]:
         for kind in (TapResult.OK, TapResult.NOT_OK, TapResult.SKIP, TapResult.UNDECIDED)
     )
     return [
-        f"{counts}; {total.questions} questions, {total.tags} tags compared",
-        f"{total.moved} answers agreed when asked again, their counters had moved",
-        f"again with the same filters: --seed {context.seed} --rounds {context.rounds}",
+        f"{counts}; {total.questions} queries, {total.tags} tags compared",
+        f"{total.moved} queries agreed only when repeated, because counters moved",
+        f"to repeat with the same filters: --seed {context.seed} --rounds {context.rounds}",
     ]
 
 
 def as_json(context: CheckContext, results: list[Result]) -> bytes:
-    """One object: what came out, and every check."""
+    """One JSON object: the result and every check."""
     document = {
         "status": status(results),
-        "result": {HOLDS: "all hold", DIFFERS: "different", FAILED: "could not tell"}[
-            status(results)
-        ],
+        "result": {HOLDS: "agree", DIFFERS: "differ", FAILED: "undetermined"}[status(results)],
         "kernel": os.uname().release,
         "seed": context.seed,
         "rounds": context.rounds,
