@@ -19,17 +19,29 @@ def forget_current_directory() -> None:
 if __name__ == "__main__":
     forget_current_directory()
 
+import _thread  # noqa: E402
 import contextlib  # noqa: E402
 import signal  # noqa: E402
+import time  # noqa: E402
 from errno import ENOMEM  # noqa: E402
+from types import FrameType  # noqa: E402
 from typing import NoReturn  # noqa: E402
 
 CLOSED_PIPE, INTERRUPTED, FAILED = 141, 130, 2
+PATIENCE = 0.1
+_STACK = 256 << 10
 
 
 def entry() -> NoReturn:
     """Run the command line and end the process with its exit status."""
-    status = _guarded()
+    try:
+        status = _flushed(_guarded())
+    except BaseException:  # a Ctrl-C between two steps
+        status = INTERRUPTED
+    os._exit(status)
+
+
+def _flushed(status: int) -> int:
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -38,16 +50,20 @@ def entry() -> NoReturn:
             status = status or CLOSED_PIPE
         except OSError:
             status = status or FAILED
-    os._exit(status)
+    return status
 
 
 def _guarded() -> int:
     """Run the command line; turn any exception into an exit status."""
     try:
+        sys.unraisablehook = end_if_unraisable
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, interrupt)
         # The native program blocks Ctrl-C while Python starts.
-        sys.unraisablehook = end_if_interrupted
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         hold_standard_streams()
+        with contextlib.suppress(OSError, RuntimeError):  # no file or no thread more
+            watch_interrupts()
         from .cli.run import run
 
         return run(sys.argv[1:])
@@ -59,6 +75,38 @@ def _guarded() -> int:
         return stop.code if isinstance(stop.code, int) else FAILED
     except BaseException as error:
         return _unexpected(error)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Unwind at the first Ctrl-C, so that nothing is left behind; end at the next one."""
+    signal.signal(number, end_at_once)
+    raise KeyboardInterrupt
+
+
+def end_at_once(number: int, frame: FrameType | None) -> None:
+    """End, whatever is going on."""
+    os._exit(INTERRUPTED)
+
+
+def watch_interrupts() -> None:
+    """Have a Ctrl-C answered while the engine works: Python's own handler waits until it returns.
+
+    Whoever cannot be ended like this has another handler in the meantime.
+    """
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+
+    def watch() -> None:
+        while number := os.read(read, 1):
+            if number[0] == signal.SIGINT:
+                time.sleep(PATIENCE)
+                if signal.getsignal(signal.SIGINT) is interrupt:
+                    os._exit(INTERRUPTED)
+
+    _thread.stack_size(_STACK)
+    _thread.start_new_thread(watch, ())
+    _thread.stack_size(0)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
 
 
 def _unexpected(error: BaseException) -> int:
@@ -95,12 +143,13 @@ def _is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def end_if_interrupted(error: "sys.UnraisableHookArgs") -> None:
-    """End on a Ctrl-C that arrives in a callback (importlib's, say), where Python would print and
-    ignore it."""
-    if error.exc_type is KeyboardInterrupt:
+def end_if_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """End on an exception in a callback or a finalizer (importlib's, say), where Python would print
+    a traceback and go on."""
+    error = unraisable.exc_value
+    if error is None or isinstance(error, KeyboardInterrupt):
         os._exit(INTERRUPTED)
-    sys.__unraisablehook__(error)
+    os._exit(_unexpected(error))
 
 
 def hold_standard_streams() -> None:

@@ -344,8 +344,8 @@ def test_without_any_python_a_plain_query_is_answered(bare: Path) -> None:
         (("query", "--source", "SAMPLE", "-e", "x"), "this needs Python"),
         (("query", "--source", "SAMPLE", "-o", "json"), "this format needs Python"),
         (("query", "--source", "SAMPLE", "-o", "table"), "this format needs Python"),
-        (QUERY, "the sample is installed with allocq's Python"),
-        (("query", "--source", "PACKED"), "the source is compressed"),
+        (QUERY, "cannot find the sample"),
+        (("query", "--source", "PACKED"), "compressed sources need Python"),
     ],
 )
 def test_without_any_python_it_says_what_it_cannot(
@@ -358,7 +358,7 @@ def test_without_any_python_it_says_what_it_cannot(
     assert (done.returncode, done.stdout) == (2, "")
     complaint, hint = done.stderr.splitlines()
     assert complaint.startswith(f"allocq: {why}")
-    assert hint.startswith("hint: without Python there are plain queries only")
+    assert hint.startswith("hint: without Python, allocq answers only plain queries")
 
 
 def test_a_python_without_allocq_says_which(bare: Path, tmp_path: Path) -> None:
@@ -380,7 +380,9 @@ def test_a_python_that_does_not_start_is_no_python(bare: Path, tmp_path: Path) -
     (bare.parent / "python3.2").write_text("no program\n")
     done = run([bare, "--version"])
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("allocq: this needs Python, and none with allocq was found\n")
+    assert done.stderr.startswith(
+        "allocq: this needs Python, but no Python with allocq was found\n"
+    )
 
 
 def test_a_needed_package_that_is_elsewhere_is_found(
@@ -398,7 +400,7 @@ def test_a_needed_package_that_is_elsewhere_is_found(
 
 
 @pytest.mark.parametrize(
-    ("package", "argv"), [("typer", ("--help",)), ("_cffi_backend", (*QUERY, "-e", "."))]
+    ("package", "argv"), [("typer", ("--fiel",)), ("_cffi_backend", (*QUERY, "-e", "."))]
 )
 def test_a_needed_package_that_is_nowhere_is_named(
     wheel: Path, tmp_path: Path, package: str, argv: tuple[str, ...]

@@ -253,7 +253,8 @@ def test_a_text_cut_anywhere_loses_the_cut_line_and_says_so(header: bytes) -> No
             assert result.err == ""
         else:
             assert re.fullmatch(
-                r"allocq: warning: \S+: the last line has no newline; .* left out\n", result.err
+                r"allocq: warning: \S+: ignored the last line, which has no newline; .*\n",
+                result.err,
             )
             with saved(data) as path, allocq.open(path) as source:
                 assert source.read().info.consistent is False
@@ -265,7 +266,7 @@ def test_a_text_cut_anywhere_loses_the_cut_line_and_says_so(header: bytes) -> No
 def test_every_way_to_show_says_that_a_text_is_cut(argv: list[str]) -> None:
     result = query(oracle.HEADER + TAG + TAG[:-1], *argv)
     assert result.status == 0
-    assert "left out" in result.err
+    assert "ignored the last line" in result.err
     assert result.err.count("\n") == 1
 
 
@@ -309,9 +310,9 @@ def test_a_snapshot_that_lost_whole_lines_says_so() -> None:
     notes = b"# allocq-snapshot: 1\n# consistent: yes\n# tags: 3\n"
     _, info = read(oracle.HEADER + notes + TAG * 2)
     assert info.consistent is False
-    assert info.warnings and "says it has 3 tags but has 2" in info.warnings[0]
+    assert info.warnings and "has 2 tags, but its metadata says 3" in info.warnings[0]
     result = query(oracle.HEADER + notes + TAG * 2, "-f", "nothing.c")
-    assert "may be cut off" in result.err
+    assert "may be truncated" in result.err
 
 
 # Compressed

@@ -5,6 +5,7 @@ twins are matched by equal counters first, then largest with largest, so that as
 differ and their order does not matter.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -119,15 +120,16 @@ def _pair(key: Key, before: list[Count], after: list[Count]) -> Iterable[Change]
     if len(before) == 1 and len(after) <= 1:
         return (Change(key, before[0], after[0] if after else None),)
     pairs: list[Change] = []
-    left = list(after)
-    rest = []
+    rest: list[Count] = []
+    waiting: dict[tuple[int, int], deque[Count]] = {}
+    for count in after:
+        waiting.setdefault((count.bytes, count.calls), deque()).append(count)
     for count in before:
-        same = next((c for c in left if (c.bytes, c.calls) == (count.bytes, count.calls)), None)
-        if same is None:
-            rest.append(count)
+        if equal := waiting.get((count.bytes, count.calls)):
+            pairs.append(Change(key, count, equal.popleft()))
         else:
-            left.remove(same)
-            pairs.append(Change(key, count, same))
+            rest.append(count)
+    left = [count for equal in waiting.values() for count in equal]
     for counts in (rest, left):
         counts.sort(key=lambda count: (count.bytes, count.calls), reverse=True)
     return pairs + [Change(key, b, a) for b, a in zip_longest(rest, left)]

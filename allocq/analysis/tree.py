@@ -1,12 +1,15 @@
 """Builds a tree of tags: directory, file, function, line.
 
-Nothing here recurses, because a saved listing may contain paths with thousands of directories.
+Nothing here recurses, because a saved listing may contain paths with thousands of directories. A
+path has at most LEVELS levels, because every node may be written with its whole path.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
+
+LEVELS = 64
 
 
 class NodeKind(StrEnum):
@@ -91,8 +94,11 @@ class Choice:
 
 
 def split_path(file: str) -> list[str]:
-    """The components of a path; the first is `/` if it is absolute."""
+    """The components of a path; the first is `/` if it is absolute. The last of LEVELS components
+    is the rest of the path."""
     parts = [part for part in file.split("/") if part]
+    if len(parts) > LEVELS:
+        parts[LEVELS - 1 :] = ["/".join(parts[LEVELS - 1 :])]
     return ["/", *parts] if file.startswith("/") else parts or [file]
 
 

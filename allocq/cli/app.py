@@ -15,7 +15,8 @@ from .help import HELP, NAME, VERSION, command_help, main_help, version_line
 
 
 def run_app(argv: list[str]) -> int:
-    """Run a command line through Typer; returns the exit status. Raises BrokenPipeError."""
+    """Run a command line through Typer; returns the exit status. Raises BrokenPipeError and
+    KeyboardInterrupt."""
     try:
         status = _run(argv)
         sys.stdout.flush()
@@ -27,19 +28,17 @@ def run_app(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    app = make_app()
+    """Typer's parser alone: what it would do about exceptions is decided elsewhere."""
+    app: Any = typer.main.get_command(make_app())
     try:
-        result = app(args=argv or ["--help"], prog_name=NAME, standalone_mode=False)
+        with app.make_context(NAME, list(argv) or ["--help"]) as context:
+            result = app.invoke(context)
     except AllocqError as error:
         return complain(error)
-    except (typer.Abort, KeyboardInterrupt):
+    except typer.Abort:
         return INTERRUPTED
     except typer.Exit as stop:
         return stop.exit_code
-    except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # Typer exits with status 1
-            raise stop.__context__ from None
-        raise
     except OSError:
         raise
     except Exception as error:

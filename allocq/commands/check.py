@@ -118,8 +118,8 @@ class Result:
 
 
 def check_command(values: Mapping[str, object]) -> int:
-    """Run the command. Returns 0: nothing leaked, 1: something leaked, 3: COMMAND failed, 130 or
-    143: SIGINT or SIGTERM. Raises AllocqError if undetermined."""
+    """Run the command. Returns 0: nothing leaked, 1: something leaked, 3: COMMAND failed, 130, 143
+    or 129: SIGINT, SIGTERM or SIGHUP. Raises AllocqError if undetermined."""
     request = read_request(values)
     _check_early(request)
     try:

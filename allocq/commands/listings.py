@@ -11,6 +11,9 @@ from ..sources.check import Check
 from ..sources.source import open_source
 from ..storage.snapshot import live_metadata
 
+LONGEST_FILTER = 4096
+_SHOWN = 200
+
 
 @dataclass(slots=True)
 class Side:
@@ -48,10 +51,15 @@ def read_side(
 
 
 def read_filter_metadata(text: str) -> Filter | None:
-    """The Filter of a snapshot's `filter` key; None for several filters or an unknown one."""
+    """The Filter of a snapshot's `filter` key; None for several filters, an unknown one, and one
+    that is not applied: regular expressions from a file may take forever, as may many globs."""
+    if len(text) > LONGEST_FILTER:
+        return None
     try:
         values = json.loads(text)
-        return Filter.from_options(values) if isinstance(values, dict) else None
+        if not isinstance(values, dict) or values.get("regexp"):
+            return None
+        return Filter.from_options(values)
     except (ValueError, RecursionError, UsageError):
         return None
 
@@ -67,7 +75,8 @@ def filter_alike(before: Side, after: Side) -> list[str]:
             continue
         filter = side.filter
         if filter is None:
-            warnings.append(f"{side.name} was saved with a filter, so it lacks other tags: {text}")
+            words = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+            warnings.append(f"{side.name} was saved with a filter, so it lacks other tags: {words}")
             continue
         other.narrow(filter)
         warnings.append(

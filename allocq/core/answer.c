@@ -73,14 +73,14 @@ static enum aq_result finish_text(struct attempt *attempt, aq_text *text)
 	const char *path = attempt->question.source->path;
 
 	if (!aq_text_headers(text) && !aq_text_tags(text)) {
-		aq_problem_set(attempt->problem, AQ_P_FORMAT, "", "%s is not /proc/allocinfo or its like",
+		aq_problem_set(attempt->problem, AQ_P_FORMAT, "", "%s is not a valid allocinfo listing",
 			       path);
 		return AQ_BAD_LINE;
 	}
 	memcpy(attempt->info->version, aq_text_version(text), sizeof(attempt->info->version));
 	if (aq_text_unfinished(text)) {
 		attempt->cut = true;
-		aq_info_warn(attempt->info, "%s: the last line has no newline and was left out", path);
+		aq_info_warn(attempt->info, "%s: ignored the last line, which has no newline", path);
 	}
 	return AQ_DONE;
 }
@@ -269,7 +269,7 @@ static void set_problem(const aq_source *source, enum aq_result result, aq_probl
 	if (problem->kind != AQ_P_NONE)
 		return;
 	if (result == AQ_STOPPED)
-		aq_problem_set(problem, AQ_P_STOPPED, "", "stopped");
+		aq_problem_set(problem, AQ_P_STOPPED, "", "interrupted");
 	else if (result == AQ_ERROR)
 		aq_source_lost(source, errno, problem);
 	else
@@ -340,7 +340,7 @@ static enum aq_result read_consistently(struct attempt *attempt)
 			return AQ_DONE;
 	}
 	attempt->info->consistent = 0;
-	aq_info_warn(attempt->info, "modules came or went during every scan; the answer may be torn");
+	aq_info_warn(attempt->info, "modules were loaded or unloaded during every scan; the answer may be torn");
 	return AQ_DONE;
 }
 

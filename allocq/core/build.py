@@ -27,7 +27,8 @@ ENGINE = (
 )
 FRONT = ("front.c", "flags.c", "deliver.c", "python.c")
 HEADERS = ("abi.h", "api.h", "engine.h", "front.h", "flags.h")
-COMPILE_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O3", "-g0", "-fvisibility=hidden"]
+DEFINES = ["-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64"]
+COMPILE_FLAGS = ["-std=gnu11", *DEFINES, "-O3", "-g0", "-fvisibility=hidden"]
 
 # Called from C while a scan runs; core/hooks.py has their bodies.
 HOOKS = """

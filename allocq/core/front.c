@@ -92,8 +92,8 @@ static bool is_compressed(int fd)
 static int no_python(const char *why)
 {
 	front_say("allocq: ", why);
-	front_say("hint: ", "without Python there are plain queries only: -o procfs, jsonl, csv or tsv, --count,"
-			    " --quiet");
+	front_say("hint: ", "without Python, allocq answers only plain queries: -o procfs, jsonl, csv or tsv,"
+			    " --count, --quiet");
 	return STATUS_ERROR;
 }
 
@@ -115,7 +115,7 @@ static int answer(struct query *query, char *const *argv)
 	if (query->sample) {
 		if (!front_sample_path(argv[0], sample, sizeof(sample))) {
 			front_exec_python(argv);
-			return no_python("the sample is installed with allocq's Python, which was not found");
+			return no_python("cannot find the sample: no Python with allocq found");
 		}
 		query->path = sample;
 	}
@@ -124,7 +124,7 @@ static int answer(struct query *query, char *const *argv)
 		return front_complain(&problem);
 	if (!aq_source_is_live(source) && is_compressed(aq_source_fd(source))) {
 		front_exec_python(argv);
-		status = no_python("the source is compressed, which needs Python: unpack it first");
+		status = no_python("compressed sources need Python; decompress it first");
 	} else {
 		/* Where nothing matches, a relative glob may begin at any component of a path. */
 		query->stop_at_nothing = aq_source_is_live(source) || aq_source_is_file(source);
@@ -146,12 +146,12 @@ static int run(struct query *query, bool understood, char *const *argv)
 {
 	if (!understood) {
 		front_exec_python(argv);
-		return no_python("this needs Python, and none with allocq was found");
+		return no_python("this needs Python, but no Python with allocq was found");
 	}
 	if (!serves(query)) {
 		front_exec_python(argv);
 		if (query->format == FRONT_TABLE || query->format == FRONT_JSON)
-			return no_python("this format needs Python, and none with allocq was found");
+			return no_python("this format needs Python, but no Python with allocq was found");
 	}
 	return answer(query, argv);
 }

@@ -28,13 +28,13 @@ _METHODS = {lib.AQ_SEEK: "seek", lib.AQ_FILTER: "filter", lib.AQ_READ_TEXT: "tex
 _REASONS = {
     lib.AQ_R_TEXT_REQUESTED: "requested with --interface",
     lib.AQ_R_NO_IOCTL: "this kernel has no ioctl, or refuses it",
-    lib.AQ_R_TEXT_CHEAPER: "reading everything is cheaper here",
+    lib.AQ_R_TEXT_CHEAPER: "reading the whole text is cheaper here",
     lib.AQ_R_TAGS_UNKNOWN: "the tags are not cached yet; the text lists them",
     lib.AQ_R_AMBIGUOUS: "only the text has the whole names",
-    lib.AQ_R_KERNEL_FILTER: "the kernel can check it and return little",
+    lib.AQ_R_KERNEL_FILTER: "the kernel filters and returns few tags",
     lib.AQ_R_LARGEST: "the largest tags had at least this size when last seen",
     lib.AQ_R_POSITIONS: "the positions of the matching tags are cached",
-    lib.AQ_R_NO_MATCH: "no tag has such names: there is nothing to ask",
+    lib.AQ_R_NO_MATCH: "no tag matches these names",
 }
 
 

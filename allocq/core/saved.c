@@ -214,9 +214,9 @@ static void describe(const aq_text *text, const char *path, aq_info *info)
 		} else if (equals(key, "tags") && is_number && number != aq_text_tags(text)) {
 			info->consistent = 0;
 			aq_info_warn(info,
-				     "%s: says it has %" PRIu64 " tags but has %" PRIu64
-				     "; it may be cut off",
-				     path, number, aq_text_tags(text));
+				     "%s: has %" PRIu64 " tags, but its metadata says %" PRIu64
+				     "; it may be truncated",
+				     path, aq_text_tags(text), number);
 		}
 	}
 }
@@ -227,7 +227,7 @@ int aq_text_finish(const aq_text *text, const char *path, aq_info *info, aq_prob
 	if (!aq_text_headers(text) && !aq_text_tags(text)) {
 		if (!aq_text_bytes(text))
 			aq_problem_set(problem, AQ_P_FORMAT,
-				       "was it saved without the right to read /proc/allocinfo?",
+				       "was it saved without permission to read /proc/allocinfo?",
 				       "%s is empty", path);
 		else
 			aq_problem_set(problem, AQ_P_FORMAT, "", "%s is not a saved /proc/allocinfo",
@@ -238,7 +238,7 @@ int aq_text_finish(const aq_text *text, const char *path, aq_info *info, aq_prob
 	describe(text, path, info);
 	if (aq_text_unfinished(text)) {
 		info->consistent = 0;
-		aq_info_warn(info, "%s: the last line has no newline; it may be cut off and was left out",
+		aq_info_warn(info, "%s: ignored the last line, which has no newline; the file may be truncated",
 			     path);
 	}
 	return 0;
@@ -254,7 +254,7 @@ void aq_text_problem(const aq_text *text, const char *path, enum aq_result resul
 		aq_problem_set(problem, AQ_P_SOURCE, "", "cannot read %s: %s", path, strerror(errno));
 	else if (result == AQ_NEWER)
 		aq_problem_set(problem, AQ_P_FORMAT, "update allocq",
-			       "%s: line %" PRIu64 ": a newer snapshot format than this allocq can read (%d)",
+			       "%s: line %" PRIu64 ": snapshot format is newer than this allocq supports (%d)",
 			       path, line, AQ_SNAPSHOT_VERSION);
 	else if (result == AQ_LONG_LINE)
 		aq_problem_set(problem, AQ_P_FORMAT, "", "%s: line %" PRIu64 " is longer than 1 MiB", path,
@@ -272,7 +272,7 @@ void aq_text_problem(const aq_text *text, const char *path, enum aq_result resul
 int aq_source_rewind(aq_source *source, aq_problem *problem)
 {
 	if (source->begun && !source->regular) {
-		aq_problem_set(problem, AQ_P_SOURCE, "", "%s is not a file: it can be read only once",
+		aq_problem_set(problem, AQ_P_SOURCE, "", "%s is not a regular file: it can be read only once",
 			       source->path);
 		return -1;
 	}

@@ -80,7 +80,7 @@ void aq_source_lost(const aq_source *source, int error, aq_problem *problem)
 {
 	if (error == ENOTTY || error == EIO || error == ENODEV || error == ENOENT)
 		aq_problem_set(problem, AQ_P_SOURCE,
-			       "the kernel has turned allocation profiling off; dmesg says why",
+			       "the kernel turned profiling off; see dmesg",
 			       "%s vanished while it was read", source->path);
 	else
 		set_unreadable(source->path, error, problem);
@@ -117,13 +117,12 @@ static bool probe_ioctl(aq_source *source, aq_problem *problem)
 		return true;
 	if (error == -ENOTTY || error == -EINVAL)
 		aq_problem_set(problem, AQ_P_INTERFACE,
-			       "it is in Linux since 7.3; --interface text gives the same answers",
+			       "use Linux 7.3 or later, or --interface text",
 			       "%s has no ioctl on this kernel", source->path);
 	else
 		aq_problem_set(problem, AQ_P_INTERFACE,
-			       "a seccomp filter or a security module may forbid it; --interface text gives"
-			       " the same answers",
-			       "%s: the ioctl is refused: %s", source->path, strerror(-error));
+			       "a seccomp filter or a security module may block it; use --interface text",
+			       "%s: the ioctl failed: %s", source->path, strerror(-error));
 	return false;
 }
 

@@ -32,8 +32,8 @@ class Ended(BaseException):
 def run(argv: Sequence[str]) -> int:
     """Run a command with our standard streams; returns its exit status, or -N for signal N.
 
-    SIGINT and SIGTERM are forwarded, and raise Ended once the child has ended. Raises UsageError if
-    the command cannot be started.
+    SIGINT, SIGTERM and SIGHUP are forwarded, and raise Ended once the child has ended. Raises
+    UsageError if the command cannot be started.
     """
     signals = Signals()
     try:
@@ -52,13 +52,14 @@ def run(argv: Sequence[str]) -> int:
 
 
 class Signals:
-    """Records SIGINT and SIGTERM; while `waiting`, they interrupt. Ignored ones stay ignored."""
+    """Records SIGINT, SIGTERM and SIGHUP; while `waiting`, the first one interrupts. Ignored ones
+    stay ignored."""
 
     def __init__(self) -> None:
         self.caught: list[int] = []
         self.waiting = False
         self._kept = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if (kept := signal.getsignal(number)) != signal.SIG_IGN:
                 self._kept[number] = kept
                 signal.signal(number, self._catch)
@@ -66,6 +67,7 @@ class Signals:
     def _catch(self, number: int, frame: FrameType | None) -> None:
         self.caught.append(number)
         if self.waiting:
+            self.waiting = False  # two at once must not interrupt what answers the first
             raise InterruptedError
 
     def restore(self) -> None:

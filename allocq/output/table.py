@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..units import format_size
 from . import Column, ColumnKind, Rows, Shape, Value
-from .terminal import fit, printable
+from .terminal import fit, pad, printable, width
 
 MARK = "~"
 LEGEND = f"{MARK} inaccurate: the kernel missed allocations"
 _BOLD, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[33m", "\x1b[0m"
 _NARROWEST = 12
+_WIDEST = 256  # what all rows are padded to; one name may have a million characters
 _TAGS = (
     Column("bytes", ColumnKind.SIZE),
     Column("calls", ColumnKind.NUMBER),
@@ -69,7 +70,8 @@ class Writer:
         sums = [self._cell(c, total[c.name]) if total and c.name in total else "" for c in columns]
         heads = [column.name.upper() for column in columns]
         shown = [*lines, sums, heads] if self._shape.header else [*lines, sums]
-        widths = [max(len(line[i]) for line in shown) for i in range(len(columns))]
+        most = max(_WIDEST, self._shape.width or 0)
+        widths = [min(most, max(width(line[i]) for line in shown)) for i in range(len(columns))]
         self._fit(widths, heads)
         out = []
         if self._shape.header:
@@ -99,7 +101,8 @@ class Writer:
         return sign + (f"{value:.1f}" if isinstance(value, float) else str(value))
 
     def _fit(self, widths: list[int], heads: list[str]) -> None:
-        """Narrow the text columns, widest first, until lines fit the terminal."""
+        """Narrow the text columns, widest first, until lines fit the terminal. Without a terminal,
+        nothing is cut."""
         if self._shape.width is None:
             return
         texts = [i for i, column in enumerate(self._columns) if column.kind == ColumnKind.TEXT]
@@ -121,7 +124,8 @@ class Writer:
         parts = []
         for i in range(len(cells)) if only is None else only:
             if self._columns[i].kind == ColumnKind.TEXT:
-                parts.append(fit(cells[i], widths[i]).ljust(widths[i]))
+                whole = self._shape.width is None
+                parts.append(pad(cells[i] if whole else fit(cells[i], widths[i]), widths[i]))
             else:
                 parts.append(cells[i].rjust(widths[i]))
         if marked:

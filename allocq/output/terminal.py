@@ -7,9 +7,63 @@ from collections.abc import Mapping
 from ..core.table import printable as printable
 
 
-def fit(text: str, width: int) -> str:
-    """The last `width` columns of `text`: the end of a path says the most."""
-    return text if len(text) <= width else ".." + text[len(text) - width + 2 :]
+def width(text: str) -> int:
+    """The columns that a terminal shows `text` in: East Asian wide characters take two, combining
+    ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if char.isascii():
+        return 1
+    import unicodedata  # here, for most names are ASCII
+
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def head(text: str, columns: int) -> str:
+    """As much of the beginning of `text` as fits."""
+    if text.isascii():
+        return text[: max(columns, 0)]
+    for end, char in enumerate(text):
+        columns -= _columns(char)
+        if columns < 0:
+            return text[:end]
+    return text
+
+
+def tail(text: str, columns: int) -> str:
+    """As much of the end of `text` as fits; it does not begin with half a character."""
+    if text.isascii():
+        return text[len(text) - max(columns, 0) :] if columns < len(text) else text
+    start = len(text)
+    for at in range(len(text) - 1, -1, -1):
+        taken = _columns(text[at])
+        columns -= taken
+        if columns < 0:
+            break
+        if taken:
+            start = at
+    return text[start:]
+
+
+def fit(text: str, columns: int) -> str:
+    """The end of `text`, which tells most of a path, in so many columns."""
+    return text if width(text) <= columns else ".." + tail(text, columns - 2)
+
+
+def cut(text: str, columns: int) -> str:
+    """The beginning of `text`, and `..` for the rest, in so many columns."""
+    return text if width(text) <= columns else head(text, columns - 2) + ".."
+
+
+def pad(text: str, columns: int) -> str:
+    """`text` with blanks behind it up to so many columns."""
+    return text + " " * (columns - width(text))
 
 
 def wants_color(when: str, terminal: bool) -> bool:

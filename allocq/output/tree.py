@@ -6,7 +6,7 @@ from itertools import islice
 
 from ..analysis.tree import Choice, Node, NodeKind
 from ..units import format_size
-from .terminal import printable
+from .terminal import cut, printable
 
 MARK = "*"
 BAR = 20
@@ -129,7 +129,8 @@ def lay_out(root: Node, choice: Choice, layout: TreeLayout, words: str) -> list[
         line = f"{text:>{widths[0]}}{marked}  {count:>{widths[1]}}  {share:>6.1%}"
         if bar:
             line += "  " + _paint(layout, _CYAN, draw(share, bar, layout.utf8))
-        lines.append(f"{line}  {cut(row.name, room)}".rstrip())
+        name = row.name if room is None else cut(row.name, room)
+        lines.append(f"{line}  {name}".rstrip())
     end = f"{total[0]:>{widths[0]}}{' ' * pad}  {total[1]:>{widths[1]}}  {words}"
     lines.append(_paint(layout, _BOLD, end))
     if any(marks):
@@ -148,11 +149,6 @@ def draw(share: float, width: int, utf8: bool) -> str:
     eighths = round(share * width * 8)
     full, part = divmod(eighths, 8)
     return ("█" * full + (_BLOCKS[part] if part else "")).ljust(width)
-
-
-def cut(name: str, room: int | None) -> str:
-    """`name` cut to `room` columns, with `..` for the rest; None: not cut."""
-    return name if room is None or len(name) <= room else name[: room - 2] + ".."
 
 
 def _paint(layout: TreeLayout, how: str, text: str) -> str:

@@ -2,65 +2,137 @@
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 from ..errors import FormatError, OutputError, SourceError
 
 _CHUNK = 1 << 16
+_WINDOW_BITS = 25  # what zstd -20 needs; the decompressor holds a window in memory
+_SIP = 64  # packed bytes; a block of zstd takes 4 at least and unpacks to 128 KiB at most
 MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 """The first bytes of gzip and zstd files."""
+LEAST, RATIO = 64 << 20, 100
+"""A file may unpack to LEAST bytes, and a larger one to RATIO times its size."""
+
+
+class _Unpacker(Protocol):
+    """One member of a file. eof: its end was reached; unused: the packed bytes behind that."""
+
+    eof: bool
+    unused: bytes
+
+    def pieces(self, packed: bytes) -> Iterator[bytes]: ...
+
+
+class _Damaged(Exception):
+    """The data are not what they should be; str() says how, if that is known."""
 
 
 def unpack(first: bytes, fd: int, path: str) -> Iterator[bytes]:
-    """Decompress `first`, the start of a gzip or zstd file, and the rest of `fd`.
+    """Decompress `first`, the start of a gzip or zstd file, and the rest of `fd`, in small pieces.
 
     path: for messages. SourceError if this Python cannot read zstd, FormatError if the data is
-    damaged or truncated.
+    damaged, truncated, or unpacks to far more than a listing would.
     """
-    new = _gzip if first[:2] == b"\x1f\x8b" else _zstd
+    gzip = first[:2] == MAGIC[0]
+    new: Callable[[], _Unpacker] = _Gzip if gzip else _zstd
     try:
-        decompressor, damaged = new()
+        unpacker = new()
     except ImportError:
         raise SourceError(
             f"{path}: this Python cannot read zstd",
             "use Python 3.14, or pip install 'allocq[zstd]'",
         ) from None
+    taken, given = len(first), 0
     packed = first
     while packed:
         try:
-            piece = decompressor.decompress(packed)
-        except damaged:
-            raise FormatError(f"{path}: the compressed data is damaged") from None
-        if piece:
-            yield piece
-        packed = b""
-        if decompressor.eof:
-            packed = decompressor.unused_data
-            decompressor, damaged = new()
-            if packed:
-                continue
-            if not (packed := os.read(fd, _CHUNK)):
-                return
-        else:
+            for piece in unpacker.pieces(packed):
+                given += len(piece)
+                if given > max(LEAST, RATIO * taken):
+                    raise _bomb(path, gzip)
+                yield piece
+        except _Damaged as damage:
+            words = str(damage) or "the compressed data is damaged"
+            raise FormatError(f"{path}: {words}") from None
+        packed = unpacker.unused
+        if not packed:
             packed = os.read(fd, _CHUNK)
+            taken += len(packed)
+        if unpacker.eof:
+            while (
+                gzip and packed and not packed.lstrip(b"\0")
+            ):  # padding to a tape's or disk's block
+                packed = os.read(fd, _CHUNK)
+            packed = packed.lstrip(b"\0") if gzip else packed
+            if not packed:
+                return
+            unpacker = new()
     raise FormatError(f"{path}: the compressed data is truncated")
 
 
-def _gzip() -> tuple[Any, type[Exception]]:
-    return zlib.decompressobj(31), zlib.error
+def _bomb(path: str, gzip: bool) -> FormatError:
+    tool = "gzip" if gzip else "zstd"
+    return FormatError(
+        f"{path} unpacks to more than {RATIO} times its size, as no listing does",
+        f"if it is right all the same: {tool} -dc FILE | allocq ... --source -",
+    )
 
 
-def _zstd() -> tuple[Any, type[Exception]]:
+class _Gzip:
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(31)
+        self.eof = False
+        self.unused = b""
+
+    def pieces(self, packed: bytes) -> Iterator[bytes]:
+        while packed and not self.eof:
+            try:
+                piece = self._stream.decompress(packed, _CHUNK)
+            except zlib.error:
+                raise _Damaged from None
+            packed = self._stream.unconsumed_tail
+            self.eof, self.unused = self._stream.eof, self._stream.unused_data
+            if piece:
+                yield piece
+
+
+def _zstd() -> _Unpacker:
     try:
         from compression import zstd  # type: ignore[import-not-found,unused-ignore]
-
-        return zstd.ZstdDecompressor(), zstd.ZstdError
     except ImportError:
-        pass
-    import zstandard  # type: ignore[import-not-found,unused-ignore]
+        import zstandard  # type: ignore[import-not-found,unused-ignore]
 
-    return zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
+        unpacker = zstandard.ZstdDecompressor(max_window_size=1 << _WINDOW_BITS)
+        return _Zstd(unpacker.decompressobj(), zstandard.ZstdError)
+    options = {zstd.DecompressionParameter.window_log_max: _WINDOW_BITS}
+    return _Zstd(zstd.ZstdDecompressor(options=options), zstd.ZstdError)
+
+
+class _Zstd:
+    """In sips: the package zstandard has no bound on what one call gives."""
+
+    def __init__(self, stream: Any, error: type[Exception]) -> None:
+        self._stream = stream
+        self._error = error
+        self.eof = False
+        self.unused = b""
+
+    def pieces(self, packed: bytes) -> Iterator[bytes]:
+        for at in range(0, len(packed), _SIP):
+            try:
+                piece = self._stream.decompress(packed[at : at + _SIP])
+            except self._error as error:
+                large = "too much memory" in str(error)
+                words = f"it takes more than {1 << _WINDOW_BITS - 20}M of memory to unpack"
+                raise _Damaged(words if large else "") from None
+            if piece:
+                yield piece
+            if self._stream.eof:
+                self.eof = True
+                self.unused = self._stream.unused_data + packed[at + _SIP :]
+                return
 
 
 def packer(path: str) -> Any:

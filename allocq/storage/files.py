@@ -4,14 +4,19 @@ import contextlib
 import errno
 import os
 import secrets
+import signal
 import stat
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from types import FrameType
 
 from ..errors import OutputError, UsageError
 
 PRIVATE = 0o600
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS, errno.ENOENT)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -75,9 +80,74 @@ def _exists(path: str) -> OutputError:
 
 
 def _save(folder: int, name: str, pieces: Iterable[bytes], force: bool) -> None:
-    temporary = f".allocq-{secrets.token_hex(8)}"
-    fd = os.open(temporary, _CREATE, PRIVATE, dir_fd=folder)
+    fd = _open_nameless(folder)
+    if fd is None:
+        _save_named(folder, name, pieces, force)
+        return
     try:
+        for piece in pieces:
+            _write(fd, piece)
+        os.fsync(fd)
+        if not _give_name(folder, fd, name, force):
+            _save_named(folder, name, _pieces_of(fd), force)
+            return
+    finally:
+        os.close(fd)
+    os.fsync(folder)
+
+
+def _open_nameless(folder: int) -> int | None:
+    """A file that is gone with this process, however that ends; None where there is no such thing
+    (O_TMPFILE of the file system, and /proc to name it)."""
+    try:
+        fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, PRIVATE, dir_fd=folder)
+    except OSError as error:
+        if error.errno in _NO_NAMELESS:
+            return None
+        raise
+    if os.path.exists(f"/proc/self/fd/{fd}"):
+        return fd
+    os.close(fd)
+    return None
+
+
+def _give_name(folder: int, fd: int, name: str, force: bool) -> bool:
+    """Put a nameless file into the directory. False where that cannot be done; FileExistsError."""
+    source = f"/proc/self/fd/{fd}"
+    try:
+        if not force:
+            os.link(source, name, dst_dir_fd=folder)
+            return True
+        passing = _passing_name()
+        with _signals_held():
+            os.link(source, passing, dst_dir_fd=folder)
+            try:
+                os.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                _remove(folder, passing)
+                raise
+    except OSError as error:
+        if error.errno in _NO_LINKS or error.errno == errno.ENOENT:
+            return False
+        raise
+    return True
+
+
+def _pieces_of(fd: int) -> Iterator[bytes]:
+    os.lseek(fd, 0, os.SEEK_SET)
+    while piece := os.read(fd, 1 << 16):
+        yield piece
+
+
+def _passing_name() -> str:
+    return f".allocq-{secrets.token_hex(8)}"
+
+
+def _save_named(folder: int, name: str, pieces: Iterable[bytes], force: bool) -> None:
+    """The same by a file that has another name until it is whole."""
+    passing = _passing_name()
+    with _removed_at_the_end(folder, passing):
+        fd = os.open(passing, _CREATE, PRIVATE, dir_fd=folder)
         try:
             for piece in pieces:
                 _write(fd, piece)
@@ -85,12 +155,9 @@ def _save(folder: int, name: str, pieces: Iterable[bytes], force: bool) -> None:
         finally:
             os.close(fd)
         if force:
-            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
         else:
-            _publish(folder, temporary, name)
-    except BaseException:
-        _remove(folder, temporary)
-        raise
+            _publish(folder, passing, name)
     os.fsync(folder)
 
 
@@ -102,15 +169,51 @@ def _publish(folder: int, temporary: str, name: str) -> None:
         if error.errno not in _NO_LINKS:
             raise
     else:
-        _remove(folder, temporary)
         return
-    # Without hard links: reserve the name by creating it, then rename over it.
-    os.close(os.open(name, _CREATE, PRIVATE, dir_fd=folder))
-    try:
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
+    # A file system without hard links: whoever creates the name may rename over it.
+    with _signals_held():
+        os.close(os.open(name, _CREATE, PRIVATE, dir_fd=folder))
+        try:
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            _remove(folder, name)
+            raise
+
+
+@contextlib.contextmanager
+def _removed_at_the_end(folder: int, name: str) -> Iterator[None]:
+    """Remove this file if it is still there at the end, and before a signal ends the process. A
+    Ctrl-C becomes a KeyboardInterrupt, however long that takes."""
+
+    def end(number: int, _: FrameType | None) -> None:
         _remove(folder, name)
-        raise
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    kept = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _ENDING:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                kept[number] = signal.signal(number, end)
+        if callable(signal.getsignal(signal.SIGINT)):
+            kept[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        with _signals_held():
+            _remove(folder, name)
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let no signal come between a few steps that belong together."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, *_ENDING))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _remove(folder: int, name: str) -> None:

@@ -21,7 +21,7 @@ from command import ALLOCQ, Result, refused, unread, until
 CACHE = Path("/run/allocq")
 ERRNOS = (errno.EIO, errno.EFAULT, errno.ENOMEM, errno.EPERM, errno.ENOTTY)
 IOCTLS = ("get_at", "get_next", "content_id")
-TORN = "modules came or went during every scan"
+TORN = "modules were loaded or unloaded during every scan"
 
 # The ways to ask: (names are known, arguments, what the text is asked)
 WAYS: dict[str, tuple[bool, tuple[str, ...], oracle.Asked]] = {

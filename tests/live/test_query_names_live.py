@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 PACKAGE = Path(library.__file__).parent
 FOLDER = Path("/run/allocq")
 NAMES = FOLDER / "names"
-TORN = "allocq: warning: modules came or went during every scan; the answer may be torn\n"
+TORN = (
+    "allocq: warning: modules were loaded or unloaded during every scan; the answer may be torn\n"
+)
 QUESTIONS = (Asked(files=["mm/slub.c"]), Asked(files=["*.h"]), Asked(functions=["*_init"]), Asked())
 
 

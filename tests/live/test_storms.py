@@ -25,7 +25,7 @@ from oracle import Asked
 
 SECONDS = float(os.environ.get("ALLOCQ_STORM_SECONDS", "10"))
 MODULES = ("tun", "dummy", "slip", "loop")
-TORN = "modules came or went during every scan"
+TORN = "modules were loaded or unloaded during every scan"
 
 Names = Counter[tuple[object, ...]]
 
