@@ -9,7 +9,7 @@
     with allocq.open("saved.txt") as source:           # a saved /proc/allocinfo
         snapshot = source.read(allocq.Filter(min_size=allocq.parse_size("1M")))
 
-Nothing here prints or exits; failures raise AllocqError. Use a source from one thread only.
+Nothing here prints or exits; failures raise AllocqError. A source can be read once at a time.
 """
 
 # Import nothing here: `python -m allocq` runs this file before __main__.py removes the current

@@ -97,11 +97,12 @@ def watch_interrupts() -> None:
     os.set_blocking(write, False)
 
     def watch() -> None:
-        while number := os.read(read, 1):
-            if number[0] == signal.SIGINT:
-                time.sleep(PATIENCE)
-                if signal.getsignal(signal.SIGINT) is interrupt:
-                    os._exit(INTERRUPTED)
+        with contextlib.suppress(OSError):
+            while number := os.read(read, 1):
+                if number[0] == signal.SIGINT:
+                    time.sleep(PATIENCE)
+                    if signal.getsignal(signal.SIGINT) is interrupt:
+                        os._exit(INTERRUPTED)
 
     _thread.stack_size(_STACK)
     _thread.start_new_thread(watch, ())

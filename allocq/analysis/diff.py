@@ -13,7 +13,7 @@ from itertools import zip_longest
 from typing import Any, Self
 
 from ..model import Filter
-from .groups import NAMES, Columns
+from .groups import NAMES, Columns, directory_of
 
 Key = tuple[str | int | None, ...]
 
@@ -190,7 +190,7 @@ def sums(changes: Iterable[Change], by: str) -> list[Change]:
 
 _GROUPS: dict[str, Callable[[Any], Key]] = {
     "file": lambda key: (key[0],),
-    "directory": lambda key: (key[0].rpartition("/")[0] or ".",),
+    "directory": lambda key: (directory_of(key[0]),),
     "function": lambda key: (key[3],),
     "module": lambda key: (key[2],),
     "place": lambda key: (key[0], None, key[2], key[3]),

@@ -18,6 +18,12 @@ class Columns(Protocol):
     def strings(self, name: str) -> list[str]: ...
 
 
+def directory_of(file: str) -> str:
+    """The directory that a path names: `.` for a name alone, `/` for one at the root."""
+    directory = file.rpartition("/")[0].rstrip("/")
+    return directory or ("/" if file.startswith("/") else ".")
+
+
 @dataclass(slots=True)
 class Group:
     """The sum of one group; key is None for built-in code when grouped by module."""
@@ -49,7 +55,7 @@ def add_groups(groups: dict[str | None, Group], table: Columns, by: str) -> None
     """Add the tags of one batch to the sums. UsageError for an unknown `by`."""
     keys: list[str | None]
     if by == "directory":
-        keys = [file.rpartition("/")[0] or "." for file in table.strings("file")]
+        keys = [directory_of(file) for file in table.strings("file")]
     elif by == "module":
         builtin = table.column("builtin")
         keys = [None if b else m for m, b in zip(table.strings("module"), builtin, strict=True)]

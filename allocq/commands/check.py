@@ -38,7 +38,7 @@ from .arguments import (
     strings,
     text,
 )
-from .listings import Side, differences, elapsed, filter_alike, heading, read_side
+from .listings import Side, differences, filter_alike, heading, interval, read_side
 
 Read = Callable[..., tuple[Side, int]]
 
@@ -234,11 +234,12 @@ def _over_limit(request: CheckRequest, before: Level, after: Level) -> list[Chan
 def _report(request: CheckRequest, result: Result) -> None:
     if request.quiet and request.report is None:
         return
-    data = b"".join(_render(request, result, terminal=request.report is None and os.isatty(1)))
+    terminal = request.report is None and os.isatty(1)
+    data = b"".join(_render(request, result, terminal))
     if request.report is not None:
         save(request.report, (data,), force=True)
         return
-    out = Output(1)
+    out = Output(1, escape=terminal and request.format != "table")
     out.write(data)
     out.release()
 
@@ -254,7 +255,7 @@ def _render(request: CheckRequest, result: Result, terminal: bool) -> Iterator[b
             result.seconds, request.command, failure, verdict(request, result), details
         )
     elif request.format == "json":
-        layout = ChangeLayout(False, None, elapsed(result.baseline, result.after))
+        layout = ChangeLayout(False, None, interval(result.baseline, result.after))
         write = writer("json", shape, layout.columns)
         yield write.begin(_head(request, result), "grown")
         yield from write.rows(layout.rows(result.grown))
@@ -290,7 +291,7 @@ def verdict(request: CheckRequest, result: Result) -> str:
 
 def _head(request: CheckRequest, result: Result) -> dict[str, object]:
     """The members before the list in the JSON document."""
-    seconds = elapsed(result.baseline, result.after)
+    seconds = interval(result.baseline, result.after)
     return {
         **heading(result.baseline, result.after, request.filter, seconds),
         "command": request.command or None,

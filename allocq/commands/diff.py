@@ -22,7 +22,7 @@ from ..output.changes import ChangeLayout, change_words
 from ..output.stream import Output, warn
 from ..units import parse_size
 from .arguments import View, choice, number, read_filter, read_table_view, shape_of, text
-from .listings import Side, differences, elapsed, filter_alike, heading, read_side
+from .listings import Side, differences, filter_alike, heading, interval, read_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,8 @@ def _write(request: DiffRequest, before: Side, after: Side, changes: list[Change
     terminal = os.isatty(1)
     format = request.format or ("table" if terminal else "tsv")
     shown = changes[: request.limit]
-    seconds = elapsed(before, after)
-    if seconds is not None and seconds <= 0:
-        seconds = None
-    out = Output(1)
+    seconds = interval(before, after)
+    out = Output(1, escape=terminal and format != "table")
     layout = ChangeLayout(format == "table", request.group_by, seconds)
     write = writer(format, shape_of(request.view, format, terminal), layout.columns)
     out.write(write.begin(heading(before, after, request.filter, seconds), "changes"))

@@ -118,6 +118,12 @@ def elapsed(before: Side, after: Side) -> float | None:
     return after.info.time - before.info.time
 
 
+def interval(before: Side, after: Side) -> float | None:
+    """Seconds that growth can be divided by; None where `after` is not the later one."""
+    seconds = elapsed(before, after)
+    return seconds if seconds is not None and seconds > 0 else None
+
+
 def heading(before: Side, after: Side, filter: Filter, seconds: float | None) -> dict[str, object]:
     """The members before the list in a JSON document."""
     head: dict[str, object] = {}

@@ -31,8 +31,8 @@ def query_command(values: Mapping[str, object]) -> int:
 
 def run_query(query: Query, fd: int = 1) -> int:
     """Write the answer to a descriptor; returns the exit status. AllocqError, BrokenPipeError."""
-    out = Output(fd)
     terminal = os.isatty(fd)
+    out = Output(fd, escape=terminal and format_of(query.view, terminal) != "table")
     with query.origin.open() as source:
         query = replace(query, meant=as_meant(source, query.filter))
         if query.origin.explain:

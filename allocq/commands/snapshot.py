@@ -1,5 +1,6 @@
 """`allocq snapshot`: saves the tags with metadata."""
 
+import os
 from collections.abc import Mapping
 
 from ..declarations.shared import FOUND, NOTHING
@@ -27,7 +28,7 @@ def snapshot_command(values: Mapping[str, object]) -> int:
     for warning in snapshot.info.warnings:
         warn(warning)
     if path == "-":
-        out = Output(1)
+        out = Output(1, escape=os.isatty(1))
         for piece in pieces:
             out.write(piece)
         out.release()

@@ -92,7 +92,7 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
             table.column("calls"),
             slab,
         )
-        out = Output(fd)
+        out = Output(fd, escape=os.isatty(fd) and request.format != "table")
         for piece in _render(root, request, head_of(filter, snapshot.info), fd):
             out.write(piece)
         out.release()

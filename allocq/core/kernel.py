@@ -14,6 +14,8 @@ from .hooks import Hooks
 from .table import Table
 
 Fields = Mapping[str, str | int]
+REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBUSY)
+"""What a seccomp filter or a security module says of an ioctl that it forbids."""
 INTERFACES = {"auto": lib.AQ_AUTO, "ioctl": lib.AQ_IOCTL, "text": lib.AQ_TEXT}
 _KERNEL_FIELDS = {
     "module": lib.AQ_K_MODULE,

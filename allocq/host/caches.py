@@ -1,11 +1,12 @@
 """Drops, drains and measures the kernel's caches."""
 
+import contextlib
 import errno
 import mmap
 import os
 from pathlib import Path
 
-from ..errors import AccessError, OutputError
+from ..errors import AccessError, OutputError, SourceError
 
 DROP_CACHES = "/proc/sys/vm/drop_caches"
 
@@ -14,9 +15,13 @@ def drain_lists() -> None:
     """Drain the lists of pages waiting for the LRU on all CPUs that this process may use.
 
     Freed pages on these lists stay allocated, up to 31 per CPU (mm/swap.c). madvise(MADV_FREE) on
-    any page drains the list of the current CPU (mm/madvise.c).
+    any page drains the list of the current CPU (mm/madvise.c). Other CPUs are left as they are, and
+    so are all if a seccomp filter forbids changing the affinity.
     """
-    allowed = os.sched_getaffinity(0)
+    try:
+        allowed = os.sched_getaffinity(0)
+    except OSError:
+        return
     try:
         with mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as page:
             for cpu in allowed:
@@ -25,7 +30,8 @@ def drain_lists() -> None:
     except OSError:
         pass
     finally:
-        os.sched_setaffinity(0, allowed)
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, allowed)
 
 
 def drop_caches() -> None:
@@ -46,11 +52,16 @@ def drop_caches() -> None:
 
 
 def page_cache() -> int:
-    """Bytes in the page cache according to /proc/meminfo, without tmpfs, which is not a cache."""
+    """Bytes in the page cache according to /proc/meminfo, without tmpfs, which is not a cache.
+    SourceError if it cannot be read."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError as error:
+        raise SourceError(f"cannot read /proc/meminfo: {error.strerror}") from None
     values = {}
-    for line in Path("/proc/meminfo").read_text().splitlines():
+    for line in text.splitlines():
         name, _, rest = line.partition(":")
-        number, *unit = rest.split()
-        if unit == ["kB"]:
-            values[name] = 1024 * int(number)
+        words = rest.split()
+        if len(words) == 2 and words[1] == "kB":
+            values[name] = 1024 * int(words[0])
     return values.get("Cached", 0) + values.get("Buffers", 0) - values.get("Shmem", 0)

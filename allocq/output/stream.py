@@ -6,17 +6,22 @@ import select
 
 from ..declarations.shared import FAILED
 from ..errors import AllocqError, OutputError
-from .terminal import printable
+from .terminal import printable, printable_lines
 
 HELD = 16 << 20
 
 
 class Output:
     """An output descriptor. Bytes are held back until `release`, so that an error leaves no partial
-    answer; `full` tells the caller that more than HELD bytes are held."""
+    answer; `full` tells the caller that more than HELD bytes are held.
 
-    def __init__(self, fd: int = 1) -> None:
+    escape: for a terminal; control characters in names are escaped. Only for output without color.
+    Each write holds whole characters.
+    """
+
+    def __init__(self, fd: int = 1, escape: bool = False) -> None:
         self._fd = fd
+        self._escape = escape
         self._held: list[bytes] = []
         self._size = 0
         self._open = False
@@ -28,6 +33,8 @@ class Output:
 
     def write(self, data: bytes) -> None:
         """Add to the answer. OutputError, BrokenPipeError."""
+        if self._escape:
+            data = printable_lines(data)
         if self._open:
             self._put(data)
         else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class Source:
     """An open source; close it, or use it in a `with` statement.
 
     Only one read at a time: they would share the cursor of the open file, so a concurrent second
-    read raises SourceError.
+    read, in another thread or in a child process, raises SourceError.
     """
 
     live = False
@@ -95,6 +96,8 @@ class Source:
     def __init__(self, native: NativeSource) -> None:
         self._native = native
         self._busy = threading.Lock()
+        self._closed = False
+        self._process = os.getpid()
         self.path = native.path
         self.info = Info(native.path, "text")
 
@@ -104,9 +107,19 @@ class Source:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            warnings.warn(f"unclosed source {self.path!r}", ResourceWarning, 2, source=self)
+            self.close()
+
     def close(self) -> None:
-        """Close the file. Closing twice is harmless."""
-        self._native.close()
+        """Close the file; a read in progress closes it when it ends. Closing twice is harmless."""
+        self._closed = True
+        if self._busy.acquire(blocking=False):
+            try:
+                self._native.close()
+            finally:
+                self._busy.release()
 
     @property
     def repeatable(self) -> bool:
@@ -120,16 +133,27 @@ class Source:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        if self._native.closed:
-            raise SourceError(f"{self.path} is closed")
+        self._check_open()
         if not self._busy.acquire(blocking=False):
             raise SourceError(
                 f"{self.path} is already being read", "open it again for a second reader"
             )
         try:
+            self._check_open()
             yield
         finally:
             self._busy.release()
+            if self._closed:
+                self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SourceError(f"{self.path} is closed")
+        if self._process != os.getpid():
+            raise SourceError(
+                f"{self.path} was opened by another process, whose cursor it shares",
+                "open it again after the fork",
+            )
 
     def read(self, filter: Filter | None = None, wanted: Wanted | None = None) -> Snapshot:
         """The matching tags; all of them, or at least those that `wanted` names.
@@ -168,6 +192,7 @@ class Saved(Source):
                 check.finish(batch)
                 if len(batch):
                     yield batch
+                    self._check_open()
             self._describe(text)
 
     def _pieces(self, text: Text) -> Iterator[Table]:
@@ -214,10 +239,12 @@ class Live(Source):
 
     def content_id(self) -> int | None:
         """The current content ID; None without the ioctl. SourceError if the file vanished."""
-        try:
-            return self._native.content_id()
-        except OSError as error:
-            raise SourceError(f"{self.path} vanished while it was read: {error.strerror}") from None
+        with self._reading():
+            try:
+                return self._native.content_id()
+            except OSError as error:
+                words = f"{self.path} vanished while it was read: {error.strerror}"
+                raise SourceError(words) from None
 
     def batches(self, filter: Filter) -> Iterator[Table]:
         yield self.read(filter).table

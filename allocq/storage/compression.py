@@ -58,18 +58,23 @@ def unpack(first: bytes, fd: int, path: str) -> Iterator[bytes]:
             raise FormatError(f"{path}: {words}") from None
         packed = unpacker.unused
         if not packed:
-            packed = os.read(fd, _CHUNK)
+            packed = _read(fd, path)
             taken += len(packed)
         if unpacker.eof:
-            while (
-                gzip and packed and not packed.lstrip(b"\0")
-            ):  # padding to a tape's or disk's block
-                packed = os.read(fd, _CHUNK)
+            while gzip and packed and not packed.strip(b"\0"):  # zeros up to a tape's block
+                packed = _read(fd, path)
             packed = packed.lstrip(b"\0") if gzip else packed
             if not packed:
                 return
             unpacker = new()
     raise FormatError(f"{path}: the compressed data is truncated")
+
+
+def _read(fd: int, path: str) -> bytes:
+    try:
+        return os.read(fd, _CHUNK)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _bomb(path: str, gzip: bool) -> FormatError:

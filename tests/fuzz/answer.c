@@ -297,7 +297,7 @@ uint64_t __wrap_aq_now_ns(void)
 /* A question, and what it asks in words of our own. */
 struct question {
 	aq_filter *filter;
-	const char *file, *function, *module, *exclude;
+	const char *file, *function, *other, *module, *exclude;
 	bool file_glob, builtin, has_hooks;
 	uint64_t low, high, min_calls;
 	int64_t min, max;
@@ -325,6 +325,9 @@ static void make_question(struct question *q, struct input *in)
 	if (names & 2) {
 		q->function = PICK(functions, in);
 		CHECK(!aq_filter_name(q->filter, AQ_FUNCTION, q->function, strlen(q->function)));
+		q->other = names & 0x40 ? PICK(functions, in) : q->function;
+		if (names & 0x40)
+			CHECK(!aq_filter_name(q->filter, AQ_FUNCTION, q->other, strlen(q->other)));
 	}
 	if (names & 4) {
 		q->module = modules[2 + byte(in) % 4];
@@ -369,7 +372,7 @@ static bool wants(const struct question *q, const struct tag *tag)
 	else if (q->file)
 		file = has >= len && !strcmp(tag->file + has - len, q->file) &&
 		       (has == len || tag->file[has - len - 1] == '/');
-	return file && (!q->function || !strcmp(q->function, tag->function)) &&
+	return file && (!q->function || !strcmp(q->function, tag->function) || !strcmp(q->other, tag->function)) &&
 	       (!q->module || (tag->module && !strcmp(q->module, tag->module))) &&
 	       !(q->builtin && tag->module) && !(q->exclude && !fnmatch(q->exclude, tag->file, 0)) &&
 	       tag->line >= q->low && tag->line <= q->high && tag->bytes >= q->min && tag->bytes <= q->max &&

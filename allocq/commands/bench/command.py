@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ...core.filter import NativeFilter
-from ...core.kernel import KernelFilter, scan
+from ...core.kernel import REFUSED, KernelFilter, scan
 from ...core.table import Table
 from ...core.text import parse
 from ...declarations.commands import PUBLISHED_FILE
@@ -77,7 +77,8 @@ def prepare(settings: Settings, source: Live) -> Bench:
         _add_query(scenario)
     if not source.has_ioctl:
         bench.notes.append(
-            "this kernel has no ioctl (Linux 7.3 and later have it): only the text is timed"
+            "this kernel has no ioctl (Linux 7.3 and later have it) or refuses it: only the text is"
+            " timed"
         )
     if bench.tick > _COARSE:
         bench.notes.append(
@@ -260,7 +261,8 @@ def _ioctls(source: Live, kernel: KernelFilter, least: int) -> Sample:
         try:
             scan(fd, kernel, table)
         except OSError as error:
-            raise SourceError(f"{source.path} vanished: {error.strerror}") from None
+            what = "the ioctl is refused" if error.errno in REFUSED else "vanished"
+            raise SourceError(f"{source.path}: {what}: {error.strerror}") from None
         finally:
             os.close(fd)
         times += 1

@@ -21,6 +21,10 @@ _BUILD = (
     " scripts/config -e MEM_ALLOC_PROFILING -e MEM_ALLOC_PROFILING_ENABLED_BY_DEFAULT"
 )
 _NEWER = "boot a kernel that has the ioctl (Linux 7.3 or later)"
+_ALLOW = (
+    "a seccomp filter or a security module blocks it: allow ioctl() on /proc/allocinfo, or run"
+    " allocq outside of the container"
+)
 _DMESG = "dmesg | grep -i 'allocation profiling\\|allocation tag'"
 
 
@@ -51,7 +55,8 @@ def reason(facts: Facts) -> str:
         return "cannot read /proc/allocinfo"
     reasons = []
     if facts.content_id is None or facts.ioctl_error:
-        reasons.append("this kernel has no ioctl; the text gives the same answers")
+        lacks = "the ioctl is refused" if facts.ioctl_refused else "this kernel has no ioctl"
+        reasons.append(f"{lacks}; the text gives the same answers")
     if facts.mem_profiling == "0":
         reasons.append("the counters are frozen")
     return ", and ".join(reasons)
@@ -232,6 +237,9 @@ def _format(facts: Facts) -> Finding:
 
 
 def _ioctl(facts: Facts) -> Finding:
+    if facts.ioctl_refused:
+        value = f"refused ({facts.ioctl_error}): the text is read instead"
+        return Finding("ioctl", NOT_GOOD, value, _ALLOW)
     if facts.ioctl_error:
         return Finding(
             "ioctl", NOT_GOOD, f"{facts.ioctl_error}; queries read the text instead", _NEWER

@@ -1,6 +1,7 @@
 """Prints the report of `allocq doctor` as text or JSON."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping
 
@@ -52,8 +53,6 @@ def in_lines(report: list[Finding], status: int, why: str, color: bool) -> list[
 
 def as_json(facts: Facts) -> bytes:
     """One JSON object: the verdict, the findings, and the facts behind them."""
-    import orjson  # imported here, because the text report works without it
-
     status = verdict(facts)
     document = {
         "verdict": VERDICTS[status],
@@ -62,4 +61,6 @@ def as_json(facts: Facts) -> bytes:
         "findings": [dataclasses.asdict(finding) for finding in findings(facts)],
         "facts": dataclasses.asdict(facts),
     }
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    # Paths may have bytes that are not UTF-8: U+FFFD stands for them.
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()

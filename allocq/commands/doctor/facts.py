@@ -5,6 +5,7 @@ It changes nothing: no file is written, no sysctl is set.
 
 import collections
 import dataclasses
+import errno
 import importlib.metadata
 import os
 import platform
@@ -25,6 +26,8 @@ from ...sources.source import ALLOCINFO
 
 LIBRARIES = ("typer", "cffi", "orjson")
 _T = TypeVar("_T")
+NO_IOCTL = (errno.ENOTTY, errno.EINVAL)
+"""What a kernel without the ioctl says."""
 _ENOUGH = 0.3
 _MOST = 5
 
@@ -80,6 +83,8 @@ class Facts:
     read_error: str | None = None
     content_id: int | None = None
     ioctl_error: str | None = None
+    ioctl_refused: bool = False
+    """The kernel may have it: a seccomp filter or a security module forbids it to this process."""
     tags: int | None = None
     modules: int | None = None
     inaccurate: int | None = None
@@ -172,7 +177,7 @@ def _ask(fd: int, facts: Facts) -> None:
     try:
         facts.content_id = kernel.content_id(fd)
     except OSError as error:
-        facts.ioctl_error = error.strerror
+        _no_ioctl(facts, error)
     if table is None:
         return
     files = table.strings("file")
@@ -187,7 +192,12 @@ def _ask(fd: int, facts: Facts) -> None:
         facts.ioctl_cost = _ioctl_cost(fd, {})
         facts.file_cost = _ioctl_cost(fd, {"file": facts.file})
     except OSError as error:
-        facts.ioctl_error = error.strerror
+        _no_ioctl(facts, error)
+
+
+def _no_ioctl(facts: Facts, error: OSError) -> None:
+    facts.ioctl_error = error.strerror
+    facts.ioctl_refused = error.errno not in NO_IOCTL
 
 
 def _text(fd: int, facts: Facts) -> Table | None:

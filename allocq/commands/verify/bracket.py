@@ -1,8 +1,12 @@
 """Compares answers with the text although counters move: the text is read before and after.
 
 A counter may be anything between its lowest and highest value in the texts around the answer. If it
-is outside, it moved or is wrong, and the query is repeated. Only a tag that is outside every time
-counts as different, and only if it did not move around some of the answers.
+is outside, it moved or is wrong, and the query is repeated, many times. A tag counts as different
+only if it is outside every time and neither the texts nor the answers show it move in between: the
+texts always say one thing, the answers always another.
+
+Only their order distinguishes tags with the same names. Which of them a row of an answer belongs to
+is unknown, so the assignment with the fewest errors counts.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +15,12 @@ from typing import NamedTuple, Self
 
 from .rawioctl import INACCURATE, IoctlFilter, Kernel, Row
 
-ATTEMPTS = 8
-_STILL = 2
+ATTEMPTS = 24
+SURE, STEADY = 4, 12
+"""Attempts that make a difference: what no counter explains; what never moved."""
 _ALL_SIZES = 1 << 64
+
+Name = tuple[bytes, bytes, bytes, int]
 
 
 class Undecided(Exception):
@@ -41,6 +48,7 @@ class Seen:
 
     def __init__(self, row: Row) -> None:
         self.row = row
+        self.trimmed = row.trimmed()
         self.size = (row.size, row.size)
         self.calls = (row.calls, row.calls)
         self.accurate = {row.accurate}
@@ -84,13 +92,24 @@ class Wrong(NamedTuple):
     sure: bool
 
 
+class Evidence(NamedTuple):
+    """The texts and the answer for one name. times: how often they were the same in a row."""
+
+    wrong: Wrong
+    texts: tuple[Row, ...]
+    answer: tuple[Row, ...]
+    times: int
+
+    def settled(self, held: int) -> bool:
+        """Whether it is a difference."""
+        return held >= SURE if self.wrong.sure else self.times >= STEADY
+
+
 class Left(NamedTuple):
-    """A query to repeat. wrong: errors that occurred every time; still: how often each such tag
-    did not move."""
+    """A query to repeat, and what was wrong every time, by name (None: not the name of a tag)."""
 
     asked: Question
-    wrong: dict[int, Wrong] | None = None
-    still: dict[int, int] = {}  # noqa: RUF012
+    wrong: dict[Name | None, Evidence] | None = None
 
 
 @dataclass(slots=True)
@@ -110,10 +129,11 @@ class Outcome:
         self.moved += other.moved
 
 
-def compare(kernel: Kernel, questions: Sequence[Question]) -> Outcome:
+def compare(kernel: Kernel, questions: Sequence[Question], scan: bool = False) -> Outcome:
     """Ask all queries between two readings of the text and repeat those that differ.
 
-    Undecided if modules were loaded or unloaded too often.
+    Undecided if modules were loaded or unloaded too often. scan: values from an ioctl over all tags
+    in between count like those of the texts; for answers that do not come from the ioctl.
     """
     outcome = Outcome()
     outcome.questions = len(questions)
@@ -122,38 +142,41 @@ def compare(kernel: Kernel, questions: Sequence[Question]) -> Outcome:
     content, held = None, 0
     for _ in range(ATTEMPTS):
         before = kernel.content_id()
-        first = kernel.text()
+        texts = [kernel.text()]
         answers = [one.asked.ask() for one in left]
-        last = kernel.text()
-        if kernel.content_id() != before or len(first) != len(last):
+        scanned = [kernel.scan()] if scan else []
+        texts.append(kernel.text())
+        if kernel.content_id() != before or len(texts[0]) != len(texts[1]):
             continue
         if content != before:
-            seen = [Seen(row) for row in first]
+            seen = [Seen(row) for row in texts[0]]
             left = [Left(one.asked) for one in left]
             content, held = before, 0
         held += 1
-        for known, row, again in zip(seen, first, last, strict=True):
-            known.add(row)
-            known.add(again)
-        still = [row == again for row, again in zip(first, last, strict=True)]
-        left = _judge(outcome, left, answers, seen, still)
-        if not left:
-            return outcome
+        for rows in (*texts, *(rows for rows in scanned if len(rows) == len(seen))):
+            for known, row in zip(seen, rows, strict=True):
+                known.add(row)
+        left = _judge(outcome, left, answers, seen, texts)
+        if not left or all(_is_settled(one, held) for one in left):
+            break
+    if not left:
+        return outcome
     if not held:
         raise Undecided("modules were loaded or unloaded during every read")
-    if held < 3:
+    if held < SURE:
         raise Undecided(
             "modules were loaded or unloaded too often to repeat the queries that differed"
         )
     for one in left:
-        real = [
-            wrong.words
-            for at, wrong in (one.wrong or {}).items()
-            if wrong.sure or one.still[at] >= _STILL
-        ]
+        found = (one.wrong or {}).values()
+        real = [evidence.wrong.words for evidence in found if evidence.settled(held)]
         outcome.differences += [f"{one.asked.words}: {words}" for words in real]
         outcome.moved += not real
     return outcome
+
+
+def _is_settled(one: Left, held: int) -> bool:
+    return any(evidence.settled(held) for evidence in (one.wrong or {}).values())
 
 
 def _judge(
@@ -161,22 +184,64 @@ def _judge(
     left: Sequence[Left],
     answers: Sequence[Sequence[Row]],
     seen: Sequence[Seen],
-    still: Sequence[bool],
+    texts: Sequence[Sequence[Row]],
 ) -> list[Left]:
     """The queries to repeat."""
     again = []
     for one, answer in zip(left, answers, strict=True):
-        wrong = differences(seen, one.asked, answer)
+        by_position = differences(seen, one.asked, answer)
+        wrong = {_name_at(seen, at): words for at, words in by_position.items()}
         if one.wrong is None:
             outcome.tags += len(answer)
         else:
-            wrong = {at: words for at, words in wrong.items() if at in one.wrong}
+            wrong = {name: words for name, words in wrong.items() if name in one.wrong}
         if wrong:
-            stood = {at: one.still.get(at, 0) + (at < len(still) and still[at]) for at in wrong}
-            again.append(Left(one.asked, wrong, stood))
+            again.append(Left(one.asked, _gather(wrong, one, answer, seen, texts)))
         elif one.wrong is not None:
             outcome.moved += 1
     return again
+
+
+def _gather(
+    wrong: dict[Name | None, Wrong],
+    one: Left,
+    answer: Sequence[Row],
+    seen: Sequence[Seen],
+    texts: Sequence[Sequence[Row]],
+) -> dict[Name | None, Evidence]:
+    """The evidence including this attempt."""
+    positions: dict[Name | None, list[int]] = {name: [] for name in wrong}
+    for at, known in enumerate(seen):
+        if known.trimmed.name in positions:
+            positions[known.trimmed.name].append(at)
+    ours: dict[Name | None, list[Row]] = {name: [] for name in wrong}
+    for row in answer:
+        if (shown := row.trimmed().name) in ours:
+            ours[shown].append(row)
+    gathered: dict[Name | None, Evidence] = {}
+    for name, words in wrong.items():
+        first, last = (tuple(text[at] for at in positions[name]) for text in texts)
+        got = tuple(ours[name])
+        before = one.wrong[name] if one.wrong else None
+        same = before is not None and (before.texts, before.answer) == (first, got)
+        times = before.times + 1 if same and before else 1
+        gathered[name] = Evidence(words, first, got, times if first == last else 0)
+    return gathered
+
+
+def _name_at(seen: Sequence[Seen], at: int) -> Name | None:
+    return seen[at].trimmed.name if at < len(seen) else None
+
+
+class _Way(NamedTuple):
+    """An assignment of an answer's first rows to tags: how many faults it has, and which."""
+
+    faults: int = 0
+    last: tuple[int, Wrong] | None = None
+    before: "_Way | None" = None
+
+    def fault(self, position: int, words: str, sure: bool) -> "_Way":
+        return _Way(self.faults + 1, (position, Wrong(words, sure)), self)
 
 
 def differences(seen: Sequence[Seen], asked: Question, answer: Sequence[Row]) -> dict[int, Wrong]:
@@ -185,38 +250,61 @@ def differences(seen: Sequence[Seen], asked: Question, answer: Sequence[Row]) ->
     The answer must contain every tag that certainly matches and none that certainly does not, in
     the order of the text.
     """
-    wrong = {}
     by_name = sum(b - a + 1 for a, b in asked.sizes) == _ALL_SIZES and asked.accurate is None
-    at = 0
-    for i, known in enumerate(seen):
-        row = known.row.trimmed() if asked.trimmed else known.row
-        if not asked.names(row):
-            continue
+    rows = [known.trimmed if asked.trimmed else known.row for known in seen]
+    expected = [at for at, row in enumerate(rows) if asked.names(row)]
+    last = {rows[at].name: at for at in expected}
+    named = {row.name: at for at, row in enumerate(rows)}
+    ways: dict[int, _Way] = {0: _Way()}
+
+    def better(ways: dict[int, _Way], at: int, way: _Way) -> None:
+        if at not in ways or way.faults < ways[at].faults:
+            ways[at] = way
+
+    def passed(ways: dict[int, _Way], position: int) -> dict[int, _Way]:
+        """The ways without the rows whose tags were all passed: those are not expected."""
+        kept: dict[int, _Way] = {}
+        for at, way in ways.items():
+            while at < len(answer) and last.get(answer[at].name, -1) < position:
+                row = answer[at]
+                sure = by_name or row.name not in last
+                words = f"{row}, {row.size} bytes: unexpected in the answer"
+                way = way.fault(named.get(row.name, len(seen)), words, sure)
+                at += 1
+            better(kept, at, way)
+        return kept
+
+    for position in expected:
+        known, name = seen[position], rows[position].name
         may, must = _passes(known, asked)
-        got = answer[at] if at < len(answer) and answer[at].name == row.name else None
-        if got is None:
+        ways = passed(ways, position)
+        following: dict[int, _Way] = {}
+        for at, way in ways.items():
+            got = answer[at] if at < len(answer) and answer[at].name == name else None
+            missing = way
             if must:
-                wrong[i] = Wrong(f"{known}, missing from the answer", by_name)
-        elif known.fits(got) and may:
-            at += 1
-        elif must or not _fits_later(seen, i, got, asked):
-            words = f"{known}, {got.size} and {got.calls} calls in the answer"
-            wrong[i] = Wrong(words, False)
-            at += 1
-    if at < len(answer):
-        unknown = all(known.row.trimmed().name != answer[at].trimmed().name for known in seen)
-        words = f"{answer[at]}: unexpected in the answer"
-        wrong[len(seen)] = Wrong(words, by_name or unknown)
+                words = f"{known}, missing from the answer"
+                missing = way.fault(position, words, by_name)
+            if got is None:
+                better(following, at, missing)
+                continue
+            taken = way
+            if not (may and known.fits(got)):
+                words = f"{known}, {got.size} and {got.calls} calls in the answer"
+                taken = way.fault(position, words, False)
+            better(following, at + 1, taken)
+            if last[name] > position:  # it could be a later one that looks the same
+                better(following, at, missing)
+        ways = following
+    ways = passed(ways, len(seen))
+    best: _Way | None = min(ways.values(), key=lambda way: way.faults)
+    wrong: dict[int, Wrong] = {}
+    while best and best.last:
+        at, fault = best.last
+        if at not in wrong or fault.sure:
+            wrong[at] = fault
+        best = best.before
     return wrong
-
-
-def _fits_later(seen: Sequence[Seen], at: int, got: Row, asked: Question) -> bool:
-    """Could the answer be a later tag with the same names?"""
-    for known in seen[at + 1 :]:
-        row = known.row.trimmed() if asked.trimmed else known.row
-        if row.name == got.name and known.fits(got):
-            return True
-    return False
 
 
 def _passes(known: Seen, asked: Question) -> tuple[bool, bool]:

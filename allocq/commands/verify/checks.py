@@ -526,7 +526,7 @@ def own_answers(context: CheckContext) -> Outcome:
         for source, _ in sources:
             source.read()  # the open file and its buffer are counted too: allocate them first
         questions = [_ours(*source, *one) for one in asked for source in sources]
-        return compare(context.kernel, questions)
+        return compare(context.kernel, questions, scan=True)
 
 
 def _filters_of(row: Row) -> list[tuple[Filter, Callable[[Row], bool]]]:

@@ -21,7 +21,9 @@ _TAG_DATA = struct.Struct("=64s64s64sQQQB7s")
 _FILTER = struct.Struct("=Q64s64s64sQQQQ")
 _ID = struct.Struct("=Q")
 _LINE = re.compile(
-    rb" *(-?[0-9]+) +([0-9]+) (.+):([0-9]+)(?: \[([^\]\n]+)\])? func:(\S+)((?: \S+:\S*)*) \n"
+    rb" *(-?[0-9]+) +([0-9]+) (.+):([0-9]+)(?: \[([^\]\n]+)\])?"
+    # Rust has names like `<impl A for B>::new`; what stands behind is `key:value`.
+    rb" func:(\S+(?: \S+)*?)((?: [a-z_][a-z0-9_]*:(?!:)\S*)*) \n"
 )
 _HEADER = re.compile(rb"allocinfo - version: [0-9]+\.[0-9]+\n#     <size>  <calls> <tag info>\n")
 

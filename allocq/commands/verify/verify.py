@@ -1,5 +1,6 @@
 """`allocq verify`: runs the checks and reports them as TAP or JSON."""
 
+import errno
 import os
 import secrets
 import time
@@ -8,9 +9,10 @@ from dataclasses import dataclass
 
 import orjson
 
+from ...core.kernel import REFUSED
 from ...declarations.commands import VERIFY_FORMATS
 from ...declarations.shared import FAILED
-from ...errors import AllocqError, SourceError, UsageError
+from ...errors import AllocqError, InterfaceError, SourceError, UsageError
 from ...host.modules import Module
 from ...output import tap
 from ...output.stream import Output
@@ -79,9 +81,21 @@ def _open(module: Module | None) -> Kernel:
     if module is not None and module.loaded:
         raise UsageError(f"module {module.name} is already loaded", "name one that is not loaded")
     try:
-        return Kernel(ALLOCINFO)
+        kernel = Kernel(ALLOCINFO)
     except OSError as error:
         raise SourceError(f"cannot open {ALLOCINFO}: {error.strerror}") from None
+    try:
+        kernel.get_at()
+        kernel.get_next()
+    except OSError as error:
+        if error.errno not in (*REFUSED, errno.EIO):
+            return kernel  # the checks say what is wrong with it
+        kernel.close()
+        raise InterfaceError(
+            f"{ALLOCINFO}: the ioctl is refused: {error.strerror}",
+            "a seccomp filter or a security module may forbid it",
+        ) from None
+    return kernel
 
 
 def run(context: CheckContext, module: Module | None) -> Iterator[Result]:
