@@ -157,7 +157,7 @@ def file_matches(tag: Tag, pattern: str) -> bool:
         return False
     if is_glob(pattern):
         return fnmatchcase(tag.file, pattern)
-    below = tag.file.startswith(pattern.rstrip("/") + "/")
+    below = tag.file.startswith(pattern.removesuffix("/") + "/")
     if pattern.endswith("/"):
         return below
     if pattern[:1] == "/" and "." in pattern.rpartition("/")[2]:

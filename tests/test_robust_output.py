@@ -203,7 +203,7 @@ def test_a_baseline_from_the_future_has_no_rates(tmp_path: Path) -> None:
     assert done.status == 1 and document["seconds"] is None
     assert document["grown"][0]["bytes_per_second"] is None
     assert document["total"]["calls_per_second"] is None
-    assert "younger" in done.err
+    assert "newer" in done.err
 
 
 # Metadata

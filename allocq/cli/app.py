@@ -50,9 +50,11 @@ def _run(argv: list[str]) -> int:
 
 def _misused(error: Any, argv: list[str]) -> int:
     """Report a mistake that Typer's parser found, in allocq's style."""
-    say(f"{NAME}: {str(error.format_message()).rstrip('.')}")
     known = argv[0] in [command.name for command in COMMANDS]
-    say(f"hint: {NAME} {argv[0]} --help" if known else f"hint: {NAME} --help")
+    say(
+        f"{NAME}: {str(error.format_message()).rstrip('.')}",
+        f"hint: {NAME} {argv[0]} --help" if known else f"hint: {NAME} --help",
+    )
     return FAILED
 
 

@@ -69,15 +69,14 @@ def warn(text: str) -> None:
     say(f"allocq: warning: {text}")
 
 
-def say(line: str) -> None:
-    """Print one line on standard error, with control characters escaped."""
+def say(*lines: str) -> None:
+    """Print lines on standard error in one write, with control characters escaped."""
+    text = "".join(printable(line) + "\n" for line in lines)
     with contextlib.suppress(OSError):  # standard error may be closed
-        os.write(2, (printable(line) + "\n").encode("utf-8", "backslashreplace"))
+        os.write(2, text.encode("utf-8", "backslashreplace"))
 
 
 def complain(error: AllocqError) -> int:
     """Print an error and its hint; returns the exit status."""
-    say(f"allocq: {error}")
-    if error.hint:
-        say(f"hint: {error.hint}")
+    say(f"allocq: {error}", *([f"hint: {error.hint}"] if error.hint else []))
     return FAILED

@@ -156,6 +156,11 @@ int fstatfs(int fd, struct statfs *status)
 	return done;
 }
 
+int fstatfs64(int fd, struct statfs64 *status)
+{
+	return fstatfs(fd, (struct statfs *)status);
+}
+
 int ioctl(int fd, unsigned long request, ...)
 {
 	va_list arguments;
