@@ -41,7 +41,7 @@ class NativeFilter:
         lib.aq_filter_builtin(self.native)
 
     def set_accuracy(self, accurate: bool) -> None:
-        """Only counters that the kernel flags inaccurate, or only the others."""
+        """Only counters flagged inaccurate by the kernel (False), or only unflagged ones (True)."""
         lib.aq_filter_accuracy(self.native, accurate)
 
     def set_sizes(self, low: int | None, high: int | None) -> None:
