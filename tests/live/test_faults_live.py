@@ -200,7 +200,9 @@ def test_every_allocation_in_c_fails(ask: Asker, way: str) -> None:
 def test_modules_that_move_for_a_while(ask: Asker, way: str) -> None:
     """Scanned again until they rest: consistent, or marked."""
     marked = []
-    for changes in (1, 2, 3, 5, 12, 20, 21, 22, 23, 70):
+    for changes in (1, 2, 3, 5, 12, 20, 21, 22, 23, 70, 1000):
+        for file in CACHE.glob("*"):  # how often one scan asks depends on what is cached
+            file.unlink()
         result = ask("content_id", 0, "-o", "json", times=changes)
         assert result.status == 0, result
         document = json.loads(result.out)
@@ -208,7 +210,7 @@ def test_modules_that_move_for_a_while(ask: Asker, way: str) -> None:
         assert consistent is (result.err == ""), result
         assert consistent or TORN in result.err
         marked.append(not consistent)
-    assert marked == sorted(marked) and not marked[4] and marked[-1]
+    assert marked == sorted(marked) and not marked[4] and marked[-1], str(marked)
 
 
 @way
