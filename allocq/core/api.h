@@ -260,7 +260,6 @@ enum aq_method aq_plan_method(const aq_plan *plan);
 enum aq_reason aq_plan_reason(const aq_plan *plan);
 const aq_kfilter *aq_plan_kernel(const aq_plan *plan); /* AQ_FILTER */
 size_t aq_plan_runs(const aq_plan *plan, const uint32_t **first, const uint32_t **count);
-uint64_t aq_plan_matching(const aq_plan *plan); /* tags whose names match; AQ_SEEK */
 int64_t aq_plan_expected(const aq_plan *plan);  /* tags the kernel will return; -1: unknown */
 int64_t aq_plan_cost(const aq_plan *plan);      /* ns; -1: unknown */
 int aq_plan_joined(const aq_plan *plan);        /* some of the positions do not match */

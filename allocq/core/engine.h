@@ -201,7 +201,6 @@ struct aq_plan {
 	enum aq_reason reason;
 	aq_kfilter *kernel;
 	struct aq_runs runs;
-	uint64_t matching;
 	int64_t expected, cost;
 	uint64_t least; /* with fewer matches than this the kernel filter was too narrow */
 	bool joined;

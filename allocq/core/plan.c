@@ -389,7 +389,6 @@ static int add_seek_plan(const struct known *known, aq_plan **plans)
 		steps += plan->runs.first[i];
 	}
 	plan->method = AQ_SEEK;
-	plan->matching = matching;
 	plan->expected = (int64_t)returned;
 	plan->joined = (uint64_t)returned > matching;
 	plan->cost = cost_of((double)costs->call + steps * (double)costs->step + returned * (double)costs->tag);
@@ -636,11 +635,6 @@ size_t aq_plan_runs(const aq_plan *plan, const uint32_t **first, const uint32_t 
 	*first = plan->runs.first;
 	*count = plan->runs.count;
 	return plan->runs.len;
-}
-
-uint64_t aq_plan_matching(const aq_plan *plan)
-{
-	return plan->matching;
 }
 
 int64_t aq_plan_expected(const aq_plan *plan)
