@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import ALLOCQ, Result
+from command import Result
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent / "allocq" / "core"
@@ -39,20 +41,43 @@ if opened() != before:
     os.write(2, ("left open: %s, before %s" % (opened(), before)).encode())
 os._exit(status)
 """
-PROGRAMS = {"front": ALLOCQ, "python": (sys.executable, "-c", DRIVER)}
+PROGRAMS = ("front", "python")
+
+
+def _build_front(folder: Path) -> None:
+    """The native program where the loader reads LD_PRELOAD: linked dynamically.
+
+    It finds its Python beside it, as in a virtual environment: the one of these tests.
+    """
+    binary, here = folder / "bin", Path(sys.prefix)
+    packages = Path(sysconfig.get_path("purelib"))
+    make = ["make", "-s", "-C", str(NATIVE), f"BUILD={binary}", "CFLAGS=-O1"]
+    subprocess.run(make, check=True)
+    (binary / "python3").symlink_to(os.path.realpath(sys.executable))
+    if (here / "pyvenv.cfg").exists():
+        shutil.copy(here / "pyvenv.cfg", folder)
+    library = folder / packages.relative_to(here)
+    library.parent.mkdir(parents=True)
+    library.symlink_to(packages)
 
 
 def build(folder: Path) -> Path:
-    """Compile the shim; skips the test where that cannot be."""
+    """Compile the shim and, beside it, bin/allocq; skips the test where that cannot be."""
     shim = folder / "faults.so"
     flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}"]
     try:
         subprocess.run(
             ["cc", *flags, str(HERE / "fuzz" / "faults.c"), "-o", str(shim), "-ldl"], check=True
         )
+        _build_front(folder)
     except FileNotFoundError:
-        pytest.skip("needs a C compiler")
+        pytest.skip("needs make and a C compiler")
     return shim
+
+
+def front(shim: Path) -> Path:
+    """The native program that `build` put beside the shim."""
+    return shim.parent / "bin" / "allocq"
 
 
 class Faulty:
@@ -60,8 +85,10 @@ class Faulty:
 
     def __init__(self, shim: Path, program: str | Path) -> None:
         self._shim = shim
-        native = isinstance(program, Path)
-        self.program: Sequence[str] = (str(program),) if native else PROGRAMS[str(program)]
+        if program == "python":
+            self.program: Sequence[str] = (sys.executable, "-c", DRIVER)
+        else:
+            self.program = (str(front(shim) if program == "front" else program),)
 
     def __call__(
         self,

@@ -35,7 +35,7 @@ def ask(shim: Path, call: str, code: int) -> Ask:
 
     def run(*words: str) -> Result:
         shutil.rmtree("/run/allocq", ignore_errors=True)
-        return allocq(*words, env=env)
+        return allocq(*words, program=(str(faulty.front(shim)),), env=env)
 
     return run
 
