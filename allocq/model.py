@@ -185,6 +185,8 @@ class Info:
     truncated; None if unknown.
     time: seconds since 1970, or None. version: of the text format. ioctls: how many were made.
     metadata: of a snapshot. warnings: messages for people.
+    listing: the kind of text (tags, kernel log, allocq output, listing) if it is not strictly
+    /proc/allocinfo. rounded: the sizes are not exact.
     """
 
     path: str
@@ -197,6 +199,8 @@ class Info:
     ioctls: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    listing: str = ""
+    rounded: bool = False
 
 
 def _strings(name: str, value: object) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ _allocq() {
 	case ${COMP_WORDS[1]} in
 	query)
 		case $before in
-		-f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude | -n | --limit) : ;;
+		-f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude | -n | --limit | --listing) : ;;
 		-m | --module) _allocq_modules "$current" ;;
 		-o | --format) _allocq_words "table procfs json jsonl csv tsv" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls average file function module none" "$current" ;;
@@ -80,7 +80,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by -c --count -q --quiet --header --no-header --bytes --color --source --sample --interface --explain -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by -c --count -q --quiet --header --no-header --bytes --color --source --listing --sample --interface --explain --list-listings -h --help" "$current"
 			else
 				_allocq_files
 			fi
@@ -89,7 +89,7 @@ _allocq() {
 		;;
 	tree)
 		case $before in
-		-f | --file | -F | --function | -l | --line | --min-calls | --max-calls | -e | --regexp | -x | --exclude | -d | --depth | --min-size | -n | --limit) : ;;
+		-f | --file | -F | --function | -l | --line | --min-calls | --max-calls | -e | --regexp | -x | --exclude | -d | --depth | --min-size | -n | --limit | --listing) : ;;
 		-m | --module) _allocq_modules "$current" ;;
 		-s | --sort) _allocq_words "bytes calls name" "$current" ;;
 		--slab) _allocq_words "include exclude mark" "$current" ;;
@@ -99,7 +99,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --source --sample --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --source --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_files
 			fi
@@ -109,11 +109,11 @@ _allocq() {
 	snapshot)
 		case $before in
 		-o | --output | --source) _allocq_files ;;
-		-f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude) : ;;
+		-f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude | --listing) : ;;
 		-m | --module) _allocq_modules "$current" ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
-			_allocq_words "-o --output --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --sample --interface -h --help" "$current"
+			_allocq_words "-o --output --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --listing --sample --interface -h --help" "$current"
 			;;
 		esac
 		;;

@@ -28,6 +28,7 @@ class ChangeKind(StrEnum):
     GROWN = "grown"
     SHRUNK = "shrunk"
     SAME = "same"
+    UNLISTED = "unlisted"
 
 
 @dataclass(slots=True)
@@ -49,32 +50,45 @@ class Count:
 
 @dataclass(slots=True)
 class Change:
-    """One key before and after; None if it did not exist."""
+    """One key before and after; None if it did not exist.
+
+    bound: the side that is None is an excerpt that does not list the tag, which held at most this
+    many bytes there. Growth is then what is certain.
+    """
 
     key: Key
     before: Count | None
     after: Count | None
+    bound: int | None = None
 
     @property
     def bytes(self) -> int:
-        """Growth in bytes, negative if it shrank."""
+        """Growth in bytes, negative if it shrank; with a bound, the growth that is certain."""
+        if self.bound is not None:
+            if self.after:
+                return max(0, self.after.bytes - self.bound)
+            return min(0, self.bound - self.before.bytes) if self.before else 0
         return (self.after.bytes if self.after else 0) - (self.before.bytes if self.before else 0)
 
     @property
     def calls(self) -> int:
-        """Growth in live allocations."""
+        """Growth in live allocations; 0 where that is not known."""
+        if self.bound is not None:
+            return 0
         return (self.after.calls if self.after else 0) - (self.before.calls if self.before else 0)
 
     @property
     def percent(self) -> float | None:
-        """Growth in percent of the bytes before; None unless those are positive."""
-        if self.before is None or self.before.bytes <= 0:
+        """Growth in percent of the bytes before; None unless those are positive and known."""
+        if self.before is None or self.before.bytes <= 0 or self.bound is not None:
             return None
         return 100 * self.bytes / self.before.bytes
 
     @property
     def kind(self) -> ChangeKind:
         """How the key changed; calls decide if the bytes are equal."""
+        if self.bound is not None:
+            return ChangeKind.UNLISTED
         if self.before is None:
             return ChangeKind.NEW
         if self.after is None:
@@ -135,6 +149,16 @@ def _pair(key: Key, before: list[Count], after: list[Count]) -> Iterable[Change]
     return pairs + [Change(key, b, a) for b, a in zip_longest(rest, left)]
 
 
+def bound(changes: Iterable[Change], before: int | None, after: int | None) -> None:
+    """Mark what one side does not list because it is an excerpt, of which nothing missing holds
+    more than `before` or `after` bytes; None for a whole listing."""
+    for change in changes:
+        if change.before is None:
+            change.bound = before
+        elif change.after is None:
+            change.bound = after
+
+
 def changed(changes: Iterable[Change]) -> list[Change]:
     """The changes in bytes or calls, and tags on one side only."""
     return [change for change in changes if change.kind != ChangeKind.SAME]
@@ -179,6 +203,8 @@ def sums(changes: Iterable[Change], by: str) -> list[Change]:
         for side in ("before", "after"):
             count = getattr(change, side)
             if count is None:
+                count = _least_different(change)
+            if count is None:
                 continue
             sum_ = getattr(whole, side)
             if sum_ is None:
@@ -186,6 +212,15 @@ def sums(changes: Iterable[Change], by: str) -> list[Change]:
                 setattr(whole, side, sum_)
             sum_.add(count)
     return list(wholes.values())
+
+
+def _least_different(change: Change) -> Count | None:
+    """What stands in sums for a tag that is only not listed: as little growth as there must be."""
+    listed = change.after or change.before
+    if change.bound is None or listed is None:
+        return None
+    growth = change.bytes if change.after else -change.bytes
+    return Count(listed.bytes - growth, listed.calls, listed.accurate, 0)
 
 
 _GROUPS: dict[str, Callable[[Any], Key]] = {

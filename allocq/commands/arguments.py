@@ -90,10 +90,13 @@ class Origin:
     sample: bool = False
     interface: str = "auto"
     explain: bool = False
+    listing: str | None = None
 
     def open(self) -> Live | Saved:
         """Open the source. SourceError, AccessError, InterfaceError."""
-        return open_source(sample_path() if self.sample else self.path, self.interface)
+        return open_source(
+            sample_path() if self.sample else self.path, self.interface, self.listing
+        )
 
 
 def read_origin(values: Mapping[str, object]) -> Origin:
@@ -105,7 +108,20 @@ def read_origin(values: Mapping[str, object]) -> Origin:
         raise UsageError("--source is empty", "name a file, or use - for standard input")
     if sample and path is not None:
         raise UsageError("--sample and --source cannot be used together")
-    return Origin(path, sample, interface, bool(values.get("explain")))
+    listing = read_listing(values)
+    if (listing or values.get("list_listings")) and path is None and not sample:
+        raise UsageError("the running kernel has one listing", "name a file with --source")
+    return Origin(path, sample, interface, bool(values.get("explain")), listing)
+
+
+def read_listing(values: Mapping[str, object]) -> str | None:
+    """--listing as a number without leading zeros, `last` or `all`. UsageError for other values."""
+    value = text(values, "listing")
+    if value is None or value in ("last", "all"):
+        return value
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value)):
+        raise UsageError(f"bad --listing '{value}'", "a number from 1, last or all")
+    return str(int(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..analysis.diff import (
     Change,
+    bound,
     changed,
     match,
     names_only,
@@ -20,9 +21,9 @@ from ..model import Filter
 from ..output import writer
 from ..output.changes import ChangeLayout, change_words
 from ..output.stream import Output, warn
-from ..units import parse_size
+from ..units import format_size, parse_size
 from .arguments import View, choice, number, read_filter, read_table_view, shape_of, text
-from .listings import Side, differences, filter_alike, heading, interval, read_side
+from .listings import Side, differences, filter_alike, heading, interval, read_ends, read_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,10 @@ def diff_command(values: Mapping[str, object]) -> int:
     """Run the command; returns 0 if something differs, 1 if nothing does."""
     request = read_request(values)
     names = names_only(request.filter)
-    before = read_side(request.before, names)
-    after = read_side(request.after, names, request.interface)
-    warnings = [*before.info.warnings, *after.info.warnings]
+    before, after, notes = _read_sides(request, names)
+    warnings = [*notes, *before.info.warnings, *after.info.warnings]
     warnings += filter_alike(before, after) + differences(before, after)
+    warnings += _excerpts(before, after)
     changes = select(request, before, after)
     if not request.quiet:
         _write(request, before, after, changes)
@@ -86,12 +87,40 @@ def diff_command(values: Mapping[str, object]) -> int:
     return FOUND if changes else NOTHING
 
 
+def _least(side: Side) -> int | None:
+    return side.excerpt.smallest if side.excerpt else None
+
+
+def _excerpts(before: Side, after: Side) -> list[str]:
+    """Warnings about tags that one side does not list."""
+    return [
+        f"{side.name} is an excerpt ({side.excerpt.why}): a tag missing in it is 'unlisted'"
+        f" and held at most {format_size(side.excerpt.smallest)}"
+        for side in (before, after)
+        if side.excerpt
+    ]
+
+
+def _read_sides(request: DiffRequest, names: Filter) -> tuple[Side, Side, list[str]]:
+    """The two listings, and warnings about how they were chosen."""
+    if (
+        request.after is None
+        and request.before != "-"
+        and (ends := read_ends(request.before, names))
+    ):
+        words = f"{request.before} holds several listings: its first and its last are compared"
+        return *ends, [words]
+    before = read_side(request.before, names)
+    return before, read_side(request.after, names, request.interface), []
+
+
 def select(request: DiffRequest, before: Side, after: Side) -> list[Change]:
     """The requested changes, sorted, without the limit."""
-    whole = request.ignore_lines or request.group_by or request.filter.asks_counters
-    if not whole:
+    by_sums = request.ignore_lines or request.group_by or request.filter.asks_counters
+    if not by_sums:
         before.table.cancel(after.table)
     changes = match(before.table, after.table)
+    bound(changes, _least(before), _least(after))
     if request.ignore_lines:
         changes = sums(changes, "place")
     if request.filter.asks_counters:

@@ -3,12 +3,13 @@
 import json
 from dataclasses import dataclass
 
+from ..analysis.excerpt import Excerpt, excerpt_of
 from ..core.table import Table
 from ..errors import UsageError
 from ..model import Filter, Info
 from ..output.json import head_of
 from ..sources.check import Check
-from ..sources.source import open_source
+from ..sources.source import Saved, open_source
 from ..storage.snapshot import live_metadata
 
 LONGEST_FILTER = 4096
@@ -23,6 +24,7 @@ class Side:
     info: Info
     table: Table
     metadata: dict[str, str]
+    excerpt: Excerpt | None = None
 
     @property
     def filter(self) -> Filter | None:
@@ -43,11 +45,32 @@ def read_side(
     described: collect the metadata that a snapshot of the running kernel would have.
     """
     with open_source(path, interface) as source:
-        snapshot = source.read(filter)
+        # Whether a saved listing is a whole shows in all of it.
+        snapshot = source.read(filter if source.live else Filter())
         metadata = snapshot.info.metadata
         if source.live and described:
             metadata = live_metadata(snapshot.info)
-        return Side(path or "the running kernel", snapshot.info, snapshot.table, metadata)
+        side = Side(path or "the running kernel", snapshot.info, snapshot.table, metadata)
+        if not source.live:
+            side.excerpt = excerpt_of(side.table.column("bytes"), side.info)
+            side.narrow(filter)
+        return side
+
+
+def read_ends(path: str, filter: Filter) -> tuple[Side, Side] | None:
+    """The first and the last listing of a file; None where it has only one."""
+    with open_source(path) as source:
+        ends = source.ends() if isinstance(source, Saved) else None
+    if ends is None:
+        return None
+    sides = []
+    for snapshot, name in zip(ends, ("the first listing", "the last listing"), strict=True):
+        snapshot.info.warnings.clear()
+        side = Side(f"{name} of {path}", snapshot.info, snapshot.table, snapshot.info.metadata)
+        side.excerpt = excerpt_of(side.table.column("bytes"), side.info)
+        side.narrow(filter)
+        sides.append(side)
+    return sides[0], sides[1]
 
 
 def read_filter_metadata(text: str) -> Filter | None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from ..analysis.groups import Group, add_groups, order_groups
 from ..core.table import Table
 from ..declarations.shared import FOUND, NOTHING
+from ..errors import UsageError
 from ..model import Filter
 from ..output import TAG_COLUMNS, Column, ColumnKind, Writer, writer
 from ..output.json import head_of
@@ -26,7 +27,55 @@ from .nearest import as_meant, no_match, words_read
 
 def query_command(values: Mapping[str, object]) -> int:
     """Run the command; returns 0 if a tag matched, 1 if none did."""
-    return run_query(read_query(values))
+    query = read_query(values)
+    return list_listings(query) if values.get("list_listings") else run_query(query)
+
+
+LISTING_COLUMNS = (
+    Column("number", ColumnKind.NUMBER),
+    Column("line", ColumnKind.NUMBER),
+    Column("kind", ColumnKind.TEXT),
+    Column("time", ColumnKind.TEXT),
+    Column("tags", ColumnKind.NUMBER),
+    Column("bytes", ColumnKind.SIZE),
+    Column("rounded", ColumnKind.TEXT),
+    Column("profiling", ColumnKind.TEXT),
+    Column("file", ColumnKind.TEXT),
+)
+
+
+def list_listings(query: Query, fd: int = 1) -> int:
+    """Write what listings a source holds, one a row; returns the exit status."""
+    view, terminal = query.view, os.isatty(fd)
+    format = view.format or ("table" if terminal else "tsv")
+    out = Output(fd, escape=terminal and format != "table")
+    if format == "procfs":
+        raise UsageError("--list-listings prints no tags", "-o tsv, csv, json, jsonl or table")
+    with query.origin.open() as source:
+        if not isinstance(source, Saved):
+            raise UsageError("the running kernel has one listing", "name a file with --source")
+        listings = source.listings()
+    write = writer(format, shape_of(view, format, terminal), LISTING_COLUMNS)
+    out.write(write.begin({"source": {"path": source.path}}, "listings"))
+    rows = (
+        (
+            each.number,
+            each.line,
+            each.kind.value,
+            each.time or None,
+            each.tags,
+            each.bytes,
+            "yes" if each.rounded else "no",
+            each.profiling or each.metadata.get("profiling"),
+            each.member or None,
+        )
+        for each in listings[: view.limit]
+    )
+    for piece in write.rows(rows):
+        out.write(piece)
+    out.write(write.end(None, ""))
+    out.release()
+    return FOUND
 
 
 def run_query(query: Query, fd: int = 1) -> int:
@@ -98,7 +147,10 @@ def _tags(query: Query, source: Live | Saved, out: Output, terminal: bool) -> in
             say(f"allocq: {note}")
     order = _order(snapshot.table, query.view, sort)
     write = _writer(query.view, TAG_COLUMNS, terminal, snapshot.info.version)
-    out.write(write.begin(head_of(query.filter, snapshot.info), "tags"))
+    head = head_of(query.filter, snapshot.info)
+    if query.view.limit is not None:
+        head["limit"] = query.view.limit
+    out.write(write.begin(head, "tags"))
     for piece in write.tags(snapshot.table, order):
         out.write(piece)
     total = _total(snapshot.table, order)

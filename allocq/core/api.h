@@ -223,6 +223,7 @@ int aq_text_finish(const aq_text *text, const char *path, aq_info *info, aq_prob
 uint64_t aq_text_line(const aq_text *text);       /* lines read, the current one included */
 uint64_t aq_text_tags(const aq_text *text);       /* tags seen, matching or not */
 uint64_t aq_text_headers(const aq_text *text);    /* `allocinfo - version:` lines seen */
+int aq_text_several(const aq_text *text);         /* a header stood behind a header or a tag */
 const char *aq_text_version(const aq_text *text); /* "2.0" of the first header, or "" */
 /*
  * The metadata of a snapshot, entry by entry; 0 behind the last one. A text that several snapshots

@@ -265,18 +265,17 @@ static aq_wanted wanted_by(const struct query *query)
 	return wanted;
 }
 
-static int answer_live(const struct query *query, aq_source *source)
+static int answer_live(const struct query *query, aq_source *source, aq_problem *problem)
 {
 	aq_wanted wanted = wanted_by(query);
 	aq_table *table = aq_table_new();
-	aq_problem problem;
 	aq_info info;
 	int status;
 
 	if (!table)
 		return output_failed(-ENOMEM);
-	if (aq_source_read(source, &query->filter, &wanted, NULL, table, &info, &problem))
-		status = front_complain(&problem);
+	if (aq_source_read(source, &query->filter, &wanted, NULL, table, &info, problem))
+		status = front_complain(problem);
 	else
 		status = deliver_table(query, table, &info);
 	aq_table_free(table);
@@ -331,7 +330,35 @@ static int take_batch(struct pass *pass)
 	return error;
 }
 
-/* Once through the text. A status, or -1 to go on. */
+/* May Python begin again with this text? Nothing is written of a file that was not found good. */
+static bool can_hand_over(const struct pass *pass)
+{
+	return aq_source_is_file(pass->source) && !pass->sink.open;
+}
+
+/* Does a header stand anywhere but at the beginning? For a pass that ended before the text did. */
+static bool has_late_header(const struct pass *pass)
+{
+	static const char header[] = "\nallocinfo - version: ";
+	const size_t n = sizeof(header) - 1;
+	char buffer[1 << 16];
+	off_t at = pass->source->start;
+	size_t kept = 0;
+	ssize_t got;
+
+	while ((got = pread(aq_source_fd(pass->source), buffer + kept, sizeof(buffer) - kept, at)) > 0) {
+		size_t len = kept + (size_t)got;
+
+		if (memmem(buffer, len, header, n))
+			return true;
+		at += got;
+		kept = len < n ? len : n;
+		memmove(buffer, buffer + len - kept, kept);
+	}
+	return false;
+}
+
+/* Once through the text. A status, STATUS_HAND_OVER, or -1 to go on. */
 static int run_pass(struct pass *pass, aq_problem *problem)
 {
 	size_t batch = needs_all(pass->query) ? SIZE_MAX : BATCH;
@@ -360,6 +387,8 @@ static int run_pass(struct pass *pass, aq_problem *problem)
 	if (result == AQ_MORE || result == AQ_DONE)
 		return -1;
 	aq_text_problem(pass->text, aq_source_path(pass->source), result, problem);
+	if ((result == AQ_BAD_LINE || result == AQ_LONG_LINE) && can_hand_over(pass))
+		return STATUS_HAND_OVER;
 	return front_complain(problem);
 }
 
@@ -373,16 +402,26 @@ static int put_header_alone(struct pass *pass, const char *version)
 	return put_rows(&pass->sink, pass->query, pass->table, NULL, 0);
 }
 
+/* Several listings are never summed in silence. */
+static int refuse_several(const struct pass *pass, aq_problem *problem)
+{
+	aq_problem_set(problem, AQ_P_FORMAT, "choose with --listing: 1, 2, last or all",
+		       "%s holds several listings", aq_source_path(pass->source));
+	return can_hand_over(pass) ? STATUS_HAND_OVER : front_complain(problem);
+}
+
 /* The end of the last pass: what was held back is written. */
-static int end_pass(struct pass *pass)
+static int end_pass(struct pass *pass, aq_problem *problem)
 {
 	const struct query *query = pass->query;
 	aq_info info = { .consistent = -1 };
-	aq_problem problem;
 	int error = 0;
 
-	if (!pass->stopped && aq_text_finish(pass->text, aq_source_path(pass->source), &info, &problem))
-		return front_complain(&problem);
+	if (!pass->stopped && aq_text_finish(pass->text, aq_source_path(pass->source), &info, problem))
+		return can_hand_over(pass) ? STATUS_HAND_OVER : front_complain(problem);
+	if (aq_text_several(pass->text) ||
+	    (pass->stopped && aq_source_is_file(pass->source) && has_late_header(pass)))
+		return refuse_several(pass, problem);
 	if (needs_all(query))
 		return deliver_table(query, pass->table, &info);
 	if (query->stop_at_nothing && !pass->matching)
@@ -396,31 +435,33 @@ static int end_pass(struct pass *pass)
 	return error ? output_failed(error) : finish(&info, pass->matching);
 }
 
-static int answer_saved(const struct query *query, aq_source *source)
+static int answer_saved(const struct query *query, aq_source *source, aq_problem *problem)
 {
 	struct pass pass = { .query = query, .source = source, .table = aq_table_new() };
-	aq_problem problem;
 	int status;
 
 	if (!pass.table)
 		return output_failed(-ENOMEM);
-	status = run_pass(&pass, &problem);
-	if (status < 0 && pass.overflow) {
+	status = run_pass(&pass, problem);
+	if (status == -1 && pass.overflow && aq_text_several(pass.text))
+		status = refuse_several(&pass, problem);
+	if (status == -1 && pass.overflow) {
 		/* The text is good: write as it comes this time. */
 		pass.overflow = false;
 		pass.sink.len = 0;
 		pass.sink.open = true;
-		status = run_pass(&pass, &problem);
+		status = run_pass(&pass, problem);
 	}
-	if (status < 0)
-		status = end_pass(&pass);
+	if (status == -1)
+		status = end_pass(&pass, problem);
 	aq_text_free(pass.text);
 	aq_table_free(pass.table);
 	free_sink(&pass.sink);
 	return status;
 }
 
-int front_answer(const struct query *query, aq_source *source)
+int front_answer(const struct query *query, aq_source *source, aq_problem *problem)
 {
-	return aq_source_is_live(source) ? answer_live(query, source) : answer_saved(query, source);
+	return aq_source_is_live(source) ? answer_live(query, source, problem) :
+					   answer_saved(query, source, problem);
 }

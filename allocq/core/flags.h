@@ -27,9 +27,11 @@ enum {
 	OPTION_BYTES,
 	OPTION_COLOR,
 	OPTION_SOURCE,
+	OPTION_LISTING,
 	OPTION_SAMPLE,
 	OPTION_INTERFACE,
 	OPTION_EXPLAIN,
+	OPTION_LIST_LISTINGS,
 };
 
 static const struct flag flags[] = {
@@ -75,7 +77,9 @@ static const struct flag flags[] = {
 	{ "bytes", OPTION_BYTES, TAKES_NOTHING },
 	{ "color", OPTION_COLOR, TAKES_VALUE },
 	{ "source", OPTION_SOURCE, TAKES_VALUE },
+	{ "listing", OPTION_LISTING, TAKES_VALUE },
 	{ "sample", OPTION_SAMPLE, TAKES_NOTHING },
 	{ "interface", OPTION_INTERFACE, TAKES_VALUE },
 	{ "explain", OPTION_EXPLAIN, TAKES_NOTHING },
+	{ "list-listings", OPTION_LIST_LISTINGS, TAKES_NOTHING },
 };

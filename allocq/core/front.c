@@ -89,6 +89,55 @@ static bool is_compressed(int fd)
 	return false;
 }
 
+/*
+ * Does a pipe begin with something else than a listing? Its first bytes are looked at, not taken, so
+ * that Python can still read them. A terminal, where people paste, cannot be looked at.
+ */
+static bool is_foreign(int fd)
+{
+	static const char header[] = "allocinfo - version: ";
+	char first[1 << 14];
+	size_t len = peek(fd, first, sizeof(first)), headers = 0;
+	const char *line = first, *end = first + len, *newline;
+	struct aq_tag tag;
+
+	if (!len)
+		return isatty(fd);
+	for (; (newline = memchr(line, '\n', (size_t)(end - line))) != NULL; line = newline + 1) {
+		size_t length = (size_t)(newline - line);
+		enum aq_line_kind kind;
+
+		length -= length && line[length - 1] == '\r';
+		kind = aq_parse_line(line, length, &tag);
+		headers += kind == AQ_LINE_HEADER;
+		if (kind == AQ_LINE_BAD || headers > 1 || (kind == AQ_LINE_HEADER && line != first))
+			return true;
+	}
+	if (line != first)
+		return false;
+	/* Not a whole line yet: a listing's first line begins so. */
+	if (*first == '#' || *first == ' ' || *first == '-' || (*first >= '0' && *first <= '9'))
+		return false;
+	return memcmp(first, header, len < sizeof(header) - 1 ? len : sizeof(header) - 1) != 0;
+}
+
+/*
+ * Python reads the same source. A pipe with a name cannot be opened again once its writer has left,
+ * so it becomes standard input; `path` is a word of argv, or the end of one.
+ */
+static void hand_over(const aq_source *source, const char *path, char *const *argv)
+{
+	int fd = aq_source_fd(source);
+	struct stat status;
+
+	if (fd && !aq_source_is_file(source) && !fstat(fd, &status) && S_ISFIFO(status.st_mode) &&
+	    dup2(fd, STDIN_FILENO) == STDIN_FILENO)
+		strcpy((char *)path, "-");
+	if (!fd && aq_source_is_file(source))
+		lseek(fd, source->start, SEEK_SET);
+	front_exec_python(argv);
+}
+
 static int no_python(const char *why)
 {
 	front_say("allocq: ", why);
@@ -123,19 +172,25 @@ static int answer(struct query *query, char *const *argv)
 	if (!source)
 		return front_complain(&problem);
 	if (!aq_source_is_live(source) && is_compressed(aq_source_fd(source))) {
-		front_exec_python(argv);
-		status = no_python("compressed sources need Python; decompress it first");
-	} else {
-		/* Where nothing matches, a relative glob may begin at any component of a path. */
-		query->stop_at_nothing = aq_source_is_live(source) || aq_source_is_file(source);
-		status = front_answer(query, source);
+		hand_over(source, query->path, argv);
+		aq_source_close(source);
+		return no_python("compressed sources need Python; decompress it first");
 	}
+	if (!aq_source_is_live(source) && !aq_source_is_file(source) && is_foreign(aq_source_fd(source)))
+		hand_over(source, query->path, argv);
+	/* Where nothing matches, a relative glob may begin at any component of a path. */
+	query->stop_at_nothing = aq_source_is_live(source) || aq_source_is_file(source);
+	status = front_answer(query, source, &problem);
 	if (status == STATUS_NOTHING) {
 		query->stop_at_nothing = false;
 		if (aq_filter_widen(&query->filter) < 0)
 			status = front_out_of_memory();
 		else
-			status = front_answer(query, source);
+			status = front_answer(query, source, &problem);
+	}
+	if (status == STATUS_HAND_OVER) {
+		hand_over(source, query->path, argv);
+		status = front_complain(&problem);
 	}
 	aq_source_close(source);
 	return status;

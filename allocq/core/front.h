@@ -7,7 +7,7 @@
 
 /* Exit statuses, as in the man page. */
 enum { STATUS_MATCH = 0, STATUS_NO_MATCH = 1, STATUS_ERROR = 2, STATUS_INTERRUPTED = 130, STATUS_CLOSED_PIPE = 141,
-       STATUS_NOTHING = -2 };
+       STATUS_NOTHING = -2, STATUS_HAND_OVER = -3 };
 
 enum front_format { FRONT_DEFAULT, FRONT_TABLE, FRONT_JSON, FRONT_PROCFS, FRONT_JSONL, FRONT_CSV, FRONT_TSV };
 
@@ -32,8 +32,11 @@ struct query {
 bool front_read_flags(char *const *words, struct query *query);
 
 /* deliver.c */
-/* Answer on standard output; returns the exit status, or STATUS_NOTHING. */
-int front_answer(const struct query *query, aq_source *source);
+/*
+ * Answer on standard output; returns the exit status, or STATUS_NOTHING. STATUS_HAND_OVER, with the
+ * problem and nothing written, for a file that is not strictly one listing: Python may read it.
+ */
+int front_answer(const struct query *query, aq_source *source, aq_problem *problem);
 /* One line on standard error, with nothing in it that a terminal could act on. */
 void front_say(const char *prefix, const char *message);
 int front_out_of_memory(void);

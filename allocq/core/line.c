@@ -142,6 +142,13 @@ struct aq_str aq_header_version(const char *line, size_t len)
 	return (struct aq_str){ line + n, len - n };
 }
 
+/* Does grep color it? Then its names are not what they seem; a lenient reader takes that away. */
+static bool is_colored(const char *line, size_t len)
+{
+	return memchr(line, '\x1b', len) &&
+	       (memmem(line, len, "\x1b[K", 3) || memmem(line, len, "\x1b[m", 3));
+}
+
 enum aq_line_kind aq_parse_line(const char *line, size_t len, struct aq_tag *tag)
 {
 	const char *end = line + len, *p = line;
@@ -150,7 +157,7 @@ enum aq_line_kind aq_parse_line(const char *line, size_t len, struct aq_tag *tag
 		return AQ_LINE_COMMENT;
 	if (starts_with(line, len, AQ_STR(header)))
 		return AQ_LINE_HEADER;
-	if (memchr(line, '\0', len) || !read_counters(&p, end, tag) || !read_names(p, end, tag))
+	if (memchr(line, '\0', len) || is_colored(line, len) || !read_counters(&p, end, tag) || !read_names(p, end, tag))
 		return AQ_LINE_BAD;
 	return AQ_LINE_TAG;
 }

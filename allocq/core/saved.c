@@ -211,6 +211,9 @@ static void describe(const aq_text *text, const char *path, aq_info *info)
 		} else if (equals(key, "time") && !info->time_ns) {
 			if (aq_parse_time(value.s, value.len, &info->time_ns))
 				info->time_ns = 0;
+		} else if (equals(key, "profiling") && equals(value, "off")) {
+			aq_info_warn(info, "%s: profiling was off when it was saved: the counters were frozen",
+				     path);
 		} else if (equals(key, "tags") && is_number && number != aq_text_tags(text)) {
 			info->consistent = 0;
 			aq_info_warn(info,

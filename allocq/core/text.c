@@ -34,7 +34,7 @@ struct aq_text {
 	size_t top;	 /* only so many of the largest tags are kept; 0: all */
 	int64_t least;	 /* smaller tags cannot be among them */
 	uint64_t breath; /* bytes after which the caller may look for a Ctrl-C */
-	bool ended;
+	bool ended, several;
 };
 
 aq_text *aq_text_new(const aq_filter *filter, aq_table *table)
@@ -80,6 +80,11 @@ uint64_t aq_text_tags(const aq_text *text)
 uint64_t aq_text_headers(const aq_text *text)
 {
 	return text->headers;
+}
+
+int aq_text_several(const aq_text *text)
+{
+	return text->several;
 }
 
 uint64_t aq_text_bytes(const aq_text *text)
@@ -128,6 +133,7 @@ static void take_header(aq_text *text, const char *line, size_t len)
 {
 	struct aq_str version = aq_header_version(line, len);
 
+	text->several |= text->headers || text->tags;
 	if (text->headers++ || !version.len || version.len >= sizeof(text->version))
 		return;
 	memcpy(text->version, version.s, version.len);

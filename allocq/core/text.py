@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..errors import FormatError
 from .binding import decode, ffi, lib, new_problem, owned, raise_problem
 from .filter import NativeFilter
 from .table import Table
@@ -18,6 +19,10 @@ def header(version: str) -> bytes:
     return f"allocinfo - version: {version}\n#     <size>  <calls> <tag info>\n".encode(
         "utf-8", "surrogateescape"
     )
+
+
+class NotPlainError(FormatError):
+    """The text is not only what /proc/allocinfo prints; a lenient reader may understand it."""
 
 
 class Text:
@@ -57,6 +62,8 @@ class Text:
         if result not in (lib.AQ_DONE, lib.AQ_MORE):
             problem = new_problem()
             lib.aq_text_problem(self._text, self._path, result, problem)
+            if result in (lib.AQ_BAD_LINE, lib.AQ_LONG_LINE):
+                raise NotPlainError(decode(problem.message), decode(problem.hint))
             raise_problem(problem)
         return result
 
@@ -66,6 +73,11 @@ class Text:
         if lib.aq_text_finish(self._text, self._path, info, problem):
             raise_problem(problem)
         return info
+
+    @property
+    def several(self) -> bool:
+        """Did a header come behind another, or behind a tag? Then it may be several listings."""
+        return bool(lib.aq_text_several(self._text))
 
     @property
     def version(self) -> str:

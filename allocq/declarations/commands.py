@@ -66,7 +66,14 @@ class Command:
 FLAG, TEXT, LIST, SWITCH = OptionKind
 _V, _S = VIEW_PANEL, SOURCE_PANEL
 
-QUERY_OPTIONS = FILTER_OPTIONS + VIEW_OPTIONS + SOURCE_OPTIONS
+QUERY_OPTIONS = (
+    *FILTER_OPTIONS,
+    *VIEW_OPTIONS,
+    *SOURCE_OPTIONS,
+    Option("list_listings", ("--list-listings",), FLAG, _S,
+           "List the listings that a file holds instead of tags: number, line, kind, time, tags,"
+           " bytes."),
+)  # fmt: skip
 
 PUBLISHED_FILE = "arch/x86/events/rapl.c"
 BENCH_SCENARIOS = ("file", "file-size", "size")

@@ -93,8 +93,11 @@ VIEW_OPTIONS = (
 
 SOURCE_OPTIONS = (
     Option("source", ("--source",), TEXT, _S,
-           "Read a saved /proc/allocinfo or a snapshot; - is standard input. A path on a proc"
-           " file system is a running kernel.", "PATH"),
+           "Read a saved /proc/allocinfo, a snapshot, a kernel log, a paste or an archive with one;"
+           " - is standard input. A path on a proc file system is a running kernel.", "PATH"),
+    Option("listing", ("--listing",), TEXT, _S,
+           "Which listing of a file that holds several: a number from 1, last or all (default:"
+           " last).", "N"),
     Option("sample", ("--sample",), FLAG, _S,
            "Read the sample installed with allocq: a real Linux 7.3."),
     Option("interface", ("--interface",), TEXT, _S,

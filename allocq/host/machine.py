@@ -48,6 +48,17 @@ def count_cpus(ranges: str | None) -> int | None:
     return count
 
 
+def read_meminfo(root: str = "") -> dict[str, int]:
+    """/proc/meminfo: bytes by name; what is no amount in kB is left out."""
+    amounts = {}
+    for line in (read_line(f"{root}/proc/meminfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        number, _, unit = value.strip().partition(" ")
+        if unit == "kB" and number.isdecimal():
+            amounts[name] = int(number) * 1024
+    return amounts
+
+
 def boot_parameter(root: str = "", name: str = BOOT_PARAMETER) -> str | None:
     """The value of a boot parameter; "" if not given, None if unknown."""
     line = read_line(f"{root}/proc/cmdline")

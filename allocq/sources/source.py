@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import ENOMEM
@@ -18,17 +18,24 @@ from typing import TYPE_CHECKING, Any
 from ..core.binding import decode, lib
 from ..core.kernel import NativeSource, Plan
 from ..core.table import Table
-from ..core.text import Text
-from ..errors import SourceError
-from ..model import Filter, Info, Tag
+from ..core.text import NotPlainError, Text, header
+from ..errors import FormatError, SourceError
+from ..model import NO_CALLS_MAXIMUM, Filter, Info, Tag
+from ..storage.archive import is_packed, texts, unpacked
 from ..storage.compression import MAGIC, unpack
+from ..storage.spool import spool
 from .check import Check
+from .lenient.listing import Choice, Listing
+from .lenient.notes import default_of, metadata_warnings, note, sums_words, time_of
+from .lenient.scan import Scanner, scan_text
 
 if TYPE_CHECKING:
     from typing import Self
 
 ALLOCINFO = "/proc/allocinfo"
 _HEAD = 512
+_LATER_HEADER = b"\nallocinfo - version: "
+_LINES = 4096
 _NANOSECONDS = 1_000_000_000
 
 
@@ -117,9 +124,12 @@ class Source:
         self._closed = True
         if self._busy.acquire(blocking=False):
             try:
-                self._native.close()
+                self._release()
             finally:
                 self._busy.release()
+
+    def _release(self) -> None:
+        self._native.close()
 
     @property
     def repeatable(self) -> bool:
@@ -171,55 +181,247 @@ class Source:
 
 
 class Saved(Source):
-    """A saved listing in a file or pipe; its first bytes show whether it is compressed."""
+    """A saved listing, or a text that holds some, in a file or pipe.
+
+    Its first bytes show whether it is compressed or an archive.
+
+    It is read strictly first, as /proc/allocinfo prints it. What is not that is read leniently, and
+    `info.warnings` says so. listing: which one if there are several, from 1, `last` or `all`.
+    """
+
+    def __init__(self, native: NativeSource, listing: str | None = None) -> None:
+        super().__init__(native)
+        self._listing = listing or "last"
+        self._spool = -1
+
+    def _release(self) -> None:
+        if self._spool >= 0:
+            os.close(self._spool)
+            self._spool = -1
+        super()._release()
 
     def read(self, filter: Filter | None = None, wanted: Wanted | None = None) -> Snapshot:
-        table, first = Table(), wanted.first if wanted else None
-        for batch in self.batches(filter or Filter()):
-            table.append(batch)
-            if first is not None and len(table) >= first:
-                break  # what the text says of itself at its end is not heard
+        table, check = Table(), Check(filter or Filter())
+        first = wanted.first if wanted else None
+        with self._reading():
+            self._begin()
+            try:
+                for batch in self._strict(check):
+                    table.append(batch)
+                    if first is not None and len(table) >= first:
+                        self._check_rest()
+                        break  # what the text says of itself at its end is not heard
+            except NotPlainError as refusal:
+                table.clear()
+                for batch in self._lenient(check, refusal):
+                    table.append(batch)
         return Snapshot(self.info, table)
 
     def batches(self, filter: Filter) -> Iterator[Table]:
+        check = Check(filter)
         with self._reading():
-            check = Check(filter)
-            text = Text(check.native, self.path)
-            self.info = Info(self.path, "text")
-            self._native.rewind()
-            for batch in self._pieces(text):
-                self.info.version = text.version
-                check.finish(batch)
-                if len(batch):
-                    yield batch
-                    self._check_open()
-            self._describe(text)
+            self._begin()
+            refusal = self._refusal()
+            for batch in self._lenient(check, refusal) if refusal else self._strict(check):
+                yield batch
+                self._check_open()
 
-    def _pieces(self, text: Text) -> Iterator[Table]:
+    def listings(self) -> list[Listing]:
+        """What it holds, without the lines. FormatError where there is nothing."""
+        with self._reading():
+            self._begin()
+            return self._scan(NO_CHOICE, None).listings
+
+    def ends(self) -> tuple[Snapshot, Snapshot] | None:
+        """The first and the last listing; None where there is only one."""
+        with self._reading():
+            self._begin()
+            if self._refusal() is None:
+                return None
+            scanner = self._scan(Choice(first=True), None)
+            if len(scanner.listings) < 2:
+                return None
+            return self._snapshot(scanner, 0), self._snapshot(scanner, -1)
+
+    def _begin(self) -> None:
+        self.info = Info(self.path, "text")
+        self._native.rewind()
+        if self._native.is_file:
+            return
+        if self._spool >= 0:
+            os.close(self._spool)
+            self._spool = -1
         try:
-            first = self._first()
-            if first.startswith(MAGIC):
-                yield from text.from_pieces(unpack(first, self.fd, self.path))
-                return
-            yield from text.feed(first)
-            yield from text.from_fd(self.fd)
+            self._spool = spool(self.fd, self.path)
         except OSError as error:
-            if error.errno == ENOMEM:
-                raise MemoryError from None
-            raise SourceError(f"cannot read {self.path}: {error.strerror}") from None
+            raise _failed(self.path, error) from None
 
-    def _first(self) -> bytes:
+    def _rewound(self) -> int:
+        """A descriptor at the beginning of the text."""
+        if self._spool < 0:
+            self._native.rewind()
+            return self.fd
+        os.lseek(self._spool, 0, os.SEEK_SET)
+        return self._spool
+
+    def _refusal(self) -> NotPlainError | None:
+        """Why the text cannot be read strictly."""
+        try:
+            for _ in self._strict(Check(Filter(min_calls=NO_CALLS_MAXIMUM, max_size=0))):
+                pass
+        except NotPlainError as refusal:
+            return refusal
+        return None
+
+    def _strict(self, check: Check) -> Iterator[Table]:
+        text = Text(check.native, self.path)
+        self.info = Info(self.path, "text")
+        for batch in self._tables(text):
+            self.info.version = text.version
+            check.finish(batch)
+            if len(batch):
+                yield batch
+        self._describe(text)
+
+    def _tables(self, text: Text) -> Iterator[Table]:
+        fd = self._rewound()
+        try:
+            first = self._first(fd)
+            if first.startswith(MAGIC):
+                yield from text.from_pieces(unpack(first, fd, self.path))
+            elif is_packed(first):
+                yield from text.from_pieces(unpacked(self._rewound(), self.path))
+            else:
+                yield from text.feed(first)
+                yield from text.from_fd(fd)
+        except OSError as error:
+            raise _failed(self.path, error) from None
+
+    def _first(self, fd: int) -> bytes:
         """The first bytes, enough to recognize compression even if a pipe delivers them slowly."""
-        first = os.read(self.fd, _HEAD)
-        while 0 < len(first) < max(map(len, MAGIC)) and (more := os.read(self.fd, _HEAD)):
+        first = os.read(fd, _HEAD)
+        while 0 < len(first) < max(map(len, MAGIC)) and (more := os.read(fd, _HEAD)):
             first += more
         return first
 
     def _describe(self, text: Text) -> None:
         native = text.finish()
+        if text.several:
+            raise NotPlainError(f"{self.path} holds several listings")
+        self._check_only()
         self.info = _info(self.path, native)
         self.info.metadata = text.metadata
         self.info.kernel = self.info.metadata.get("kernel")
+
+    def _check_only(self) -> None:
+        """SourceError if another listing than the only one is chosen."""
+        if self._listing not in ("1", "last", "all"):
+            raise _no_such_listing(self.path, 1)
+
+    def _check_rest(self) -> None:
+        """NotPlainError if another listing begins further on in the text."""
+        kept = b""
+        try:
+            for _, pieces in texts(self._rewound(), self.path):
+                for piece in pieces:
+                    if _LATER_HEADER in (seen := kept + piece):
+                        raise NotPlainError(f"{self.path} holds several listings")
+                    kept = seen[-len(_LATER_HEADER) :]
+        except OSError as error:
+            raise _failed(self.path, error) from None
+        self._check_only()
+
+    def _lenient(self, check: Check, refusal: NotPlainError) -> Iterator[Table]:
+        scanner = self._scan(_choice(self._listing), refusal)
+        listings, number = scanner.listings, self._listing
+        if number == "all":
+            shown = listings
+        elif number == "last":
+            shown = [default_of(listings)]
+        elif int(number) <= len(listings):
+            shown = [listings[int(number) - 1]]
+        else:
+            raise _no_such_listing(self.path, len(listings))
+        yield from self._listed(check, shown, scanner)
+
+    def _scan(self, choice: Choice, refusal: NotPlainError | None) -> Scanner:
+        """All listings of the text, found leniently. `refusal`, or an error like it, for none."""
+        scanner = Scanner(self.path, choice)
+        try:
+            for member, pieces in texts(self._rewound(), self.path):
+                if member:
+                    scanner.member(member)
+                scan_text(scanner, pieces)
+        except OSError as error:
+            raise _failed(self.path, error) from None
+        if not scanner.finish():
+            if scanner.sums:
+                raise FormatError(
+                    f"{self.path} holds {sums_words(scanner.sums)}, not tags",
+                    "save the tags themselves: allocq snapshot, or allocq query without --group-by",
+                )
+            raise refusal or FormatError(f"{self.path} is not a saved /proc/allocinfo")
+        return scanner
+
+    def _listed(self, check: Check, shown: Sequence[Listing], scanner: Scanner) -> Iterator[Table]:
+        text = Text(check.native, self.path)
+        for batch in text.from_pieces(_lines(shown)):
+            check.finish(batch)
+            if len(batch):
+                yield batch
+        self._tell(shown, scanner)
+
+    def _tell(self, shown: Sequence[Listing], scanner: Scanner) -> None:
+        listing = shown[-1]
+        metadata = dict(listing.metadata)
+        self.info = Info(
+            self.path,
+            "text",
+            kernel=metadata.get("kernel"),
+            time=time_of(metadata.get("time", "")) or listing.seconds,
+            version=listing.version,
+            metadata=metadata if len(shown) == 1 else {},
+            listing=listing.kind.value,
+            rounded=any(each.rounded for each in shown),
+        )
+        if words := note(self.path, shown, len(scanner.listings), scanner.skipped):
+            self.info.warnings.append(words)
+        for warning in metadata_warnings(self.path, listing):
+            self.info.warnings.append(warning)
+
+    def _snapshot(self, scanner: Scanner, at: int) -> Snapshot:
+        table, check = Table(), Check(Filter())
+        for batch in self._listed(check, [scanner.listings[at]], scanner):
+            table.append(batch)
+        return Snapshot(self.info, table)
+
+
+def _failed(path: str, error: OSError) -> Exception:
+    if error.errno == ENOMEM:
+        return MemoryError()
+    return SourceError(f"cannot read {path}: {error.strerror}")
+
+
+NO_CHOICE = Choice(last=False, number=-1)
+
+
+def _choice(listing: str) -> Choice:
+    if listing == "all":
+        return Choice(all=True)
+    return Choice() if listing == "last" else Choice(last=False, number=int(listing))
+
+
+def _no_such_listing(path: str, listings: int) -> SourceError:
+    words = "1 listing" if listings == 1 else f"{listings} listings"
+    return SourceError(f"{path} holds {words}", "--list-listings shows what there is")
+
+
+def _lines(shown: Sequence[Listing]) -> Iterator[bytes]:
+    if shown[-1].version:
+        yield header(shown[-1].version)
+    for listing in shown:
+        for start in range(0, len(listing.text), _LINES):
+            yield b"".join(listing.text[start : start + _LINES])
 
 
 class Live(Source):
@@ -282,16 +484,19 @@ def _info(path: str, native: Any) -> Info:
     )
 
 
-def open_source(path: str | None = None, interface: str = "auto") -> Live | Saved:
+def open_source(
+    path: str | None = None, interface: str = "auto", listing: str | None = None
+) -> Live | Saved:
     """Open the running kernel (None), a saved listing, or standard input (`-`).
 
-    A path on a proc file system is a running kernel too. interface: auto, ioctl or text. Raises
+    A path on a proc file system is a running kernel too. interface: auto, ioctl or text. listing:
+    which one of several in a file: a number from 1, `last` (the default) or `all`. Raises
     SourceError, AccessError, InterfaceError.
     """
     if path is not None and "\0" in path:
         raise SourceError(f"no such file: {path!r}")
     native = NativeSource(path, interface)
-    return Live(native) if native.live else Saved(native)
+    return Live(native) if native.live else Saved(native, listing)
 
 
 def sample_path() -> str:

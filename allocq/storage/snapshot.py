@@ -8,15 +8,26 @@ import json
 import os
 from collections.abc import Iterator
 
-from ..core.kernel import boot_id
+from ..core.kernel import boot_id, profiling_switch
 from ..core.table import Table
 from ..core.text import header
-from ..host.machine import count_cpus, possible_cpus
+from ..host.machine import count_cpus, possible_cpus, read_meminfo
 from ..model import Filter, Info
 from ..units import format_time
 
 MARK, VERSION = "allocq-snapshot", "1"
-_KEPT = ("time", "host", "kernel", "boot-id", "content-id", "possible-cpus", "consistent")
+_KEPT = (
+    "time",
+    "host",
+    "kernel",
+    "boot-id",
+    "content-id",
+    "possible-cpus",
+    "consistent",
+    "profiling",
+    "meminfo",
+    "limit",
+)
 
 
 def snapshot_text(info: Info, table: Table, filter: Filter, live: bool) -> Iterator[bytes]:
@@ -38,7 +49,7 @@ def snapshot_text(info: Info, table: Table, filter: Filter, live: bool) -> Itera
 
 def live_metadata(info: Info) -> dict[str, str]:
     """The metadata of tags that were just read from the running kernel."""
-    cpus = count_cpus(possible_cpus())
+    cpus, meminfo = count_cpus(possible_cpus()), read_meminfo()
     metadata = {
         "time": None if info.time is None else format_time(info.time),
         "host": os.uname().nodename,
@@ -47,6 +58,8 @@ def live_metadata(info: Info) -> dict[str, str]:
         "content-id": None if info.content_id is None else str(info.content_id),
         "possible-cpus": None if cpus is None else str(cpus),
         "consistent": {True: "yes", False: "no", None: None}[info.consistent],
+        "profiling": "off" if profiling_switch(info.path) == "0" else None,
+        "meminfo": json.dumps(meminfo, separators=(",", ":")) if meminfo else None,
     }
     return {key: value for key, value in metadata.items() if value}
 

@@ -613,12 +613,17 @@ static int answer_once(const struct run *run, size_t failing, bool *failed)
 {
 	char path[] = "a\x1b[2Jtext";
 	aq_source source = { .path = path, .fd = open_text(run), .regular = !run->stream };
+	aq_problem problem;
 	int status;
 
 	output.len = output.said_len = output.writes = 0;
 	output.caught = true;
 	begin_failing(failing);
-	status = front_answer(run->query, &source);
+	status = front_answer(run->query, &source, &problem);
+	if (status == STATUS_HAND_OVER) {
+		CHECK(!run->stream && !output.len);
+		status = front_complain(&problem);
+	}
 	*failed = end_failing();
 	output.caught = false;
 	close(source.fd);

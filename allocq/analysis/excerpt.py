@@ -1,0 +1,68 @@
+"""Is a listing a whole, or an excerpt in which a missing tag only held less than what is shown?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ..model import Info
+
+# So many sizes do not rise or fall throughout by chance; so many tags are not all in use.
+_SORTED_BY_INTENT, _SOME_EMPTY = 8, 50
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """why: how it is known, in words; smallest: what a tag that is missing holds at most."""
+
+    why: str
+    smallest: int
+
+
+def excerpt_of(sizes: Sequence[int], info: Info) -> Excerpt | None:
+    """What is known of a listing's completeness by its sizes in order; None for a whole one.
+
+    A snapshot is a whole, unless its filter had a minimum size or its rows were limited. A filter
+    by name makes no excerpt: the other side is filtered alike.
+    """
+    if not sizes:
+        return None
+    smallest = min((size for size in sizes if size > 0), default=0)
+    metadata = info.metadata
+    if info.listing == "kernel log":
+        return Excerpt("the kernel's ten largest tags", smallest)
+    if "limit" in metadata:
+        return Excerpt(f"limited to {metadata['limit']} tags", smallest)
+    least = _least(metadata)
+    if least is not None:
+        return Excerpt("saved with a minimum size", max(0, least - 1))
+    if "allocq-snapshot" in metadata or (info.listing == "allocq output" and metadata):
+        return None
+    if info.listing == "allocq output":
+        return Excerpt("no tag in it is empty", smallest) if all(sizes) else None
+    if not info.version:
+        return Excerpt("it has no header", smallest)
+    pairs = list(pairwise(sizes))
+    if len(sizes) >= _SORTED_BY_INTENT and (
+        all(a <= b for a, b in pairs) or all(a >= b for a, b in pairs)
+    ):
+        return Excerpt("it is sorted", smallest)
+    if len(sizes) >= _SOME_EMPTY and all(sizes):
+        return Excerpt("no tag in it is empty", smallest)
+    return None
+
+
+def _least(metadata: Mapping[str, str]) -> int | None:
+    """The largest min_size of the filters that a listing was saved with."""
+    try:
+        filters = json.loads(metadata.get("filter", "{}"))
+    except (ValueError, RecursionError):
+        return None
+    sizes = [
+        each["min_size"]
+        for each in (filters if isinstance(filters, list) else [filters])
+        if isinstance(each, dict) and isinstance(each.get("min_size"), int)
+    ]
+    return max(sizes, default=None)

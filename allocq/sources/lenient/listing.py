@@ -1,0 +1,149 @@
+"""What was found in a text: a listing, its lines as the kernel would print them, and notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+Raw = bytes  # some classes have a field of that name
+MOST_BYTES = (1 << 63) - 1
+MOST_CALLS = (1 << 64) - 1
+MOST_KEYS = 64
+MOST_LISTINGS = 100_000
+MOST_KEPT = 256 << 20
+
+
+class Kind(StrEnum):
+    """Where the lines of a listing are from."""
+
+    LISTING = "listing"
+    """/proc/allocinfo with its header"""
+    TAGS = "tags"
+    """tags without a header: a paste, the end of a sorted list"""
+    LOG = "kernel log"
+    """the kernel's own list of its largest tags"""
+    OUTPUT = "allocq output"
+    """a table, JSON, CSV or TSV of allocq's"""
+
+
+@dataclass(slots=True)
+class FoundTag:
+    """One tag as a text had it. rounded: its size is not exact; unit: it was written with one;
+    extra: words behind the function."""
+
+    bytes: int
+    calls: int
+    file: str
+    line: int
+    module: str | None
+    function: str
+    rounded: bool = False
+    extra: tuple[str, ...] = ()
+    unit: bool = False
+
+    @property
+    def key(self) -> tuple[str, int, str | None, str]:
+        """What tells tags apart, as far as anything does."""
+        return self.file, self.line, self.module, self.function
+
+    def text(self) -> Raw:
+        """The line that the kernel would print, with its newline."""
+        module = "" if self.module is None else f" [{self.module}]"
+        extra = "".join(f"{word} " for word in self.extra)
+        line = (
+            f"{self.bytes:12d} {self.calls:8d} {self.file}:{self.line}{module}"
+            f" func:{self.function} {extra}\n"
+        )
+        try:
+            return line.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # a surrogate that stands for no byte
+            return line.encode("utf-8", "replace")
+
+
+@dataclass(slots=True)
+class Listing:
+    """The tags of one moment.
+
+    number: from 1 in its text; line: where it begins; time: when, in words, "" where that is not
+    known; seconds: since 1970, where that is certain; member: its file in an archive; profiling: on
+    or off, as a kernel's list says; tags, bytes: what is in it; text: its lines, unless
+    they were dropped.
+    """
+
+    kind: Kind
+    line: int
+    number: int = 0
+    time: str = ""
+    seconds: float | None = None
+    member: str = ""
+    version: str = ""
+    profiling: str | None = None
+    tags: int = 0
+    bytes: int = 0
+    rounded: bool = False
+    cut_names: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+    text: list[Raw] = field(default_factory=list)
+    size: int = 0
+    keys: set[object] = field(default_factory=set)
+    last_bytes: int | None = None
+    rising: bool = True
+    falling: bool = True
+    positive: bool = True
+
+    def add(self, tag: FoundTag, text: Raw | None = None) -> None:
+        """Take in a tag; text: its line, where that is to be kept as it is."""
+        if self.tags < MOST_KEYS:
+            self.keys.add(tag.key)
+        self.rounded = self.rounded or tag.rounded
+        self.count(tag.bytes, tag.text() if text is None else text)
+
+    def count(self, bytes_: int, text: Raw) -> None:
+        """The same without a tag's names."""
+        last = self.last_bytes
+        if last is not None:
+            self.rising = self.rising and bytes_ >= last
+            self.falling = self.falling and bytes_ <= last
+        self.positive = self.positive and bytes_ > 0
+        self.last_bytes = bytes_
+        self.tags += 1
+        self.bytes += bytes_
+        self.text.append(text)
+        self.size += len(text)
+
+    def drop(self) -> None:
+        """Keep the summary alone."""
+        self.text, self.size, self.keys = [], 0, set()
+
+    @property
+    def is_sorted(self) -> bool:
+        """Do the sizes only rise, or only fall?"""
+        return self.tags > 1 and (self.rising or self.falling)
+
+
+@dataclass(slots=True)
+class Skipped:
+    """Lines that were no tags: how many, and the first of them."""
+
+    count: int = 0
+    first: str = ""
+    line: int = 0
+
+    def add(self, line: int, text: str) -> None:
+        """Count a line."""
+        if not self.count:
+            self.first, self.line = text.strip()[:200], line
+        self.count += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which listings are wanted: the last one, the first and the last, one by number, or all.
+
+    first, last, all: for which to keep the lines. number: 0 for none.
+    """
+
+    first: bool = False
+    last: bool = True
+    number: int = 0
+    all: bool = False

@@ -1,0 +1,251 @@
+"""Tags in pasted text, wherever a mailer or a terminal has broken the lines.
+
+Text is taken as words. A word `func:NAME` ends a tag, and what stands before it is looked at from
+the right: [MODULE], FILE:LINE, calls, size. So prefixes do not matter, and a tag may lie on several
+lines, or several on one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+
+from ...core.numbers import NumberFault, read_size
+from .kernel_log import NO_STAMP, Stamp
+from .listing import MOST_BYTES, MOST_CALLS, FoundTag
+
+_MOST_LINES = 6  # a tag is on at most so many
+_MOST_WORDS = 64
+_MOST_BLANKS = 8  # in the name of a file
+_FUNCTION = "func:"
+_CLOSING = "\"'`,;|<>)}]\\"
+_NUMBER = re.compile(r"-?[0-9]+(?:[.,'_][0-9]+)*")
+_SIZE = re.compile(
+    r"(?P<sign>-?)(?P<number>[0-9]+(?:[.,'_][0-9]+)*)(?P<unit>(?:[KMGTPEkmgtpe]i?)?(?:[Bb]|bytes)?)"
+)
+_UNIT = re.compile(r"(?:[KMGTPEkmgtpe]i?[Bb]?|B|bytes?)")
+_GROUPED = re.compile(r"[0-9]{1,3}(?:[,'_][0-9]{3})+")
+_LOCATION = re.compile(r"(?P<file>.*[^:\s]):(?P<line>[0-9]{1,20})")
+_COMMAND = re.compile(r"--to=(si|iec-i|iec|auto)\b")
+
+
+@dataclass(slots=True)
+class Units:
+    """What a letter stands for: 1024s, unless a command in the text said otherwise."""
+
+    thousands: bool = False
+    forced: bool = False
+
+    def heed(self, text: str) -> None:
+        """Look for numfmt's --to=si or --to=iec in a line that is no tag."""
+        if "--to=" in text and (match := _COMMAND.search(text)):
+            self.thousands = match.group(1) == "si"
+            self.forced = True
+
+
+def read_number(word: str, most: int = MOST_CALLS) -> int | None:
+    """A whole number, perhaps with 1,234 grouped digits; None for what is none."""
+    sign = -1 if word[:1] == "-" else 1
+    digits = word[1:] if sign < 0 else word
+    if not (digits.isascii() and digits.isdigit()):
+        if not _GROUPED.fullmatch(digits):
+            return None
+        digits = re.sub(r"[,'_]", "", digits)
+    if len(digits) > 20:
+        return None
+    value = sign * int(digits)
+    return value if -most - 1 <= value <= most else None
+
+
+def read_amount(word: str, unit: str, units: Units) -> tuple[int, bool] | None:
+    """(bytes, rounded) of `38.4` and `MiB`, `12M`, `512`; None for what is no size.
+
+    A fraction of a byte is dropped.
+    """
+    match = _SIZE.fullmatch(word)
+    if not match or (unit and match.group("unit")):
+        return None
+    letter = unit or match.group("unit")
+    digits = match.group("number")
+    bare = letter.rstrip("bB") if letter not in ("byte", "bytes") else ""
+    if not bare:
+        value = read_number(match.group("sign") + digits, MOST_BYTES)
+        return None if value is None else (value, False)
+    if _GROUPED.fullmatch(digits) and "," not in digits:
+        digits = re.sub(r"['_]", "", digits)
+    digits = digits.replace(",", ".")
+    if digits.count(".") > 1 or len(digits) > 30:
+        return None
+    decimal = units.thousands if units.forced else len(bare) == 1 and letter[1:] in ("B", "b")
+    if len(bare) == 2:
+        decimal = False
+    fault, size = read_size(f"{digits}{bare[0].upper()}{'B' if decimal else ''}")
+    if fault is not NumberFault.NONE:
+        return None
+    return (-size if match.group("sign") else size), True
+
+
+@dataclass(slots=True)
+class Line:
+    """A line whose words are not all spoken for.
+
+    stamp: what its prefix tells; used: a tag has taken some of its words.
+    """
+
+    number: int
+    text: str
+    stamp: Stamp
+    used: bool = False
+
+
+Found = list[tuple[FoundTag, Line, Line]]
+
+
+@dataclass(slots=True)
+class Words:
+    """Words on their way to becoming tags.
+
+    feed() gives the tags that are complete; the last one is held until it is known which of the
+    words behind it are its own. skipped: lines no tag wanted, taken by the caller.
+    """
+
+    units: Units = field(default_factory=Units)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+    _words: deque[tuple[str, Line]] = field(default_factory=deque)
+    _lines: deque[Line] = field(default_factory=deque)
+    _held: tuple[FoundTag, Line, Line] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Is nothing held back?"""
+        return self._held is None and not self._words and not self._lines
+
+    def feed(self, number: int, text: str, stamp: Stamp = NO_STAMP) -> Found:
+        """Tags, each with the line on which it begins and the one on which it ends."""
+        found: Found = []
+        line = Line(number, text, stamp)
+        self._lines.append(line)
+        if "--to=" in text and _FUNCTION not in text:
+            self.units.heed(text)
+        while len(self._lines) > _MOST_LINES:
+            self._forget_line(found)
+        for word in text.split():
+            at = word.find(_FUNCTION)
+            name = word[at + len(_FUNCTION) :].rstrip(_CLOSING) if at >= 0 else ""
+            if not name:
+                self._words.append((word, line))
+                if len(self._words) > _MOST_WORDS:
+                    self._words.popleft()
+                continue
+            if at > 0:
+                self._words.append((word[:at], line))
+            self._take(name, line, found)
+        return found
+
+    def flush(self) -> Found:
+        """The tag that was held back; what is left of the lines is skipped."""
+        found: Found = []
+        self._release(len(self._words), found)
+        self._words.clear()
+        while self._lines:
+            self._forget_line(found)
+        return found
+
+    def _forget_line(self, found: Found) -> None:
+        line = self._lines.popleft()
+        if self._held is not None and self._held[2] is line:
+            self._release(len(self._words), found)
+        if not line.used and line.text.strip():
+            self.skipped.append((line.number, line.text))
+        while self._words and self._words[0][1] is line:
+            self._words.popleft()
+
+    def _take(self, name: str, line: Line, found: Found) -> None:
+        words = [word for word, _ in self._words]
+        match = tag_before(words, name, self.units)
+        if match is None:
+            self._release(len(words), found)
+            self._words.clear()
+            return
+        tag, begin = match
+        owners = [owner for _, owner in self._words][begin:]
+        for owner in owners:
+            owner.used = True
+        line.used = True
+        self._release(begin, found)
+        self._words.clear()
+        self._held = tag, owners[0], line
+
+    def _release(self, own: int, found: Found) -> None:
+        """Give the held tag the words of its line among the first `own`."""
+        if self._held is None:
+            return
+        tag, first, line = self._held
+        self._held = None
+        extra = [word for word, owner in list(self._words)[:own] if owner is line]
+        tag.extra = tuple(word for word in extra if word.strip(_CLOSING))
+        found.append((tag, first, line))
+
+
+def tag_before(words: list[str], function: str, units: Units) -> tuple[FoundTag, int] | None:
+    """The tag whose `func:` stands behind these words, and where in them it begins."""
+    end = len(words)
+    module = None
+    if end and words[end - 1][:1] == "[" and words[end - 1][-1:] == "]" and len(words[end - 1]) > 2:
+        module = words[end - 1][1:-1]
+        end -= 1
+    match = _LOCATION.fullmatch(words[end - 1]) if end else None
+    if not match or int(match.group("line")) > MOST_CALLS:
+        return None
+    for blanks in range(min(_MOST_BLANKS, end - 2)):
+        begin = end - 1 - blanks
+        counters = counters_before(words, begin, units)
+        if counters is None:
+            continue
+        bytes_, calls, rounded, unit, start = counters
+        file = " ".join([*words[begin : end - 1], match.group("file")])
+        line = int(match.group("line"))
+        return FoundTag(bytes_, calls, file, line, module, function, rounded, unit=unit), start
+    return None
+
+
+def counters_before(
+    words: list[str], end: int, units: Units
+) -> tuple[int, int, bool, bool, int] | None:
+    """(bytes, calls, rounded, with a unit, where it begins) of `SIZE [UNIT] CALLS`."""
+    if end < 2:
+        return None
+    calls = _calls(words[end - 1], units)
+    if calls is None:
+        return None
+    unit = end >= 3 and _UNIT.fullmatch(words[end - 2]) is not None
+    if unit:
+        size = _size(words[end - 3], words[end - 2], units)
+        begin = end - 3
+    else:
+        size = _size(words[end - 2], "", units)
+        begin = end - 2
+    if size is None:
+        return None
+    return size[0], calls[0], size[1] or calls[1], unit or size[1], begin
+
+
+def _calls(word: str, units: Units) -> tuple[int, bool] | None:
+    if word.isascii() and word.isdigit() and len(word) <= 20:
+        calls = int(word)
+        return (calls, False) if calls <= MOST_CALLS else None
+    amount = read_amount(word, "", units)
+    return None if amount is None or amount[0] < 0 else amount
+
+
+def _size(word: str, unit: str, units: Units) -> tuple[int, bool] | None:
+    """A size, perhaps with a prefix that has no blank behind it: `saved.txt:12:4096`."""
+    amount = read_amount(word, unit, units)
+    if amount is None:
+        glued = max(word.rfind(mark) for mark in ":>|\"'=]~")
+        if glued >= 0:
+            amount = read_amount(word[glued + 1 :], unit, units)
+    if amount is None and re.fullmatch(r"[0-9]+-[0-9]+", word):  # grep's context: 12-4096
+        amount = read_amount(word.partition("-")[2], unit, units)
+    return amount
