@@ -116,9 +116,23 @@ def parse_line(line: str) -> Tag | None:
         words = " func:".join(parts[i:]).split(" ")[1:]
         if place and function and int(place[2]) < _U64:
             number, module = int(place[2]), place[3]
+            if _is_mangled(line, place[1], " ".join(["", *words])):
+                return None
             known = "accurate:no" not in words
             return Tag(size, calls, place[1], number, module, function, known, line)
     return None
+
+
+def _is_mangled(line: str, file: str, tail: str) -> bool:
+    """Does it only look like a tag: colored, numbered, quoted-printable, or two tags joined?"""
+    before = tail.partition(" func:")[0] if " func:" in tail else ""
+    return bool(
+        re.search(r"=(20|0D)?\Z", line)
+        or "\x1b[K" in line
+        or "\x1b[m" in line
+        or re.match("[0-9]* ", file)
+        or (re.search(r".:[0-9]+\Z|\]\Z", before) and re.search(" [-0-9][^ ]* +[0-9]", before))
+    )
 
 
 def parse(data: bytes) -> list[Tag]:

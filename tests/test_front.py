@@ -352,10 +352,11 @@ def test_a_slow_reader_gets_it_all(program: Path) -> None:
 
 
 def large(last: bytes) -> Iterator[bytes]:
-    """More text than an answer is held back for, and a last line."""
-    sample = oracle.SAMPLE.read_bytes()
-    for _ in range(24 * MIB // len(sample)):
-        yield sample
+    """A listing that is more than what is held back of an answer, and a last line."""
+    tags = oracle.SAMPLE.read_bytes().removeprefix(oracle.HEADER)
+    yield oracle.HEADER
+    for number in range(24 * MIB // len(tags)):
+        yield tags.replace(b" func:", b" func:k%d_" % number)
     yield last
 
 

@@ -43,7 +43,7 @@ SNAPSHOT = (
 TEXTS = {
     "sample": oracle.SAMPLE.read_bytes(),
     **{path.stem: path.read_bytes() for path in oracle.TEXTS if path != oracle.SAMPLE},
-    "odd": oracle.HEADER + ODD + TAG + ODD,
+    "odd": oracle.HEADER + ODD + TAG + ODD.replace(b":7 ", b":8 "),
     "no header": TAG + ODD,
     "header alone": oracle.HEADER,
     "old header": oracle.HEADER.replace(b"2.0", b"1.0") + TAG,
@@ -142,12 +142,22 @@ views = st.tuples(
 ).map(lambda parts: [word for part in parts for word in part])
 
 
-def equal(alone: Alone, *argv: str) -> Result:
-    """Both answer alike; returns how."""
-    ours = alone(*argv)
-    assert alone.noted is None, "it was handed over"
-    assert ours == here(*argv)
-    return ours
+# What is not strictly one listing is left to Python, once that shows.
+NOT_PLAIN = {
+    "cut off in its first line", "bad line", "bad line far behind", "NUL", "long line",
+    "no listing", "no text", "empty lines", "two headers", "two snapshots",
+}  # fmt: skip
+
+
+def equal(alone: Alone, *argv: str, plain: bool = True) -> Result:
+    """Both answer alike, or what is not plain is handed over unchanged; returns how."""
+    ours, theirs = alone(*argv), here(*argv)
+    if alone.noted is None:
+        assert ours == theirs
+    else:
+        assert not plain, "it was handed over"
+        assert (ours.status, ours.out, alone.noted) == (HANDED_OVER, b"", list(argv))
+    return theirs
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -170,7 +180,8 @@ def test_answers_to_saved_texts_are_equal(alone: Alone, name: str) -> None:
     @example(oracle.Asked(files=["nothing.c"]), ["--header"])
     def ask(asked: oracle.Asked, view: list[str]) -> None:
         plain = asked._replace(regexps=(), ignore_case=False, invert=False)
-        statuses.add(equal(alone, "query", "--source", name, *plain.argv(), *view).status)
+        argv = ("query", "--source", name, *plain.argv(), *view)
+        statuses.add(equal(alone, *argv, plain=name not in NOT_PLAIN).status)
 
     ask()
     assert 2 in statuses and len(statuses) > (name in ("sample", "odd", "snapshot"))
@@ -368,7 +379,7 @@ def test_standard_input_gives_the_same_answers(
     ours = by(data, lambda fd: allocq(*argv, program=[str(FRONT)], stdin=fd))
     theirs = by(data, lambda fd: allocq(*argv, program=MODULE, stdin=fd))
     assert ours == theirs
-    assert (ours.status == 0) == (name in ("odd", "snapshot with wrong count"))
+    assert (ours.status == 0) == (name != "empty")
 
 
 def test_a_packed_source_is_handed_over(alone: Alone, place: Path) -> None:

@@ -11,6 +11,7 @@ from ..model import Info
 
 # So many sizes do not rise or fall throughout by chance; so many tags are not all in use.
 _SORTED_BY_INTENT, _SOME_EMPTY = 8, 50
+_MOST = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def _least(metadata: Mapping[str, str]) -> int | None:
     sizes = [
         each["min_size"]
         for each in (filters if isinstance(filters, list) else [filters])
-        if isinstance(each, dict) and isinstance(each.get("min_size"), int)
+        if isinstance(each, dict)
+        and isinstance(each.get("min_size"), int)
+        and 0 < each["min_size"] <= _MOST
     ]
     return max(sizes, default=None)

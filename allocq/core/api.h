@@ -213,9 +213,19 @@ int aq_source_rewind(aq_source *source, aq_problem *problem);
 /* Keep only the `top` largest matching tags, the first ones of equals; more may be left at the end. */
 void aq_text_keep_top(aq_text *text, size_t top);
 enum aq_result aq_text_read(aq_text *text, int fd, size_t max_rows);
+/* Keep what is read, up to 64 MiB. Call it before the first read. */
+void aq_text_keep(aq_text *text);
+/* All that was read so far; NULL where it is not kept or was too much. */
+const char *aq_text_kept(const aq_text *text, size_t *len);
+/* The same, to be freed by the caller; only aq_text_free() may follow. */
+char *aq_text_take_kept(aq_text *text, size_t *len);
+/* Read to the end without looking at the text, or until it is too much to keep. 0 or -errno. */
+int aq_text_drain(aq_text *text, int fd);
 /* Without a descriptor: hand in bytes (none at the end), then take lines until AQ_DONE. */
 enum aq_result aq_text_feed(aq_text *text, const char *data, size_t len);
 enum aq_result aq_text_take(aq_text *text, size_t max_rows);
+/* Is this line, without its newline, strictly a tag? */
+int aq_text_is_tag(const char *line, size_t len);
 /* Words for a result that is neither AQ_DONE nor AQ_MORE. */
 void aq_text_problem(const aq_text *text, const char *path, enum aq_result result, aq_problem *problem);
 /* At the end: what the text says of itself, into *info. 0 or -1 with *problem filled. */
@@ -223,7 +233,7 @@ int aq_text_finish(const aq_text *text, const char *path, aq_info *info, aq_prob
 uint64_t aq_text_line(const aq_text *text);       /* lines read, the current one included */
 uint64_t aq_text_tags(const aq_text *text);       /* tags seen, matching or not */
 uint64_t aq_text_headers(const aq_text *text);    /* `allocinfo - version:` lines seen */
-int aq_text_several(const aq_text *text);         /* a header stood behind a header or a tag */
+int aq_text_several(const aq_text *text);         /* it may hold more than one listing */
 const char *aq_text_version(const aq_text *text); /* "2.0" of the first header, or "" */
 /*
  * The metadata of a snapshot, entry by entry; 0 behind the last one. A text that several snapshots

@@ -18,6 +18,7 @@ ENGINE = (
     "plan.c",
     "render.c",
     "saved.c",
+    "seen.c",
     "size.c",
     "skim.c",
     "source.c",

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "front.h"
@@ -299,6 +300,12 @@ static bool needs_all(const struct query *query)
 	return !query->quiet && !query->count && (query->sort != AQ_SORT_NONE || query->reverse);
 }
 
+/* May the rest be left unread? Without a header only all of it shows whether it is one listing. */
+static bool can_stop(const struct pass *pass)
+{
+	return aq_text_headers(pass->text) > 0;
+}
+
 /* The rows at hand: counted, held back, or written. 0 or -errno. */
 static int take_batch(struct pass *pass)
 {
@@ -309,7 +316,7 @@ static int take_batch(struct pass *pass)
 
 	pass->matching += rows;
 	if (query->quiet || query->count) {
-		pass->stopped = query->quiet && pass->matching;
+		pass->stopped = query->quiet && pass->matching && can_stop(pass);
 	} else {
 		error = make_chunk(&pass->sink, pass->table);
 		if (!error && !pass->header_put)
@@ -317,12 +324,15 @@ static int take_batch(struct pass *pass)
 		pass->header_put = true;
 		if (query->has_limit && pass->matching >= query->limit) {
 			rows = before < query->limit ? (size_t)(query->limit - before) : 0;
-			pass->stopped = pass->matching > 0;
+			pass->stopped = pass->matching > 0 && can_stop(pass);
 		}
 		pass->overflow |= pass->sink.len > HELD;
 		/* What outgrows the sink is written in a second pass, if there can be one. */
-		if (!error && pass->overflow && !aq_source_is_file(pass->source))
-			error = open_sink(&pass->sink), pass->overflow = false;
+		if (!error && pass->overflow && !aq_source_is_file(pass->source)) {
+			pass->stopped |= aq_text_several(pass->text);
+			pass->overflow = false;
+			error = pass->stopped ? 0 : open_sink(&pass->sink);
+		}
 		if (!error && !pass->overflow)
 			error = put_rows(&pass->sink, query, pass->table, NULL, rows);
 	}
@@ -330,10 +340,28 @@ static int take_batch(struct pass *pass)
 	return error;
 }
 
-/* May Python begin again with this text? Nothing is written of a file that was not found good. */
+/* May Python begin again with this text? Nothing may be written, and nothing lost of a stream. */
 static bool can_hand_over(const struct pass *pass)
 {
-	return aq_source_is_file(pass->source) && !pass->sink.open;
+	size_t len;
+
+	return !pass->sink.open && (aq_source_is_file(pass->source) || aq_text_kept(pass->text, &len));
+}
+
+/* /dev/zero never ends. */
+static bool is_device(const aq_source *source)
+{
+	struct stat status;
+
+	return !fstat(aq_source_fd(source), &status) && S_ISCHR(status.st_mode) && !isatty(aq_source_fd(source));
+}
+
+/* May a lenient reader make something of it? */
+static bool can_be_read(const struct pass *pass, enum aq_result result)
+{
+	if (is_device(pass->source))
+		return false;
+	return result == AQ_BAD_LINE || result == AQ_LONG_LINE;
 }
 
 /* Does a header stand anywhere but at the beginning? For a pass that ended before the text did. */
@@ -346,6 +374,13 @@ static bool has_late_header(const struct pass *pass)
 	size_t kept = 0;
 	ssize_t got;
 
+	if (!aq_source_is_file(pass->source)) {
+		const char *text;
+
+		aq_text_drain(pass->text, aq_source_fd(pass->source));
+		text = aq_text_kept(pass->text, &kept);
+		return text && memmem(text, kept, header, n);
+	}
 	while ((got = pread(aq_source_fd(pass->source), buffer + kept, sizeof(buffer) - kept, at)) > 0) {
 		size_t len = kept + (size_t)got;
 
@@ -370,8 +405,10 @@ static int run_pass(struct pass *pass, aq_problem *problem)
 	pass->text = aq_text_new(&pass->query->filter, pass->table);
 	if (!pass->text)
 		return output_failed(-ENOMEM);
-	if (pass->query->sort == AQ_SORT_BYTES && pass->query->has_limit && pass->query->limit &&
-	    pass->query->limit < SIZE_MAX && !pass->query->reverse)
+	if (!aq_source_is_file(pass->source))
+		aq_text_keep(pass->text);
+	if (needs_all(pass->query) && pass->query->sort == AQ_SORT_BYTES && pass->query->has_limit &&
+	    pass->query->limit && pass->query->limit < SIZE_MAX && !pass->query->reverse)
 		aq_text_keep_top(pass->text, (size_t)pass->query->limit);
 	pass->matching = 0;
 	pass->header_put = pass->stopped = false;
@@ -387,7 +424,7 @@ static int run_pass(struct pass *pass, aq_problem *problem)
 	if (result == AQ_MORE || result == AQ_DONE)
 		return -1;
 	aq_text_problem(pass->text, aq_source_path(pass->source), result, problem);
-	if ((result == AQ_BAD_LINE || result == AQ_LONG_LINE) && can_hand_over(pass))
+	if (can_be_read(pass, result) && can_hand_over(pass))
 		return STATUS_HAND_OVER;
 	return front_complain(problem);
 }
@@ -406,7 +443,7 @@ static int put_header_alone(struct pass *pass, const char *version)
 static int refuse_several(const struct pass *pass, aq_problem *problem)
 {
 	aq_problem_set(problem, AQ_P_FORMAT, "choose with --listing: 1, 2, last or all",
-		       "%s holds several listings", aq_source_path(pass->source));
+		       "%s may hold several listings", aq_source_path(pass->source));
 	return can_hand_over(pass) ? STATUS_HAND_OVER : front_complain(problem);
 }
 
@@ -418,9 +455,9 @@ static int end_pass(struct pass *pass, aq_problem *problem)
 	int error = 0;
 
 	if (!pass->stopped && aq_text_finish(pass->text, aq_source_path(pass->source), &info, problem))
-		return can_hand_over(pass) ? STATUS_HAND_OVER : front_complain(problem);
-	if (aq_text_several(pass->text) ||
-	    (pass->stopped && aq_source_is_file(pass->source) && has_late_header(pass)))
+		return aq_text_bytes(pass->text) && can_hand_over(pass) ? STATUS_HAND_OVER :
+									    front_complain(problem);
+	if (aq_text_several(pass->text) || (pass->stopped && has_late_header(pass)))
 		return refuse_several(pass, problem);
 	if (needs_all(query))
 		return deliver_table(query, pass->table, &info);
@@ -454,6 +491,8 @@ static int answer_saved(const struct query *query, aq_source *source, aq_problem
 	}
 	if (status == -1)
 		status = end_pass(&pass, problem);
+	if (status == STATUS_HAND_OVER && !aq_source_is_file(source))
+		source->kept = aq_text_take_kept(pass.text, &source->kept_len);
 	aq_text_free(pass.text);
 	aq_table_free(pass.table);
 	free_sink(&pass.sink);

@@ -153,11 +153,21 @@ struct aq_skim {
 	bool counters, names;
 	int64_t min_size, max_size;
 	uint64_t min_calls, max_calls;
+	bool has_first;
+	char first[32]; /* a file that begins so is never skimmed */
 };
 
 struct aq_skim aq_skim_of(const aq_filter *filter);
 /* Returns the bytes of the lines at `start` that are tags and do not match; adds to *lines. */
 size_t aq_skim(const struct aq_skim *skim, const char *start, const char *end, uint64_t *lines);
+
+/* seen.c */
+struct aq_seen *aq_seen_new(void);
+void aq_seen_free(struct aq_seen *seen);
+/* 1 if this tag came before, 0 if not, or -errno. Code that others include does not count. */
+int aq_seen_add(struct aq_seen *seen, const struct aq_tag *tag);
+/* Is it the first tag that this was called for, with another one in between? */
+int aq_seen_first_again(struct aq_seen *seen, const struct aq_tag *tag);
 
 /* render.c */
 /* Write a number in decimal; returns its length, at most 20. */
@@ -241,6 +251,8 @@ struct aq_source {
 	bool live, has_ioctl, regular, begun, owned;
 	int ioctl_error; /* why a running kernel's ioctl is not used, 0 if it is */
 	int64_t start; /* where a regular file began when it was opened */
+	char *kept;    /* what was read of a stream, where Python has to read it; or NULL */
+	size_t kept_len;
 	char warning[128];
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The program `allocq`. It answers a plain `query` itself and hands everything else to Python, by
- * exec, before anything is read or written.
+ * exec, before anything is written.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -89,52 +90,73 @@ static bool is_compressed(int fd)
 	return false;
 }
 
-/*
- * Does a pipe begin with something else than a listing? Its first bytes are looked at, not taken, so
- * that Python can still read them. A terminal, where people paste, cannot be looked at.
- */
-static bool is_foreign(int fd)
+/* 0 or -1. */
+static int write_all(int fd, const char *data, size_t len)
 {
-	static const char header[] = "allocinfo - version: ";
-	char first[1 << 14];
-	size_t len = peek(fd, first, sizeof(first)), headers = 0;
-	const char *line = first, *end = first + len, *newline;
-	struct aq_tag tag;
+	while (len) {
+		ssize_t put = write(fd, data, len);
 
-	if (!len)
-		return isatty(fd);
-	for (; (newline = memchr(line, '\n', (size_t)(end - line))) != NULL; line = newline + 1) {
-		size_t length = (size_t)(newline - line);
-		enum aq_line_kind kind;
-
-		length -= length && line[length - 1] == '\r';
-		kind = aq_parse_line(line, length, &tag);
-		headers += kind == AQ_LINE_HEADER;
-		if (kind == AQ_LINE_BAD || headers > 1 || (kind == AQ_LINE_HEADER && line != first))
-			return true;
+		if (put < 0 && errno != EINTR)
+			return -1;
+		data += put > 0 ? put : 0;
+		len -= put > 0 ? (size_t)put : 0;
 	}
-	if (line != first)
+	return 0;
+}
+
+/* A stream from its beginning, for Python: what was read of it, then the rest. */
+static void pump(const aq_source *source, int out)
+{
+	char buffer[1 << 16];
+	ssize_t got = 1;
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (write_all(out, source->kept, source->kept_len))
+		_exit(0);
+	while (got) {
+		got = read(aq_source_fd(source), buffer, sizeof(buffer));
+		if (got < 0 && errno != EINTR)
+			break;
+		if (got > 0 && write_all(out, buffer, (size_t)got))
+			break;
+	}
+	_exit(0);
+}
+
+/* Standard input becomes the whole stream. False where that fails. */
+static bool begin_again(const aq_source *source)
+{
+	int ends[2];
+	pid_t child;
+
+	if (!source->kept)
+		return aq_source_fd(source) == STDIN_FILENO ||
+		       dup2(aq_source_fd(source), STDIN_FILENO) == STDIN_FILENO;
+	if (pipe2(ends, O_CLOEXEC))
 		return false;
-	/* Not a whole line yet: a listing's first line begins so. */
-	if (*first == '#' || *first == ' ' || *first == '-' || (*first >= '0' && *first <= '9'))
-		return false;
-	return memcmp(first, header, len < sizeof(header) - 1 ? len : sizeof(header) - 1) != 0;
+	child = fork();
+	if (!child) {
+		close(ends[0]);
+		pump(source, ends[1]);
+	}
+	close(ends[1]);
+	return child > 0 && dup2(ends[0], STDIN_FILENO) == STDIN_FILENO;
 }
 
 /*
- * Python reads the same source. A pipe with a name cannot be opened again once its writer has left,
- * so it becomes standard input; `path` is a word of argv, or the end of one.
+ * Python reads the same source. What is no file cannot be opened again, so it becomes standard
+ * input; `path` is a word of argv, or the end of one.
  */
 static void hand_over(const aq_source *source, const char *path, char *const *argv)
 {
-	int fd = aq_source_fd(source);
-	struct stat status;
-
-	if (fd && !aq_source_is_file(source) && !fstat(fd, &status) && S_ISFIFO(status.st_mode) &&
-	    dup2(fd, STDIN_FILENO) == STDIN_FILENO)
+	if (aq_source_is_file(source)) {
+		if (!aq_source_fd(source))
+			lseek(0, source->start, SEEK_SET);
+	} else {
+		if (!begin_again(source))
+			return;
 		strcpy((char *)path, "-");
-	if (!fd && aq_source_is_file(source))
-		lseek(fd, source->start, SEEK_SET);
+	}
 	front_exec_python(argv);
 }
 
@@ -176,8 +198,6 @@ static int answer(struct query *query, char *const *argv)
 		aq_source_close(source);
 		return no_python("compressed sources need Python; decompress it first");
 	}
-	if (!aq_source_is_live(source) && !aq_source_is_file(source) && is_foreign(aq_source_fd(source)))
-		hand_over(source, query->path, argv);
 	/* Where nothing matches, a relative glob may begin at any component of a path. */
 	query->stop_at_nothing = aq_source_is_live(source) || aq_source_is_file(source);
 	status = front_answer(query, source, &problem);

@@ -142,11 +142,61 @@ struct aq_str aq_header_version(const char *line, size_t len)
 	return (struct aq_str){ line + n, len - n };
 }
 
-/* Does grep color it? Then its names are not what they seem; a lenient reader takes that away. */
-static bool is_colored(const char *line, size_t len)
+/* Colors of grep, or what quoted-printable ends a line with. */
+static bool is_dressed_up(const char *line, size_t len)
 {
+	const char *end = line + len; /* of a tag, which has more than three characters */
+
+	if (end[-1] == '=' || (end[-3] == '=' && (!memcmp(end - 2, "20", 2) || !memcmp(end - 2, "0D", 2))))
+		return true;
 	return memchr(line, '\x1b', len) &&
 	       (memmem(line, len, "\x1b[K", 3) || memmem(line, len, "\x1b[m", 3));
+}
+
+/* A third number in front of FILE: the lines were numbered. */
+static bool is_numbered(struct aq_str file)
+{
+	size_t digits = 0;
+
+	while (digits < file.len && is_digit(file.s[digits]))
+		digits++;
+	return digits < file.len && file.s[digits] == ' ';
+}
+
+/* SIZE and CALLS at the blank p? Something is behind them. */
+static bool are_two_numbers(const char *p, const char *end)
+{
+	if (!is_digit(p[1]) && p[1] != '-')
+		return false;
+	for (p++; p < end && *p != ' '; p++)
+		;
+	while (p < end && *p == ' ')
+		p++;
+	return p < end && is_digit(*p);
+}
+
+/* Another tag behind the function: a mailer joined lines. */
+static bool is_joined(const struct aq_tag *tag, const char *end)
+{
+	const char *tail = tag->function.s + tag->function.len;
+	const char *function;
+	struct aq_tag ignored;
+
+	if (end - tail < 8)
+		return false;
+	function = memmem(tail, (size_t)(end - tail), " func:", 6);
+	if (!function || (function[-1] != ']' && !read_file_and_line(tail, function, &ignored)))
+		return false;
+	for (; tail < function; tail++)
+		if (*tail == ' ' && are_two_numbers(tail, function))
+			return true;
+	return false;
+}
+
+/* What only looks like a tag is left to a lenient reader. */
+static bool is_mangled(const char *line, size_t len, const struct aq_tag *tag)
+{
+	return is_dressed_up(line, len) || is_numbered(tag->file) || is_joined(tag, line + len);
 }
 
 enum aq_line_kind aq_parse_line(const char *line, size_t len, struct aq_tag *tag)
@@ -157,7 +207,7 @@ enum aq_line_kind aq_parse_line(const char *line, size_t len, struct aq_tag *tag
 		return AQ_LINE_COMMENT;
 	if (starts_with(line, len, AQ_STR(header)))
 		return AQ_LINE_HEADER;
-	if (memchr(line, '\0', len) || is_colored(line, len) || !read_counters(&p, end, tag) || !read_names(p, end, tag))
+	if (memchr(line, '\0', len) || !read_counters(&p, end, tag) || !read_names(p, end, tag))
 		return AQ_LINE_BAD;
-	return AQ_LINE_TAG;
+	return is_mangled(line, len, tag) ? AQ_LINE_BAD : AQ_LINE_TAG;
 }

@@ -148,6 +148,15 @@ static bool asked(const struct aq_skim *skim, const char *line, struct aq_str fi
 	return !skim->names || aq_may_match(skim->filter, file, rest);
 }
 
+/* May it be the first tag once more? */
+static inline bool is_first(const struct aq_skim *skim, const __m128i block[4])
+{
+	__m128i low = _mm_cmpeq_epi8(block[0], load(skim->first));
+	__m128i high = _mm_cmpeq_epi8(block[1], load(skim->first + 16));
+
+	return _mm_movemask_epi8(_mm_and_si128(low, high)) == 0xffff;
+}
+
 /*
  * Loads reach at most FILE_AT + 64 bytes behind a line's first byte: AQ_SLACK covers what lies
  * behind `end`. It is looked at but never believed: a line counts only if its newline is in front.
@@ -162,7 +171,7 @@ size_t aq_skim(const struct aq_skim *skim, const char *start, const char *end, u
 		uint64_t colons = where64(block, ':'), controls = controls64(block);
 		uint64_t second = colons & (colons - 1);
 
-		if (!second)
+		if (!second || (skim->has_first && is_first(skim, block)))
 			break;
 		stop = controls ? file + __builtin_ctzll(controls) : next_control(file + 64, end);
 		colon = file + __builtin_ctzll(colons);

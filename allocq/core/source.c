@@ -211,6 +211,7 @@ void aq_source_close(aq_source *source)
 	if (source->owned && source->fd >= 0)
 		close(source->fd);
 	free(source->path);
+	free(source->kept);
 	free(source);
 }
 

@@ -17,6 +17,8 @@
 enum {
 	MOST_METADATA = 64 << 10,
 	BREATH = 16 << 20,
+	MOST_KEPT = 64 << 20,
+	KEPT_AT_FIRST = 1 << 20, /* room for most listings; only what is used is memory */
 	PRUNE_AT = 128,
 };
 
@@ -26,6 +28,7 @@ struct aq_text {
 	aq_table *table;
 	char *buffer;
 	size_t cap, start, end; /* buffer[start..end) is not read yet */
+	bool keeps;		/* buffer[0..start) is all that was read */
 	size_t searched; /* so many bytes from `start` on hold no newline */
 	uint64_t line, tags, headers, bytes;
 	char version[16];
@@ -35,6 +38,7 @@ struct aq_text {
 	int64_t least;	 /* smaller tags cannot be among them */
 	uint64_t breath; /* bytes after which the caller may look for a Ctrl-C */
 	bool ended, several;
+	struct aq_seen *seen;
 };
 
 aq_text *aq_text_new(const aq_filter *filter, aq_table *table)
@@ -51,7 +55,8 @@ aq_text *aq_text_new(const aq_filter *filter, aq_table *table)
 	text->skim = aq_skim_of(filter);
 	text->buffer = malloc(text->cap + AQ_SLACK);
 	text->metadata = calloc(1, 1);
-	if (!text->buffer || !text->metadata) {
+	text->seen = aq_seen_new();
+	if (!text->buffer || !text->metadata || !text->seen) {
 		aq_text_free(text);
 		return NULL;
 	}
@@ -64,6 +69,7 @@ void aq_text_free(aq_text *text)
 		return;
 	free(text->buffer);
 	free(text->metadata);
+	aq_seen_free(text->seen);
 	free(text);
 }
 
@@ -197,11 +203,38 @@ static int prune(aq_text *text)
 	return error;
 }
 
+/*
+ * Another listing may begin without a header. Behind a header that of a whole listing does, with the
+ * same first tag; without one, any tag that comes again is suspicious. 0 or -errno.
+ */
+static int look_for_second(aq_text *text, const struct aq_tag *tag, const char *line, size_t len)
+{
+	size_t left = len - (size_t)(tag->file.s - line);
+	int again;
+
+	if (text->several)
+		return 0;
+	if (!text->headers) {
+		again = aq_seen_add(text->seen, tag);
+	} else {
+		if (!text->skim.has_first && left >= sizeof(text->skim.first)) {
+			memcpy(text->skim.first, tag->file.s, sizeof(text->skim.first));
+			text->skim.has_first = true;
+		}
+		again = aq_seen_first_again(text->seen, tag);
+	}
+	text->several = again > 0;
+	return again < 0 ? again : 0;
+}
+
 static enum aq_result take_tag(aq_text *text, const struct aq_tag *tag, const char *line, size_t len)
 {
 	int error;
 
 	text->tags++;
+	error = look_for_second(text, tag, line, len);
+	if (error)
+		return from_errno(error);
 	if (tag->bytes < text->least || !aq_match_counter(text->filter, tag->bytes, tag->calls, tag->accurate) ||
 	    !aq_match_names(text->filter, tag))
 		return AQ_DONE;
@@ -238,7 +271,7 @@ static void skim_lines(aq_text *text)
 {
 	uint64_t lines = 0;
 
-	if ((!text->skim.counters && !text->skim.names) || text->searched)
+	if ((!text->skim.counters && !text->skim.names) || text->searched || !text->headers)
 		return;
 	text->start += aq_skim(&text->skim, text->buffer + text->start, text->buffer + text->end, &lines);
 	text->line += lines;
@@ -279,27 +312,29 @@ static enum aq_result take_lines(aq_text *text, size_t max_rows)
 /* Room for `want` more bytes behind what is not read yet. */
 static enum aq_result make_room(aq_text *text, size_t want)
 {
-	size_t left = text->end - text->start;
+	size_t left = text->end - text->start, cap;
 	char *bigger;
 
 	if (left >= LONGEST_LINE) {
 		text->line++;
 		return AQ_LONG_LINE;
 	}
-	if (text->start) {
+	text->keeps = text->keeps && text->end <= MOST_KEPT;
+	if (text->start && !text->keeps) {
 		memmove(text->buffer, text->buffer + text->start, left);
 		text->start = 0;
 		text->end = left;
 	}
-	if (want <= text->cap - left)
+	if (want <= text->cap - text->end)
 		return AQ_DONE;
 	if (want > SIZE_MAX / 2)
 		return from_errno(-EOVERFLOW);
-	bigger = realloc(text->buffer, left + want + AQ_SLACK);
+	cap = text->end + want + (text->keeps ? text->end : 0);
+	bigger = realloc(text->buffer, cap + AQ_SLACK);
 	if (!bigger)
 		return from_errno(-ENOMEM);
 	text->buffer = bigger;
-	text->cap = left + want;
+	text->cap = cap;
 	return AQ_DONE;
 }
 
@@ -325,6 +360,46 @@ enum aq_result aq_text_read(aq_text *text, int fd, size_t max_rows)
 	}
 }
 
+void aq_text_keep(aq_text *text)
+{
+	text->keeps = make_room(text, KEPT_AT_FIRST) == AQ_DONE;
+}
+
+const char *aq_text_kept(const aq_text *text, size_t *len)
+{
+	*len = text->end;
+	return text->keeps ? text->buffer : NULL;
+}
+
+char *aq_text_take_kept(aq_text *text, size_t *len)
+{
+	char *kept = text->buffer;
+
+	*len = text->end;
+	text->buffer = NULL;
+	text->cap = text->start = text->end = 0;
+	text->keeps = false;
+	return kept;
+}
+
+int aq_text_drain(aq_text *text, int fd)
+{
+	while (text->keeps && !text->ended) {
+		ssize_t got;
+
+		text->start = text->end;
+		text->searched = 0;
+		if (make_room(text, CHUNK / 2) != AQ_DONE)
+			return -errno;
+		got = read(fd, text->buffer + text->end, text->cap - text->end);
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		text->ended = got == 0;
+		text->end += got > 0 ? (size_t)got : 0;
+	}
+	return 0;
+}
+
 enum aq_result aq_text_feed(aq_text *text, const char *data, size_t len)
 {
 	enum aq_result result = make_room(text, len);
@@ -342,6 +417,13 @@ enum aq_result aq_text_feed(aq_text *text, const char *data, size_t len)
 enum aq_result aq_text_take(aq_text *text, size_t max_rows)
 {
 	return take_lines(text, max_rows);
+}
+
+int aq_text_is_tag(const char *line, size_t len)
+{
+	struct aq_tag tag;
+
+	return aq_parse_line(line, len, &tag) == AQ_LINE_TAG;
 }
 
 enum aq_result aq_text_parse(const char *data, size_t len, const aq_filter *filter, aq_table *table)

@@ -100,6 +100,11 @@ class Text:
         return entries
 
 
+def is_plain(line: bytes) -> bool:
+    """Is it strictly a tag, as the kernel prints one? line: without its newline."""
+    return bool(lib.aq_text_is_tag(line, len(line)))
+
+
 def parse(data: bytes, filter: NativeFilter, path: str = "the text") -> Table:
     """The matching tags of a whole text. FormatError where a line is not valid."""
     table = Table()

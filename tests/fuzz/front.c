@@ -403,13 +403,65 @@ struct answer {
 	aq_table *table;
 	char version[2][16]; /* of the first header: if it is before the first match, and wherever it is */
 	size_t tags, headers, before_error;
-	bool is_bad; /* reading must end in a complaint, unless it may stop before */
+	bool is_bad; /* reading must end in a complaint or be handed over, unless it may stop before */
 };
+
+static bool same(struct aq_str a, struct aq_str b)
+{
+	return a.len == b.len && !memcmp(a.s, b.s, a.len);
+}
+
+static bool same_tag(const struct aq_tag *a, const struct aq_tag *b)
+{
+	return same(a->file, b->file) && a->line == b->line && a->has_module == b->has_module &&
+	       same(a->module, b->module) && same(a->function, b->function);
+}
+
+/* Code that several files include comes several times. */
+static bool counts(const struct aq_tag *tag)
+{
+	static const char *const ends[] = { ".h", ".rs", "binfmt_elf.c" };
+
+	for (size_t i = 0; i < 3; i++) {
+		size_t n = strlen(ends[i]);
+
+		if (tag->file.len >= n && !memcmp(tag->file.s + tag->file.len - n, ends[i], n))
+			return false;
+	}
+	return true;
+}
+
+/* The tags so far: does `tag` show that another listing has begun? */
+struct tags {
+	struct aq_tag all[MOST_LINES * 8];
+	size_t len;
+	bool apart;
+};
+
+static bool begins_again(struct tags *tags, const struct aq_tag *tag, bool header)
+{
+	bool again = false;
+
+	if (!counts(tag))
+		return false;
+	for (size_t i = 0; i < (header && tags->len ? 1 : tags->len); i++)
+		again |= same_tag(&tags->all[i], tag);
+	if (header && tags->len) {
+		tags->apart |= !again;
+		return again && tags->apart;
+	}
+	CHECK(tags->len < sizeof(tags->all) / sizeof(tags->all[0]));
+	tags->all[tags->len++] = *tag;
+	return again;
+}
 
 static void read_answer(const struct asked *asked, const char *text, size_t len, struct answer *answer)
 {
 	const char *end = text + len, *newline;
+	static struct tags seen[2];
+	bool several = false;
 
+	memset(seen, 0, sizeof(seen));
 	for (; (newline = memchr(text, '\n', (size_t)(end - text))) != NULL; text = newline + 1) {
 		size_t n = (size_t)(newline - text);
 		struct aq_str version;
@@ -425,10 +477,12 @@ static void read_answer(const struct asked *asked, const char *text, size_t len,
 			return;
 		case AQ_LINE_TAG:
 			answer->tags++;
+			several |= begins_again(&seen[answer->headers > 0], &tag, answer->headers > 0);
 			if (matches(asked, &tag))
 				CHECK(!aq_table_add_line(answer->table, &tag, text, n));
 			break;
 		case AQ_LINE_HEADER:
+			several |= answer->headers || answer->tags;
 			version = aq_header_version(text, n);
 			if (!answer->headers++ && version.len && version.len < 16) {
 				memcpy(answer->version[1], version.s, version.len);
@@ -442,7 +496,7 @@ static void read_answer(const struct asked *asked, const char *text, size_t len,
 		}
 	}
 	answer->before_error = answer->table->len;
-	answer->is_bad = end - text >= LONGEST_LINE || (!answer->tags && !answer->headers);
+	answer->is_bad = several || end - text >= LONGEST_LINE || (!answer->tags && !answer->headers);
 }
 
 struct bytes {
@@ -608,6 +662,17 @@ static int open_text(const struct run *run)
 	return ends[0];
 }
 
+/* Nothing is lost of a stream: what was read of it is kept, and the rest is still to be read. */
+static void check_handed_over(const struct run *run, const aq_source *source)
+{
+	size_t len = source->kept_len, left = run->len - len;
+	char rest[4096];
+
+	CHECK(source->kept && len <= run->len && left <= sizeof(rest));
+	CHECK(!memcmp(source->kept, run->text, len));
+	CHECK(read(source->fd, rest, sizeof(rest)) == (ssize_t)left && !memcmp(rest, run->text + len, left));
+}
+
 /* Answer once, allocation number `failing` failing; returns the status. */
 static int answer_once(const struct run *run, size_t failing, bool *failed)
 {
@@ -621,9 +686,12 @@ static int answer_once(const struct run *run, size_t failing, bool *failed)
 	begin_failing(failing);
 	status = front_answer(run->query, &source, &problem);
 	if (status == STATUS_HAND_OVER) {
-		CHECK(!run->stream && !output.len);
+		CHECK(!output.len);
+		if (run->stream)
+			check_handed_over(run, &source);
 		status = front_complain(&problem);
 	}
+	free(source.kept);
 	*failed = end_failing();
 	output.caught = false;
 	close(source.fd);

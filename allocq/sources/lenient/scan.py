@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from ...core.text import is_plain
 from ...errors import FormatError
 from ...units import format_time
 from . import normalise
@@ -30,6 +31,8 @@ _PLAIN = re.compile(
     rb"(?: \[([!#-%(-;?-\[^-~]+)\])? func:([A-Za-z_][A-Za-z0-9_.$]*)((?: [a-z_]+:[a-z0-9_]+)*) ?\r?"
 )
 """A tag as the kernel prints it, with nothing in its names that has to be cleaned."""
+_COUNTERS = re.compile(rb" {0,40}(-?[0-9]{1,40}) {1,40}([0-9]{1,40}) ")
+_TRAILING = re.compile(r"(?: [a-z_][a-z0-9_]*:(?!:)\S*| [0-9]+| )+$")
 _HEADER = re.compile(
     r"(?:^|[\s:>|\"'\]-])allocinfo - version: {0,4}(?P<version>[0-9][^\s\"',]{0,14})"
 )
@@ -115,10 +118,12 @@ class Scanner:
     def feed(self, raw: bytes) -> None:
         """One line."""
         self._number += 1
-        plain = not self._soft and self._words.idle and _PLAIN.fullmatch(raw)
+        plain = not self._soft and _PLAIN.fullmatch(raw)
         if plain and self._take_plain(plain, raw):
             return
         raw = raw.rstrip(b"\r")
+        if not plain and not self._soft and self._take_strict(raw):
+            return
         if self._soft:
             raw = self._soft + raw
             self._soft = b""
@@ -131,7 +136,7 @@ class Scanner:
             return
         if b"\0" in raw:
             raw = raw.strip(b"\0")  # a log's, after the power failed
-            if b"\0" in raw:
+            if b"\0" in raw or not raw:
                 self._flush_words()
                 self.skipped.add(self._number, normalise.clean(raw))
                 return
@@ -160,6 +165,7 @@ class Scanner:
         size, calls, line = int(match[1]), int(match[2]), int(match[4])
         if not -MOST_BYTES - 1 <= size <= MOST_BYTES or calls > MOST_CALLS or line > MOST_CALLS:
             return False
+        self._flush_words()
         bulk, number = self._bulk, self._number
         if (
             bulk is None
@@ -183,6 +189,28 @@ class Scanner:
         bulk.count(size, text)
         self._keep(bulk, len(text))
         self._last_line = number
+        return True
+
+    def _take_strict(self, raw: bytes) -> bool:
+        """A tag with an odd name, as the kernel would print it."""
+        match = _COUNTERS.match(raw)
+        if not match or not is_plain(raw):
+            return False
+        self._flush_words()
+        names, _, function = (
+            raw[match.end() :].decode("utf-8", "surrogateescape").partition(" func:")
+        )
+        place, _, module = names.partition(" [")
+        file, _, line = place.rpartition(":")
+        tag = FoundTag(
+            int(match[1]),
+            int(match[2]),
+            file or names,
+            int(line) if line.isdecimal() else 0,
+            module or None,
+            _TRAILING.sub("", function),
+        )
+        self._place(tag, self._number, self._number, NO_STAMP, Kind.TAGS, raw + b"\n")
         return True
 
     def _take_object(self, raw: bytes) -> bool:
@@ -360,8 +388,16 @@ class Scanner:
         for tag, first, last in found:
             self._place(tag, first.number, last.number, _stamp_on(first, last), Kind.TAGS)
 
-    def _place(self, tag: FoundTag, first: int, last: int, stamp: Stamp, kind: Kind) -> None:
-        """Add a tag to the listing that it is in."""
+    def _place(
+        self,
+        tag: FoundTag,
+        first: int,
+        last: int,
+        stamp: Stamp,
+        kind: Kind,
+        text: bytes | None = None,
+    ) -> None:
+        """Add a tag to the listing that it is in. text: its line, where that is known."""
         if listing := self._lists.take(tag, stamp):
             if not listing.tags:
                 self._register(listing)
@@ -373,7 +409,7 @@ class Scanner:
         elif self._late_header:
             bulk.version, bulk.kind = self._version, Kind.LISTING
         self._boundary = self._late_header = False
-        self._add(bulk, tag)
+        self._add(bulk, tag, text)
         self._last_line = last
 
     def _begins_anew(self, bulk: Listing, tag: FoundTag, first: int) -> bool:
@@ -426,9 +462,9 @@ class Scanner:
         self._kept -= listing.size
         listing.drop()
 
-    def _add(self, listing: Listing, tag: FoundTag) -> None:
+    def _add(self, listing: Listing, tag: FoundTag, text: bytes | None = None) -> None:
         before = listing.size
-        listing.add(tag)
+        listing.add(tag, text)
         self._keep(listing, listing.size - before)
 
     def _keep(self, listing: Listing, size: int) -> None:
