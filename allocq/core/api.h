@@ -213,8 +213,8 @@ int aq_source_rewind(aq_source *source, aq_problem *problem);
 /* Keep only the `top` largest matching tags, the first ones of equals; more may be left at the end. */
 void aq_text_keep_top(aq_text *text, size_t top);
 enum aq_result aq_text_read(aq_text *text, int fd, size_t max_rows);
-/* Keep what is read, up to 64 MiB. Call it before the first read. */
-void aq_text_keep(aq_text *text);
+/* Keep what is read, up to 64 MiB. Call it before the first read. 0 or -errno. */
+int aq_text_keep(aq_text *text);
 /* All that was read so far; NULL where it is not kept or was too much. */
 const char *aq_text_kept(const aq_text *text, size_t *len);
 /* The same, to be freed by the caller; only aq_text_free() may follow. */

@@ -364,8 +364,8 @@ static bool can_be_read(const struct pass *pass, enum aq_result result)
 	return result == AQ_BAD_LINE || result == AQ_LONG_LINE;
 }
 
-/* Does a header stand anywhere but at the beginning? For a pass that ended before the text did. */
-static bool has_late_header(const struct pass *pass)
+/* Does a header stand anywhere but at the beginning? For a pass that ended before the text. 1, 0 or -errno. */
+static int has_late_header(const struct pass *pass)
 {
 	static const char header[] = "\nallocinfo - version: ";
 	const size_t n = sizeof(header) - 1;
@@ -375,22 +375,21 @@ static bool has_late_header(const struct pass *pass)
 	ssize_t got;
 
 	if (!aq_source_is_file(pass->source)) {
-		const char *text;
+		int error = aq_text_drain(pass->text, aq_source_fd(pass->source));
+		const char *text = aq_text_kept(pass->text, &kept);
 
-		aq_text_drain(pass->text, aq_source_fd(pass->source));
-		text = aq_text_kept(pass->text, &kept);
-		return text && memmem(text, kept, header, n);
+		return error ? error : text && memmem(text, kept, header, n);
 	}
 	while ((got = pread(aq_source_fd(pass->source), buffer + kept, sizeof(buffer) - kept, at)) > 0) {
 		size_t len = kept + (size_t)got;
 
 		if (memmem(buffer, len, header, n))
-			return true;
+			return 1;
 		at += got;
 		kept = len < n ? len : n;
 		memmove(buffer, buffer + len - kept, kept);
 	}
-	return false;
+	return got < 0 ? -errno : 0;
 }
 
 /* Once through the text. A status, STATUS_HAND_OVER, or -1 to go on. */
@@ -405,8 +404,8 @@ static int run_pass(struct pass *pass, aq_problem *problem)
 	pass->text = aq_text_new(&pass->query->filter, pass->table);
 	if (!pass->text)
 		return output_failed(-ENOMEM);
-	if (!aq_source_is_file(pass->source))
-		aq_text_keep(pass->text);
+	if (!aq_source_is_file(pass->source) && aq_text_keep(pass->text))
+		return output_failed(-ENOMEM);
 	if (needs_all(pass->query) && pass->query->sort == AQ_SORT_BYTES && pass->query->has_limit &&
 	    pass->query->limit && pass->query->limit < SIZE_MAX && !pass->query->reverse)
 		aq_text_keep_top(pass->text, (size_t)pass->query->limit);
@@ -452,12 +451,20 @@ static int end_pass(struct pass *pass, aq_problem *problem)
 {
 	const struct query *query = pass->query;
 	aq_info info = { .consistent = -1 };
-	int error = 0;
+	int error = 0, late = 0;
 
 	if (!pass->stopped && aq_text_finish(pass->text, aq_source_path(pass->source), &info, problem))
 		return aq_text_bytes(pass->text) && can_hand_over(pass) ? STATUS_HAND_OVER :
 									    front_complain(problem);
-	if (aq_text_several(pass->text) || (pass->stopped && has_late_header(pass)))
+	if (!aq_text_several(pass->text) && pass->stopped)
+		late = has_late_header(pass);
+	if (late == -ENOMEM)
+		return output_failed(late);
+	if (late < 0) {
+		aq_source_problem(pass->source, late, problem);
+		return front_complain(problem);
+	}
+	if (late || aq_text_several(pass->text))
 		return refuse_several(pass, problem);
 	if (needs_all(query))
 		return deliver_table(query, pass->table, &info);

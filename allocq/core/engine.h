@@ -166,8 +166,9 @@ struct aq_seen *aq_seen_new(void);
 void aq_seen_free(struct aq_seen *seen);
 /* 1 if this tag came before, 0 if not, or -errno. Code that others include does not count. */
 int aq_seen_add(struct aq_seen *seen, const struct aq_tag *tag);
-/* Is it the first tag that this was called for, with another one in between? */
-int aq_seen_first_again(struct aq_seen *seen, const struct aq_tag *tag);
+bool aq_seen_has_first(const struct aq_seen *seen);
+/* Is it the first tag that this was called for, with others in between? number: its place, from 1. */
+int aq_seen_first_again(struct aq_seen *seen, const struct aq_tag *tag, uint64_t number);
 
 /* render.c */
 /* Write a number in decimal; returns its length, at most 20. */

@@ -14,7 +14,7 @@ struct aq_seen {
 	uint64_t *slots; /* hashes, 0 for an empty slot; a power of two */
 	size_t cap, len;
 	uint64_t first, first_line;
-	bool apart; /* another tag came behind the first */
+	uint64_t number; /* where the first one was last */
 };
 
 struct aq_seen *aq_seen_new(void)
@@ -90,17 +90,25 @@ int aq_seen_add(struct aq_seen *seen, const struct aq_tag *tag)
 	return 0;
 }
 
-int aq_seen_first_again(struct aq_seen *seen, const struct aq_tag *tag)
+bool aq_seen_has_first(const struct aq_seen *seen)
 {
+	return seen->first != 0;
+}
+
+int aq_seen_first_again(struct aq_seen *seen, const struct aq_tag *tag, uint64_t number)
+{
+	uint64_t before = seen->number;
+
 	if (is_included(tag->file))
 		return 0;
 	if (!seen->first) {
 		seen->first = identity(tag);
 		seen->first_line = tag->line;
+		seen->number = number;
 		return 0;
 	}
-	if (tag->line == seen->first_line && identity(tag) == seen->first)
-		return seen->apart;
-	seen->apart = true;
-	return 0;
+	if (tag->line != seen->first_line || identity(tag) != seen->first)
+		return 0;
+	seen->number = number;
+	return number != before + 1;
 }

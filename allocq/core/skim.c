@@ -148,6 +148,18 @@ static bool asked(const struct aq_skim *skim, const char *line, struct aq_str fi
 	return !skim->names || aq_may_match(skim->filter, file, rest);
 }
 
+/* What line.c refuses though it looks like a tag. third: a bit for each colon behind the function's. */
+static inline bool may_be_mangled(const char *file, const char *function, const char *stop, uint64_t third)
+{
+	if (*file == ' ' || (unsigned char)(*file - '0') < 10 || stop[-1] == '=' || stop[-3] == '=')
+		return true;
+	if (third && file + __builtin_ctzll(third) < stop)
+		return true;
+	if (function < file + 64)
+		function = file + 64;
+	return function < stop && memchr(function, ':', (size_t)(stop - function));
+}
+
 /* May it be the first tag once more? */
 static inline bool is_first(const struct aq_skim *skim, const __m128i block[4])
 {
@@ -179,6 +191,8 @@ size_t aq_skim(const struct aq_skim *skim, const char *start, const char *end, u
 		if (stop >= end || *stop != '\n' || function >= stop || colon == file ||
 		    *function == ' ' || !are_counters(line) || function - colon < 8 ||
 		    !is_function(function - 1) || !are_digits(colon + 1, (size_t)(function - colon) - 7))
+			break;
+		if (may_be_mangled(file, function, stop, second & (second - 1)))
 			break;
 		if (asked(skim, line, (struct aq_str){ file, (size_t)(colon - file) },
 			  (struct aq_str){ function, (size_t)(stop - function) }))

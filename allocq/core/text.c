@@ -217,11 +217,13 @@ static int look_for_second(aq_text *text, const struct aq_tag *tag, const char *
 	if (!text->headers) {
 		again = aq_seen_add(text->seen, tag);
 	} else {
-		if (!text->skim.has_first && left >= sizeof(text->skim.first)) {
+		bool had_first = aq_seen_has_first(text->seen);
+
+		again = aq_seen_first_again(text->seen, tag, text->tags);
+		if (!had_first && aq_seen_has_first(text->seen) && left >= sizeof(text->skim.first)) {
 			memcpy(text->skim.first, tag->file.s, sizeof(text->skim.first));
 			text->skim.has_first = true;
 		}
-		again = aq_seen_first_again(text->seen, tag);
 	}
 	text->several = again > 0;
 	return again < 0 ? again : 0;
@@ -271,7 +273,7 @@ static void skim_lines(aq_text *text)
 {
 	uint64_t lines = 0;
 
-	if ((!text->skim.counters && !text->skim.names) || text->searched || !text->headers)
+	if ((!text->skim.counters && !text->skim.names) || text->searched || !text->skim.has_first)
 		return;
 	text->start += aq_skim(&text->skim, text->buffer + text->start, text->buffer + text->end, &lines);
 	text->line += lines;
@@ -360,9 +362,10 @@ enum aq_result aq_text_read(aq_text *text, int fd, size_t max_rows)
 	}
 }
 
-void aq_text_keep(aq_text *text)
+int aq_text_keep(aq_text *text)
 {
-	text->keeps = make_room(text, KEPT_AT_FIRST) == AQ_DONE;
+	text->keeps = true;
+	return make_room(text, KEPT_AT_FIRST) == AQ_DONE ? 0 : -errno;
 }
 
 const char *aq_text_kept(const aq_text *text, size_t *len)

@@ -434,11 +434,10 @@ static bool counts(const struct aq_tag *tag)
 /* The tags so far: does `tag` show that another listing has begun? */
 struct tags {
 	struct aq_tag all[MOST_LINES * 8];
-	size_t len;
-	bool apart;
+	size_t len, last;
 };
 
-static bool begins_again(struct tags *tags, const struct aq_tag *tag, bool header)
+static bool begins_again(struct tags *tags, const struct aq_tag *tag, bool header, size_t number)
 {
 	bool again = false;
 
@@ -447,9 +446,12 @@ static bool begins_again(struct tags *tags, const struct aq_tag *tag, bool heade
 	for (size_t i = 0; i < (header && tags->len ? 1 : tags->len); i++)
 		again |= same_tag(&tags->all[i], tag);
 	if (header && tags->len) {
-		tags->apart |= !again;
-		return again && tags->apart;
+		bool apart = number != tags->last + 1;
+
+		tags->last = again ? number : tags->last;
+		return again && apart;
 	}
+	tags->last = number;
 	CHECK(tags->len < sizeof(tags->all) / sizeof(tags->all[0]));
 	tags->all[tags->len++] = *tag;
 	return again;
@@ -477,7 +479,7 @@ static void read_answer(const struct asked *asked, const char *text, size_t len,
 			return;
 		case AQ_LINE_TAG:
 			answer->tags++;
-			several |= begins_again(&seen[answer->headers > 0], &tag, answer->headers > 0);
+			several |= begins_again(&seen[answer->headers > 0], &tag, answer->headers > 0, answer->tags);
 			if (matches(asked, &tag))
 				CHECK(!aq_table_add_line(answer->table, &tag, text, n));
 			break;
