@@ -39,6 +39,10 @@ _LINES = 4096
 _NANOSECONDS = 1_000_000_000
 
 
+class SeveralError(NotPlainError):
+    """Every line is a tag, but they may be those of several listings."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """How many matching tags are enough: the `top` largest, or the `first` in kernel order;
@@ -208,7 +212,7 @@ class Saved(Source):
             try:
                 for batch in self._strict(check):
                     table.append(batch)
-                    if first is not None and len(table) >= first:
+                    if first is not None and len(table) >= first and self.info.version:
                         self._check_rest()
                         break  # what the text says of itself at its end is not heard
             except NotPlainError as refusal:
@@ -273,7 +277,7 @@ class Saved(Source):
             return refusal
         return None
 
-    def _strict(self, check: Check) -> Iterator[Table]:
+    def _strict(self, check: Check, alone: bool = False) -> Iterator[Table]:
         text = Text(check.native, self.path)
         self.info = Info(self.path, "text")
         for batch in self._tables(text):
@@ -281,7 +285,7 @@ class Saved(Source):
             check.finish(batch)
             if len(batch):
                 yield batch
-        self._describe(text)
+        self._describe(text, alone)
 
     def _tables(self, text: Text) -> Iterator[Table]:
         fd = self._rewound()
@@ -304,10 +308,10 @@ class Saved(Source):
             first += more
         return first
 
-    def _describe(self, text: Text) -> None:
+    def _describe(self, text: Text, alone: bool) -> None:
         native = text.finish()
-        if text.several:
-            raise NotPlainError(f"{self.path} holds several listings")
+        if text.several and not alone:
+            raise SeveralError(f"{self.path} may hold several listings")
         self._check_only()
         self.info = _info(self.path, native)
         self.info.metadata = text.metadata
@@ -334,6 +338,9 @@ class Saved(Source):
     def _lenient(self, check: Check, refusal: NotPlainError) -> Iterator[Table]:
         scanner = self._scan(_choice(self._listing), refusal)
         listings, number = scanner.listings, self._listing
+        if isinstance(refusal, SeveralError) and len(listings) == 1 and not scanner.skipped.count:
+            yield from self._strict(check, alone=True)
+            return
         if number == "all":
             shown = listings
         elif number == "last":

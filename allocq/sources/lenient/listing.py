@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import pairwise
+
+from .restarts import Mark
 
 Raw = bytes  # some classes have a field of that name
 MOST_BYTES = (1 << 63) - 1
@@ -86,6 +90,9 @@ class Listing:
     text: list[Raw] = field(default_factory=list)
     size: int = 0
     keys: set[object] = field(default_factory=set)
+    marks: list[Mark] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    times: dict[int, tuple[str, float | None]] = field(default_factory=dict)
     last_bytes: int | None = None
     rising: bool = True
     falling: bool = True
@@ -114,6 +121,28 @@ class Listing:
     def drop(self) -> None:
         """Keep the summary alone."""
         self.text, self.size, self.keys = [], 0, set()
+        self.marks, self.lines, self.times = [], [], {}
+
+    def split(self, starts: Sequence[int]) -> list[Listing]:
+        """The listings that begin at its first tag and at these tags."""
+        pieces = []
+        has_text = len(self.text) == len(self.marks)
+        for begin, end in pairwise([0, *starts, len(self.marks)]):
+            piece = replace(self, tags=0, bytes=0, text=[], size=0, last_bytes=None, metadata={})
+            piece.marks, piece.lines, piece.times, piece.keys = [], [], {}, set()
+            piece.rising = piece.falling = piece.positive = True
+            if begin:
+                piece.line, piece.version = self.lines[begin], ""
+                piece.kind = Kind.TAGS if self.kind is Kind.LISTING else self.kind
+                piece.time, piece.seconds = self.times.get(begin, ("", None))
+            else:
+                piece.metadata = self.metadata
+            for i in range(begin, end):
+                piece.count(self.marks[i].size, self.text[i] if has_text else b"")
+            if not has_text:
+                piece.text = []
+            pieces.append(piece)
+        return pieces
 
     @property
     def is_sorted(self) -> bool:

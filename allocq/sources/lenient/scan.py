@@ -25,6 +25,7 @@ from .listing import (
 )
 from .own_output import MOST_JSON, Output, read_document
 from .paste import Found, Line, Words
+from .restarts import Mark, restarts
 
 _PLAIN = re.compile(
     rb" {0,32}(-?[0-9]{1,19}) {1,32}([0-9]{1,20}) ([!#-%(-;?-\[\]-~]+):([0-9]{1,20})"
@@ -102,6 +103,7 @@ class Scanner:
         """What follows is another file."""
         self.flush()
         self._reset()
+        self._close()
         self._bulk, self._number, self._member = None, 0, name
         self._words, self._lists, self.output = Words(), Lists(), Output()
 
@@ -148,6 +150,7 @@ class Scanner:
     def finish(self) -> list[Listing]:
         """The end of all of it."""
         self.flush()
+        self._close()
         if not self.listings and self._header_seen and not self.skipped.count:
             self.listings.append(Listing(Kind.LISTING, self._begins or 1, 1, version=self._version))
         return self.listings
@@ -186,6 +189,10 @@ class Scanner:
             self._place(tag, number, number, NO_STAMP, Kind.TAGS)
             return True
         text = raw.rstrip(b"\r ") + b" \n"
+        bulk.marks.append(
+            Mark((match[3], line, match[5], match[6]), match[3].decode(), size, match[5] is None)
+        )
+        bulk.lines.append(number)
         bulk.count(size, text)
         self._keep(bulk, len(text))
         self._last_line = number
@@ -409,8 +416,42 @@ class Scanner:
         elif self._late_header:
             bulk.version, bulk.kind = self._version, Kind.LISTING
         self._boundary = self._late_header = False
+        self._mark(bulk, tag, first)
         self._add(bulk, tag, text)
         self._last_line = last
+
+    def _mark(self, bulk: Listing, tag: FoundTag, first: int) -> None:
+        gap = bool(bulk.marks) and first - self._last_line > 1
+        if gap and self._time.words:
+            bulk.times[len(bulk.marks)] = self._time.words, self._time.seconds
+            self._time = NO_STAMP
+        module = None if tag.module is None else tag.module.encode("utf-8", "replace")
+        key = (
+            tag.file.encode("utf-8", "replace"),
+            tag.line,
+            module,
+            tag.function.encode("utf-8", "replace"),
+        )
+        bulk.marks.append(Mark(key, tag.file, tag.bytes, tag.module is None, gap))
+        bulk.lines.append(first)
+
+    def _close(self) -> None:
+        """The listing at hand is complete: if a loop appended to it, it is several."""
+        bulk = self._bulk
+        starts = restarts(bulk.marks) if bulk is not None else []
+        if bulk is None or not starts:
+            return
+        pieces = bulk.split(starts)
+        at = max(i for i, each in enumerate(self.listings) if each is bulk)
+        self.listings[at : at + 1] = pieces
+        if len(self.listings) > MOST_LISTINGS:
+            raise FormatError(f"{self._path} holds more than {MOST_LISTINGS} listings")
+        for number, listing in enumerate(self.listings[at:], at + 1):
+            listing.number = number
+        for piece in pieces[:-1]:
+            if self._choice.last and not self._choice.all:
+                self._drop(piece)
+        self._bulk = pieces[-1]
 
     def _begins_anew(self, bulk: Listing, tag: FoundTag, first: int) -> bool:
         """Does this tag begin another listing, though nothing says so?"""
@@ -422,8 +463,7 @@ class Scanner:
         )
         if bulk.version or bulk.tags < 3:
             return False
-        dated = bool(self._time.words) and first - self._last_line > 1
-        return turns and (dated or tag.key in bulk.keys)
+        return turns and bool(self._time.words) and first - self._last_line > 1
 
     def _begin(self, tag: FoundTag, first: int, stamp: Stamp, kind: Kind) -> Listing:
         if self._version and kind is Kind.TAGS:
@@ -438,6 +478,7 @@ class Scanner:
             version=self._version,
             metadata=self._metadata,
         )
+        self._close()
         old, self._bulk = self._bulk, listing
         if old is not None and self._choice.last and not self._choice.all:
             self._drop(old)
@@ -457,7 +498,7 @@ class Scanner:
 
     def _drop(self, listing: Listing) -> None:
         choice = self._choice
-        if choice.all or (choice.first and listing.number == 1) or choice.number == listing.number:
+        if choice.all or choice.number > 0 or (choice.first and listing.number == 1):
             return
         self._kept -= listing.size
         listing.drop()
@@ -469,7 +510,7 @@ class Scanner:
 
     def _keep(self, listing: Listing, size: int) -> None:
         choice = self._choice
-        if choice.number and choice.number != listing.number:
+        if choice.number < 0:
             listing.text, listing.size = [], 0
             return
         self._kept += size

@@ -1,0 +1,96 @@
+"""Where another listing begins that has no header: a loop appended to a file.
+
+The kernel lists a tag once, but for code that several files include. So a tag that comes again
+belongs to another listing, which began there or somewhat before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_INCLUDED = (".h", ".rs", "binfmt_elf.c")  # as in core/seen.c
+_WINDOW = 8  # so many tags show whether a listing goes on like the one before
+_SORTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What there is to tell of a tag. key: its names; gap: lines that are no tags stood before."""
+
+    key: object
+    file: str
+    size: int
+    builtin: bool
+    gap: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Is it listed only once?"""
+        return not self.file.endswith(_INCLUDED)
+
+
+def restarts(marks: Sequence[Mark]) -> list[int]:
+    """Where the second, third… listing begins."""
+    keys = {mark.key for mark in marks}
+    if len(keys) == len(marks):
+        return []
+    if len(keys) == 1 and marks[0].counts:
+        return list(range(1, len(marks)))
+    return list(_restarts(marks))
+
+
+def _restarts(marks: Sequence[Mark]) -> Iterator[int]:
+    start, at = 0, 0
+    seen: set[object] = set()
+    while at < len(marks):
+        mark = marks[at]
+        is_again = mark.counts and mark.key in seen and mark.key != marks[at - 1].key
+        if is_again and _goes_on(marks, start, at, seen):
+            start = _begin(marks, start, at)
+            yield start
+            seen = {each.key for each in marks[start:at]}
+        seen.add(mark.key)
+        at += 1
+
+
+def _goes_on(marks: Sequence[Mark], start: int, at: int, seen: set[object]) -> bool:
+    """Are the next tags known as well? Some file may be included that nobody knows of."""
+    known = [mark for mark in marks[start:at] if mark.counts]
+    window = [mark for mark in marks[at : at + len(known)] if mark.counts][:_WINDOW]
+    again = [mark for mark in window if mark.key in seen]
+    files = {mark.file for mark in known}
+    one_file = len({mark.file for mark in again}) == 1 and len(window) > 1
+    return 2 * len(again) >= len(window) and not (one_file and len(files) > 3)
+
+
+def _begin(marks: Sequence[Mark], start: int, at: int) -> int:
+    """Where the listing began that has the tag at `at` again."""
+    for rises in (True, False):
+        turn = _turn(marks, start, at, rises)
+        if turn - start < _SORTED or turn > at or _turn(marks, turn, at, rises) <= at:
+            continue
+        if marks[at].key != marks[start].key or _is_strict(marks[start:turn]):
+            return turn
+    if marks[at].key == marks[start].key:
+        return at
+    for before in range(at, start, -1):
+        if marks[before].gap:
+            return before
+    for before in range(start + 1, at + 1):
+        if marks[before].builtin and not marks[before - 1].builtin:
+            return before  # the kernel lists modules last
+    return at
+
+
+def _turn(marks: Sequence[Mark], start: int, end: int, rises: bool) -> int:
+    """The first tag from start to end that is out of order by size; end + 1 for none."""
+    for i in range(start + 1, end + 1):
+        before, size = marks[i - 1].size, marks[i].size
+        if size < before if rises else size > before:
+            return i
+    return end + 1
+
+
+def _is_strict(marks: Sequence[Mark]) -> bool:
+    return len({mark.size for mark in marks}) == len(marks)
