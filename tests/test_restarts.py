@@ -1,4 +1,4 @@
-"""Listings that were appended to a file without a header are told apart, and single ones are left whole."""
+"""Listings appended to a file without a header are told apart; single ones are left whole."""
 
 from __future__ import annotations
 
