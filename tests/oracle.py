@@ -20,6 +20,9 @@ NAMES = ("bytes", "calls", "file", "line", "module", "function", "accurate")
 
 _COUNTERS = re.compile(r" *(-?[0-9]+) +([0-9]+) ")
 _PLACE = re.compile(r"(.+):([0-9]+)(?: \[(.+)\])?", re.DOTALL)
+_FUNCTION = re.compile(
+    r"([^ ]+(?: +[^ ]+)*?)((?: +[a-z_][a-z0-9_]*:(?!:)[^ ]*)*) *", re.DOTALL
+)
 _U64, _S64 = 1 << 64, 1 << 63
 
 
@@ -101,7 +104,8 @@ def decode(data: bytes) -> str:
 def parse_line(line: str) -> Tag | None:
     """The tag of a line without its newline, None if it is none.
 
-    A file's name may hold anything, so the first ` func:` with FILE:LINE in front of it counts.
+    A file's name may hold anything, so the first ` func:` with FILE:LINE in front of it counts. A
+    function's name may hold blanks: it ends where only `key:value` words are left.
     """
     counters = _COUNTERS.match(line)
     if not counters or "\0" in line:
@@ -110,16 +114,15 @@ def parse_line(line: str) -> Tag | None:
     if not -_S64 <= size < _S64 or calls >= _U64:
         return None
     head, *parts = line[counters.end() :].split(" func:")
-    for i, part in enumerate(parts):
+    for i in range(len(parts)):
         place = _PLACE.fullmatch(" func:".join([head, *parts[:i]]))
-        function = part.split(" ")[0]
-        words = " func:".join(parts[i:]).split(" ")[1:]
-        if place and function and int(place[2]) < _U64:
+        name = _FUNCTION.fullmatch(" func:".join(parts[i:]))
+        if place and name and int(place[2]) < _U64:
             number, module = int(place[2]), place[3]
-            if _is_mangled(line, place[1], " ".join(["", *words])):
+            if _is_mangled(line, place[1], name[0]):
                 return None
-            known = "accurate:no" not in words
-            return Tag(size, calls, place[1], number, module, function, known, line)
+            known = "accurate:no" not in name[2].split(" ")
+            return Tag(size, calls, place[1], number, module, name[1], known, line)
     return None
 
 

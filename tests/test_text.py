@@ -68,6 +68,12 @@ def lines(draw: st.DrawFn) -> str:
             "",
             "func:x",
             "[m]",
+            "Bar>::new",
+            "core::fmt",
+            "a:",
+            "_0:b:c",
+            "0a:b",
+            "A:b",
         ]
     )
     more = draw(st.lists(known | words, max_size=3))
@@ -82,6 +88,9 @@ def lines(draw: st.DrawFn) -> str:
 @example(["1 1 a:1 [m]:5 func:f "], oracle.HEADER)
 @example(["1 1 x [a] y:3 [b] c] func:f "], oracle.HEADER)
 @example(["-0 0 a.c:1 func:f "], oracle.HEADER)
+@example(["1 1 a.rs:1 [m] func:<A as B>::new accurate:no "], oracle.HEADER)
+@example(["1 1 a.rs:1 func:<impl Foo for Bar>::new accurate:no  new_key:v  "], oracle.HEADER)
+@example(["1 1 a.rs:1 func:accurate:no accurate:no"], oracle.HEADER)
 def test_lines_are_read_as_they_are_written(texts: list[str], header: bytes) -> None:
     texts = [text for text in texts if oracle.parse_line(text.removesuffix("\r"))]
     if not header:  # without one, a tag that comes again begins another listing

@@ -145,6 +145,11 @@ enum aq_line_kind { AQ_LINE_TAG, AQ_LINE_HEADER, AQ_LINE_COMMENT, AQ_LINE_BAD };
 /* Read one line without its newline. Only a tag fills *tag. */
 enum aq_line_kind aq_parse_line(const char *line, size_t len, struct aq_tag *tag);
 struct aq_str aq_header_version(const char *line, size_t len);
+/*
+ * The function's name of a line from there on: all but the `key:value` words at its end, for Rust
+ * has names with blanks, `<impl Foo for Bar>::new`.
+ */
+struct aq_str aq_function(const char *s, size_t len, bool *accurate);
 
 /* skim.c */
 /* What skimming needs of a filter. */

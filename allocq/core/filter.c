@@ -486,15 +486,12 @@ enum aq_pattern aq_pattern_check(const char *s, size_t len, size_t *at)
 bool aq_may_match(const aq_filter *filter, struct aq_str file, struct aq_str function)
 {
 	const struct aq_pattern_list *names = filter->names;
+	bool ignored;
 
 	if (names[AQ_MODULE].len || (names[AQ_FILE].len && !matches_any(&names[AQ_FILE], file, NULL, true)))
 		return false;
-	if (names[AQ_FUNCTION].len || names[AQ_WORD].len) {
-		const char *blank = memchr(function.s, ' ', function.len);
-
-		if (blank)
-			function.len = (size_t)(blank - function.s);
-	}
+	if (names[AQ_FUNCTION].len || names[AQ_WORD].len)
+		function = aq_function(function.s, function.len, &ignored);
 	if (names[AQ_FUNCTION].len && !matches_any(&names[AQ_FUNCTION], function, NULL, true))
 		return false;
 	if (names[AQ_WORD].len && !matches_any(&names[AQ_WORD], file, NULL, true) &&

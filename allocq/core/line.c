@@ -60,25 +60,46 @@ static bool read_file_and_line(const char *start, const char *end, struct aq_tag
 	return read_number(&colon, end, &tag->line);
 }
 
-/* FUNCTION and the `key:value` words behind it; unknown words are passed over. */
-static bool read_function(const char *p, const char *end, struct aq_tag *tag)
+/* Is it a `key:value` word, not a part of a name such as `Bar>::new` or `alloc::new`? */
+static bool is_value(const char *word, const char *end)
+{
+	const char *p = word;
+
+	while (p < end && ((*p >= 'a' && *p <= 'z') || *p == '_' || (is_digit(*p) && p > word)))
+		p++;
+	return p > word && p < end && *p == ':' && !(p + 1 < end && p[1] == ':');
+}
+
+/*
+ * Takes the last word, and the blanks behind it, off a name if it is `key:value`. The name's first
+ * word stays.
+ */
+static bool drop_value(struct aq_str *name, struct aq_str *word)
+{
+	const char *end = name->s + name->len, *start, *blank;
+
+	while (end > name->s && end[-1] == ' ')
+		end--;
+	name->len = (size_t)(end - name->s);
+	blank = memrchr(name->s, ' ', name->len);
+	start = blank ? blank + 1 : name->s;
+	if (!blank || !is_value(start, end))
+		return false;
+	*word = (struct aq_str){ start, (size_t)(end - start) };
+	name->len = (size_t)(blank - name->s);
+	return true;
+}
+
+struct aq_str aq_function(const char *s, size_t len, bool *accurate)
 {
 	static const char inaccurate[] = "accurate:no";
-	const char *blank = memchr(p, ' ', (size_t)(end - p));
-	const char *stop = blank ? blank : end;
+	struct aq_str name = { s, len }, word;
 
-	tag->function = (struct aq_str){ p, (size_t)(stop - p) };
-	tag->accurate = true;
-	while (stop < end) {
-		const char *word = stop + 1;
-
-		blank = memchr(word, ' ', (size_t)(end - word));
-		stop = blank ? blank : end;
-		if ((size_t)(stop - word) == sizeof(inaccurate) - 1 &&
-		    !memcmp(word, inaccurate, sizeof(inaccurate) - 1))
-			tag->accurate = false;
-	}
-	return tag->function.len > 0;
+	*accurate = true;
+	while (drop_value(&name, &word))
+		if (word.len == sizeof(inaccurate) - 1 && !memcmp(word.s, inaccurate, word.len))
+			*accurate = false;
+	return name;
 }
 
 /* The last two places before `at` where FILE:LINE is followed by ` [`. */
@@ -122,7 +143,8 @@ static bool read_names(const char *start, const char *end, struct aq_tag *tag)
 			open.last = at + 1;
 		} else if ((size_t)(end - at) > n && !memcmp(at, function, n) && at[n] != ' ' &&
 			   read_location(start, at, &open, tag)) {
-			return read_function(at + n, end, tag);
+			tag->function = aq_function(at + n, (size_t)(end - at) - n, &tag->accurate);
+			return true;
 		}
 	}
 	return false;
@@ -178,7 +200,7 @@ static bool are_two_numbers(const char *p, const char *end)
 /* Another tag behind the function: a mailer joined lines. */
 static bool is_joined(const struct aq_tag *tag, const char *end)
 {
-	const char *tail = tag->function.s + tag->function.len;
+	const char *tail = tag->function.s; /* a name may hold blanks, so it may have taken in the rest */
 	const char *function;
 	struct aq_tag ignored;
 
