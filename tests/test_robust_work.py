@@ -6,9 +6,10 @@ import collections
 import gzip
 import json
 import resource
+import time
 import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from allocq.analysis import diff
 from allocq.analysis.diff import Count
 from allocq.analysis.tree import LEVELS, Choice, build, split_path, walk
 from allocq.commands.listings import LONGEST_FILTER, read_filter_metadata
-from allocq.core import text
+from allocq.core import pulse, text
+from allocq.core.binding import ffi
 from allocq.core.filter import NativeFilter
+from allocq.core.table import Table
 from allocq.errors import FormatError
 from allocq.model import Filter
 from allocq.output import Shape, writer
@@ -278,12 +281,82 @@ class CountingLib:
         return getattr(self._lib, name)
 
 
-def test_metadata_is_read_in_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine goes over all of it for each entry."""
+def test_metadata_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, for an entry that is repeated does not hide the one behind it."""
     counting = CountingLib(text.lib)
     monkeypatch.setattr(text, "lib", counting)
     read = text.Text(NativeFilter(), "many")
-    data = HEADER + b"# allocq-snapshot: 1\n" + b"# a:\n" * 20_000 + LINE
+    data = HEADER + b"# allocq-snapshot: 1\n" + b"# a:\n" * 12_000 + b"# b: 1\n" + LINE
     assert sum(len(batch) for batch in read.from_pieces((data,))) == 1
-    assert set(read.metadata) == {"allocq-snapshot", "a"}
-    assert counting.calls["aq_text_metadata"] <= 100
+    began = time.process_time()
+    assert read.metadata == {"allocq-snapshot": "1", "a": "", "b": "1"}
+    assert time.process_time() - began < 5  # quadratic: 12,000 times 60 KB
+    assert counting.calls["aq_text_metadata"] == 12_003
+
+
+# Signals: a long call of the engine asks now and then whether to stop.
+
+
+class Pulses:
+    """Counts the questions; answers yes to the one numbered `stop`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = 0
+        self.stop = 0
+        self.aq_pulse_hook = ffi.callback("int(void *)", self._answer)
+        monkeypatch.setattr(pulse, "lib", self)
+
+    def _answer(self, _: Any) -> int:
+        self.asked += 1
+        return self.asked == self.stop
+
+
+def many_tags(tags: int, name: bytes = b"a.c") -> Table:
+    lines = (b"%12d %8d %s:%d func:f \n" % (n * 7919 % tags, 1, name, n) for n in range(tags))
+    return text.parse(HEADER + b"".join(lines), NativeFilter())
+
+
+def globs(tags: int) -> NativeFilter:
+    made = NativeFilter()
+    made.add_names("file", [f"*no{n}" for n in range(1000)])
+    return made
+
+
+@pytest.mark.parametrize(
+    ("call", "least"),
+    [
+        (lambda table: table.order("bytes"), 500),
+        (lambda table: table.order("file", True), 100),
+        (lambda table: table.cancel(many_tags(len(table), b"b.c")), 500),
+        (lambda table: globs(1000).apply(table), 500),
+    ],
+)
+def test_a_long_call_can_be_stopped_early(
+    call: Callable[[Table], object], least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulses = Pulses(monkeypatch)
+    table = many_tags(50_000)
+    pulses.asked, pulses.stop = 0, 3
+    with pytest.raises(OSError, match="cancel"):
+        call(table)
+    assert (pulses.asked, len(table)) == (3, 50_000)
+    pulses.stop = 0
+    call(table)
+    assert pulses.asked >= least
+
+
+def test_work_on_one_row_with_many_patterns_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    pulses = Pulses(monkeypatch)
+    table = many_tags(20, b"a" * 100_000)
+    globs(1000).apply(table)
+    assert pulses.asked == 20
+
+
+def test_reading_returns_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where nothing matches, so that a signal is answered between two calls."""
+    counting = CountingLib(text.lib)
+    monkeypatch.setattr(text, "lib", counting)
+    data = HEADER + LINE * 100_000
+    read = text.Text(globs(1000), "many")
+    assert not list(read.from_pieces((data,)))
+    assert counting.calls["aq_text_take"] >= len(data) * 1000 >> 24

@@ -34,9 +34,11 @@ enum aq_result aq_apply(const struct aq_question *question, aq_table *table)
 {
 	const aq_hooks *hooks = question->hooks;
 	uint8_t *keep;
-	int stop;
+	int stop, error;
 
-	aq_table_filter(table, question->filter);
+	error = aq_table_filter(table, question->filter, hooks);
+	if (error)
+		return error == -ECANCELED ? AQ_STOPPED : failed(error);
 	if (!hooks || !hooks->search || !table->len)
 		return AQ_DONE;
 	keep = malloc(table->len);
@@ -131,7 +133,7 @@ static enum aq_result read_text(struct attempt *attempt)
 	text = aq_text_new(question->filter, attempt->out);
 	result = text ? aq_text_feed(text, attempt->cache.text, attempt->cache.text_len) : AQ_ERROR;
 	if (result == AQ_DONE)
-		result = aq_text_take(text, SIZE_MAX);
+		result = aq_text_take_all(text, question->hooks);
 	if (result == AQ_DONE)
 		result = aq_text_feed(text, "", 0);
 	if (result == AQ_DONE)

@@ -122,15 +122,19 @@ void aq_table_clear(aq_table *table);
 void aq_table_swap(aq_table *table, aq_table *other);
 int aq_table_append(aq_table *table, const aq_table *more);
 size_t aq_table_rows(const aq_table *table);
-size_t aq_table_trimmed(const aq_table *table); /* rows with a name of 63 bytes from the ioctl */
 /* Keep the rows whose byte in `keep` is not 0. */
 void aq_table_keep(aq_table *table, const uint8_t *keep);
+/*
+ * What takes long takes hooks, or NULL. -ECANCELED where they asked to stop: nothing is dropped, no
+ * order is written.
+ */
 /* Drop from both the rows that are in both, one for one: same names, line, bytes and calls. */
-int aq_table_cancel(aq_table *table, aq_table *other);
+int aq_table_cancel(aq_table *table, aq_table *other, const aq_hooks *hooks);
 /* Keep the rows that match. */
-void aq_table_filter(aq_table *table, const aq_filter *filter);
-/* keep[i] = 1 where the names and the line of row i match, whatever its counters; how many. */
-size_t aq_table_match_names(const aq_table *table, const aq_filter *filter, uint8_t *keep);
+int aq_table_filter(aq_table *table, const aq_filter *filter, const aq_hooks *hooks);
+/* keep[i] = 1 where the names and the line of row i match, whatever its counters. */
+int aq_table_match_names(const aq_table *table, const aq_filter *filter, const aq_hooks *hooks,
+			 uint8_t *keep, size_t *matching);
 /* One string of a row; not NUL-terminated. */
 const char *aq_table_string(const aq_table *table, size_t row, enum aq_strings which, size_t *len);
 void aq_table_column(const aq_table *table, enum aq_column column, int64_t *out);
@@ -140,7 +144,8 @@ size_t aq_table_strings(const aq_table *table, enum aq_strings which, char *out,
  * Row numbers in display order: numbers largest first, names ascending by bytes, equal ones in
  * kernel order; `reverse` turns the comparison around. Writes aq_table_rows() of them.
  */
-int aq_order(const aq_table *table, enum aq_sort sort, int reverse, uint32_t *order);
+int aq_order(const aq_table *table, enum aq_sort sort, int reverse, const aq_hooks *hooks,
+	     uint32_t *order);
 /*
  * Format rows order[from..to) (rows from..to where order is NULL) as far as `cap` bytes go;
  * *next is the first that did not fit. `first`: no JSON element came before.
@@ -236,10 +241,11 @@ uint64_t aq_text_headers(const aq_text *text);    /* `allocinfo - version:` line
 int aq_text_several(const aq_text *text);         /* it may hold more than one listing */
 const char *aq_text_version(const aq_text *text); /* "2.0" of the first header, or "" */
 /*
- * The metadata of a snapshot, entry by entry; 0 behind the last one. A text that several snapshots
- * were put together in has none. Neither string is NUL-terminated.
+ * The metadata of a snapshot, entry by entry: *at is 0 at first, then where the next one is. 0 behind
+ * the last one. A text that several snapshots were put together in has none. Neither string is
+ * NUL-terminated.
  */
-int aq_text_metadata(const aq_text *text, size_t entry, const char **key, size_t *key_len,
+int aq_text_metadata(const aq_text *text, size_t *at, const char **key, size_t *key_len,
 		     const char **value, size_t *value_len);
 /* Seconds since 1970 in nanoseconds for `2026-11-23T06:20:37.123456Z`; 0 or -EINVAL. */
 int aq_parse_time(const char *s, size_t len, int64_t *time_ns);

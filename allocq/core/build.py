@@ -21,6 +21,7 @@ ENGINE = (
     "seen.c",
     "size.c",
     "skim.c",
+    "sort.c",
     "source.c",
     "table.c",
     "text.c",

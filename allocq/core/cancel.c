@@ -39,12 +39,12 @@ static int compare_places(const void *a, const void *b)
 	return order ? order : (x->row > y->row) - (x->row < y->row);
 }
 
-static struct key *sorted_keys(const aq_table *table)
+static int sorted_keys(const aq_table *table, const aq_hooks *hooks, struct key **sorted)
 {
-	struct key *keys = malloc(table->len * sizeof(*keys));
+	struct key *keys = *sorted = malloc(table->len * sizeof(*keys));
 
 	if (!keys)
-		return NULL;
+		return -ENOMEM;
 	for (size_t i = 0; i < table->len; i++) {
 		const struct aq_row *row = &table->rows[i];
 		struct key *key = &keys[i];
@@ -55,8 +55,7 @@ static struct key *sorted_keys(const aq_table *table)
 		key->hash = aq_hash(0, key->subject.s, key->subject.len);
 		key->row = i;
 	}
-	qsort(keys, table->len, sizeof(*keys), compare_places);
-	return keys;
+	return aq_sort(keys, table->len, sizeof(*keys), compare_places, hooks);
 }
 
 static void mark_common(const struct key *a, size_t a_len, const struct key *b, size_t b_len,
@@ -74,25 +73,25 @@ static void mark_common(const struct key *a, size_t a_len, const struct key *b, 
 	}
 }
 
-int aq_table_cancel(aq_table *table, aq_table *other)
+int aq_table_cancel(aq_table *table, aq_table *other, const aq_hooks *hooks)
 {
 	size_t rows = table->len + other->len;
-	struct key *a, *b;
-	uint8_t *keep;
-	int error = 0;
+	struct key *a = NULL, *b = NULL;
+	uint8_t *keep = NULL;
+	int error;
 
 	if (!table->len || !other->len)
 		return 0;
-	a = sorted_keys(table);
-	b = sorted_keys(other);
-	keep = malloc(rows);
-	if (a && b && keep) {
+	error = sorted_keys(table, hooks, &a);
+	if (!error)
+		error = sorted_keys(other, hooks, &b);
+	if (!error && !(keep = malloc(rows)))
+		error = -ENOMEM;
+	if (!error) {
 		memset(keep, 1, rows);
 		mark_common(a, table->len, b, other->len, keep, keep + table->len);
 		aq_table_keep(table, keep);
 		aq_table_keep(other, keep + (rows - other->len));
-	} else {
-		error = -ENOMEM;
 	}
 	free(a);
 	free(b);

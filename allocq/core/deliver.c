@@ -227,7 +227,7 @@ static int put_table(struct sink *sink, const struct query *query, const aq_tabl
 	error = make_chunk(sink, table);
 	if (!error && (query->sort != AQ_SORT_NONE || query->reverse)) {
 		order = malloc((table->len + 1) * sizeof(*order));
-		error = order ? aq_order(table, query->sort, query->reverse, order) : -ENOMEM;
+		error = order ? aq_order(table, query->sort, query->reverse, NULL, order) : -ENOMEM;
 	}
 	if (!error) {
 		stage_header(sink, query, version);

@@ -60,6 +60,11 @@ struct aq_table {
  */
 void *aq_grown(void *block, size_t *cap, size_t need, size_t item, size_t least);
 
+/* sort.c */
+/* Stable. 0; -ENOMEM; -ECANCELED where the hooks asked to stop: the order is then any. */
+int aq_sort(void *items, size_t n, size_t size, int (*compare)(const void *, const void *),
+	    const aq_hooks *hooks);
+
 /* utf8.c */
 /* The code point at s, its length in *n; a byte that is not UTF-8 is 0xdc00 + byte (PEP 383). */
 uint32_t aq_utf8(const char *s, size_t len, size_t *n);
@@ -134,6 +139,8 @@ int aq_filter_pattern(aq_filter *filter, enum aq_field field, enum aq_pattern_ki
 		      size_t len);
 /* Does the answer depend on anything that moves: sizes, calls, accuracy? */
 bool aq_filter_asks_counters(const aq_filter *filter);
+/* How much work a name is: how many patterns it may be compared with, and one. */
+size_t aq_filter_weight(const aq_filter *filter);
 bool aq_match_counter(const aq_filter *filter, int64_t bytes, uint64_t calls, bool accurate);
 bool aq_match_names(const aq_filter *filter, const struct aq_tag *tag);
 bool aq_glob(const char *pattern, size_t pattern_len, const char *s, size_t len);
@@ -269,8 +276,10 @@ void aq_info_warn(aq_info *info, const char *format, ...) __attribute__((format(
 void aq_source_lost(const aq_source *source, int error, aq_problem *problem);
 
 /* text.c */
-/* Return AQ_MORE after so many bytes of reading (default: 16 MiB). */
+/* Return AQ_MORE after so many bytes, each counted aq_filter_weight() times (default: 16 MiB). */
 void aq_text_set_breath(aq_text *text, uint64_t bytes);
+/* All lines at hand; AQ_STOPPED where the hooks ask for it. */
+enum aq_result aq_text_take_all(aq_text *text, const aq_hooks *hooks);
 /* The `# key: value` lines, newline-separated. */
 const char *aq_text_metadata_lines(const aq_text *text);
 uint64_t aq_text_unfinished(const aq_text *text); /* bytes behind the last newline, at the end */

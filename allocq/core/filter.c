@@ -412,6 +412,15 @@ bool aq_match_counter(const aq_filter *filter, int64_t bytes, uint64_t calls, bo
 	       (filter->accuracy < 0 || (filter->accuracy != 0) == accurate);
 }
 
+size_t aq_filter_weight(const aq_filter *filter)
+{
+	size_t weight = 1 + filter->word_functions.len + filter->word_modules.len;
+
+	for (int field = 0; field <= AQ_WORD; field++)
+		weight += filter->names[field].len;
+	return weight;
+}
+
 bool aq_match_names(const aq_filter *filter, const struct aq_tag *tag)
 {
 	const struct aq_pattern_list *names = filter->names;

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 
 from .binding import check, decode, encode, ffi, lib, owned
+from .pulse import Pulse
 from .table import Table
 
 NO_MINIMUM, NO_MAXIMUM = -(1 << 63), (1 << 63) - 1
@@ -58,7 +59,10 @@ class NativeFilter:
 
     def apply(self, table: Table) -> None:
         """Drop the rows that do not match."""
-        lib.aq_table_filter(table.native, self.native)
+        pulse = Pulse()
+        error = lib.aq_table_filter(table.native, self.native, pulse.native)
+        pulse.reraise()
+        check(error)
 
 
 class PatternFault(IntEnum):

@@ -96,7 +96,8 @@ ORDER_BY(file, compare_files(a, b))
 
 typedef int (*comparison)(const void *, const void *);
 
-int aq_order(const aq_table *table, enum aq_sort sort, int reverse, uint32_t *order)
+int aq_order(const aq_table *table, enum aq_sort sort, int reverse, const aq_hooks *hooks,
+	     uint32_t *order)
 {
 	static const comparison up[] = {
 		[AQ_SORT_BYTES] = bytes_up, [AQ_SORT_CALLS] = calls_up, [AQ_SORT_AVERAGE] = average_up,
@@ -110,6 +111,7 @@ int aq_order(const aq_table *table, enum aq_sort sort, int reverse, uint32_t *or
 	bool by_name = sort == AQ_SORT_FILE || sort == AQ_SORT_FUNCTION || sort == AQ_SORT_MODULE;
 	size_t rows = table->len;
 	struct rank *ranks;
+	int error;
 
 	if (rows > UINT32_MAX)
 		return -EOVERFLOW;
@@ -137,9 +139,9 @@ int aq_order(const aq_table *table, enum aq_sort sort, int reverse, uint32_t *or
 		else if (sort == AQ_SORT_MODULE)
 			ranks[i].name = aq_row_str(table, row, row->module, row->module_len);
 	}
-	qsort(ranks, rows, sizeof(*ranks), by_name != (reverse != 0) ? up[sort] : down[sort]);
-	for (size_t i = 0; i < rows; i++)
+	error = aq_sort(ranks, rows, sizeof(*ranks), by_name != (reverse != 0) ? up[sort] : down[sort], hooks);
+	for (size_t i = 0; i < rows && !error; i++)
 		order[i] = ranks[i].at;
 	free(ranks);
-	return 0;
+	return error;
 }

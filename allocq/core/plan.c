@@ -453,7 +453,7 @@ static int add_text_plan(const struct known *known, aq_plan **plans)
  * the others. *tags is how many there are in all.
  */
 static enum aq_result scan_cache(const struct aq_cache *cache, const aq_filter *filter, size_t top,
-				 aq_table *table, size_t *tags)
+				 const aq_hooks *hooks, aq_table *table, size_t *tags)
 {
 	aq_text *text = aq_text_new(filter, table);
 	enum aq_result result = text ? AQ_DONE : AQ_ERROR;
@@ -463,11 +463,11 @@ static enum aq_result scan_cache(const struct aq_cache *cache, const aq_filter *
 	if (result == AQ_DONE)
 		result = aq_text_feed(text, cache->text, cache->text_len);
 	if (result == AQ_DONE)
-		result = aq_text_take(text, SIZE_MAX);
+		result = aq_text_take_all(text, hooks);
 	if (result == AQ_DONE)
 		*tags = (size_t)aq_text_tags(text);
 	aq_text_free(text);
-	return result == AQ_DONE || result == AQ_ERROR ? result : AQ_STALE;
+	return result == AQ_DONE || result == AQ_ERROR || result == AQ_STOPPED ? result : AQ_STALE;
 }
 
 /* A kernel filter on sizes as a plan; `min_size` replaces the question's own where it is not 0. */
@@ -484,7 +484,7 @@ static enum aq_result add_size_plan(struct known *known, uint64_t min_size, uint
 	}
 	if (is_empty(&option.fields))
 		return AQ_DONE;
-	result = scan_cache(known->cache, &filter, 0, &passing, &known->tags);
+	result = scan_cache(known->cache, &filter, 0, known->question->hooks, &passing, &known->tags);
 	option.summed = known->tags;
 	option.returned = passing.len;
 	free(passing.rows);
@@ -516,7 +516,7 @@ static enum aq_result plan_top(const struct aq_question *question, const struct 
 	size_t top = (size_t)question->wanted->top;
 	aq_table largest = { .len = 0 };
 	int64_t size = 0;
-	enum aq_result result = scan_cache(cache, question->filter, top, &largest, &known.tags);
+	enum aq_result result = scan_cache(cache, question->filter, top, question->hooks, &largest, &known.tags);
 
 	known.matching = calloc(largest.len + 1, 1);
 	if (result == AQ_DONE && !known.matching)
@@ -545,12 +545,15 @@ static enum aq_result match_names(struct known *known)
 	const struct aq_question *question = known->question;
 	const aq_table *names = &known->cache->names;
 	const aq_hooks *hooks = question->hooks;
+	size_t matching;
+	int error;
 
 	known->matching = calloc(names->len + 1, 1);
 	if (!known->matching)
 		return failed(-ENOMEM);
-	if (aq_table_match_names(names, question->filter, known->matching) && hooks && hooks->search &&
-	    hooks->search(hooks->context, names, known->matching))
+	error = aq_table_match_names(names, question->filter, hooks, known->matching, &matching);
+	if (error || (matching && hooks && hooks->search &&
+		      hooks->search(hooks->context, names, known->matching)))
 		return AQ_STOPPED;
 	for (size_t i = 0; i < names->len; i++)
 		known->names_matching += known->matching[i];

@@ -64,25 +64,21 @@ static bool is_one_snapshot(const aq_text *text)
 	return snapshots == 1 && aq_text_headers(text) <= 1;
 }
 
-int aq_text_metadata(const aq_text *text, size_t entry, const char **key, size_t *key_len,
+int aq_text_metadata(const aq_text *text, size_t *at, const char **key, size_t *key_len,
 		     const char **value, size_t *value_len)
 {
-	const char *at = aq_text_metadata_lines(text);
+	const char *lines = aq_text_metadata_lines(text), *next = lines + *at;
 	struct aq_str k, v;
-	bool begun = false;
+	bool begun = *at > 0;
 
-	if (!is_one_snapshot(text))
+	if ((!begun && !is_one_snapshot(text)) || !next_entry(&next, &begun, &k, &v))
 		return 0;
-	for (size_t i = 0; next_entry(&at, &begun, &k, &v); i++) {
-		if (i < entry)
-			continue;
-		*key = k.s;
-		*key_len = k.len;
-		*value = v.s;
-		*value_len = v.len;
-		return 1;
-	}
-	return 0;
+	*at = (size_t)(next - lines);
+	*key = k.s;
+	*key_len = k.len;
+	*value = v.s;
+	*value_len = v.len;
+	return 1;
 }
 
 /* `width` digits at *s, moved behind them. */

@@ -29,11 +29,6 @@ size_t aq_table_rows(const aq_table *table)
 	return table->len;
 }
 
-size_t aq_table_trimmed(const aq_table *table)
-{
-	return table->trimmed;
-}
-
 /* Room for one more row and `len` bytes of its line. */
 static int make_room(aq_table *table, size_t len)
 {
@@ -136,54 +131,60 @@ static struct aq_tag row_tag(const aq_table *table, const struct aq_row *row)
 	};
 }
 
-static void keep_row(aq_table *table, size_t *kept, size_t i)
-{
-	table->rows[(*kept)++] = table->rows[i];
-}
-
-static void cut(aq_table *table, size_t kept)
-{
-	table->len = kept;
-	table->trimmed = 0;
-	for (size_t i = 0; i < kept; i++)
-		table->trimmed += table->rows[i].trimmed;
-}
-
 void aq_table_keep(aq_table *table, const uint8_t *keep)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < table->len; i++)
-		if (keep[i])
-			keep_row(table, &kept, i);
-	cut(table, kept);
+	table->trimmed = 0;
+	for (size_t i = 0; i < table->len; i++) {
+		if (!keep[i])
+			continue;
+		table->trimmed += table->rows[i].trimmed;
+		table->rows[kept++] = table->rows[i];
+	}
+	table->len = kept;
 }
 
-void aq_table_filter(aq_table *table, const aq_filter *filter)
-{
-	size_t kept = 0;
+enum { PULSE_WORK = 1 << 20 }; /* names are compared with a pattern at about a byte a nanosecond */
 
+static int match(const aq_table *table, const aq_filter *filter, const aq_hooks *hooks, bool counters,
+		 uint8_t *keep, size_t *matching)
+{
+	size_t weight = aq_filter_weight(filter), work = 0;
+
+	*matching = 0;
 	for (size_t i = 0; i < table->len; i++) {
 		struct aq_tag tag = row_tag(table, &table->rows[i]);
 
-		if (aq_match_counter(filter, tag.bytes, tag.calls, tag.accurate) &&
-		    aq_match_names(filter, &tag))
-			keep_row(table, &kept, i);
+		keep[i] = (!counters || aq_match_counter(filter, tag.bytes, tag.calls, tag.accurate)) &&
+			  aq_match_names(filter, &tag);
+		*matching += keep[i];
+		work += weight * table->rows[i].text_len;
+		if (work < PULSE_WORK)
+			continue;
+		if (aq_stopped(hooks))
+			return -ECANCELED;
+		work = 0;
 	}
-	cut(table, kept);
+	return 0;
 }
 
-size_t aq_table_match_names(const aq_table *table, const aq_filter *filter, uint8_t *keep)
+int aq_table_filter(aq_table *table, const aq_filter *filter, const aq_hooks *hooks)
 {
-	size_t matching = 0;
+	uint8_t *keep = malloc(table->len + 1);
+	size_t matching;
+	int error = keep ? match(table, filter, hooks, true, keep, &matching) : -ENOMEM;
 
-	for (size_t i = 0; i < table->len; i++) {
-		struct aq_tag tag = row_tag(table, &table->rows[i]);
+	if (!error && matching < table->len)
+		aq_table_keep(table, keep);
+	free(keep);
+	return error;
+}
 
-		keep[i] = aq_match_names(filter, &tag);
-		matching += keep[i];
-	}
-	return matching;
+int aq_table_match_names(const aq_table *table, const aq_filter *filter, const aq_hooks *hooks,
+			 uint8_t *keep, size_t *matching)
+{
+	return match(table, filter, hooks, false, keep, matching);
 }
 
 size_t aq_table_count(const aq_table *table, const aq_filter *filter)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .binding import check, decode, encode, ffi, lib, owned
+from .pulse import Pulse
 
 _CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 18
 _FORMATS = {
@@ -102,13 +103,19 @@ class Table:
 
         What is left is what changed.
         """
-        check(lib.aq_table_cancel(self.native, other.native))
+        pulse = Pulse()
+        error = lib.aq_table_cancel(self.native, other.native, pulse.native)
+        pulse.reraise()
+        check(error)
 
     def order(self, sort: str, reverse: bool = False) -> list[int]:
         """Row numbers by `sort`: bytes, calls or average largest first; file, function or module
         ascending; none, kernel order. `reverse` turns that around; equal rows keep kernel order."""
         rows = ffi.new("uint32_t[]", len(self))
-        check(lib.aq_order(self.native, _SORTS[sort], reverse, rows))
+        pulse = Pulse()
+        error = lib.aq_order(self.native, _SORTS[sort], reverse, pulse.native, rows)
+        pulse.reraise()
+        check(error)
         return list(rows)
 
     def render(

@@ -19,6 +19,7 @@ enum {
 	BREATH = 16 << 20,
 	MOST_KEPT = 64 << 20,
 	KEPT_AT_FIRST = 1 << 20, /* room for most listings; only what is used is memory */
+	MOST_SKIMMED = 1 << 20,
 	PRUNE_AT = 128,
 };
 
@@ -36,7 +37,8 @@ struct aq_text {
 	size_t metadata_len;
 	size_t top;	 /* only so many of the largest tags are kept; 0: all */
 	int64_t least;	 /* smaller tags cannot be among them */
-	uint64_t breath; /* bytes after which the caller may look for a Ctrl-C */
+	uint64_t breath; /* bytes times weight after which the caller may look for a Ctrl-C */
+	size_t weight;
 	bool ended, several;
 	struct aq_seen *seen;
 };
@@ -53,6 +55,7 @@ aq_text *aq_text_new(const aq_filter *filter, aq_table *table)
 	text->breath = BREATH;
 	text->least = INT64_MIN;
 	text->skim = aq_skim_of(filter);
+	text->weight = aq_filter_weight(filter);
 	text->buffer = malloc(text->cap + AQ_SLACK);
 	text->metadata = calloc(1, 1);
 	text->seen = aq_seen_new();
@@ -186,7 +189,7 @@ static int prune(aq_text *text)
 	aq_table *table = text->table;
 	uint32_t *order = malloc(table->len * sizeof(*order));
 	uint8_t *keep = calloc(table->len, 1);
-	int error = order && keep ? aq_order(table, AQ_SORT_BYTES, 0, order) : -ENOMEM;
+	int error = order && keep ? aq_order(table, AQ_SORT_BYTES, 0, NULL, order) : -ENOMEM;
 
 	if (!error) {
 		text->least = table->rows[order[text->top - 1]].bytes;
@@ -271,23 +274,27 @@ static enum aq_result take_line(aq_text *text, const char *line, size_t len)
 
 static void skim_lines(aq_text *text)
 {
+	size_t left = text->end - text->start, most = left < MOST_SKIMMED ? left : MOST_SKIMMED;
+	const char *at = text->buffer + text->start;
 	uint64_t lines = 0;
 
 	if ((!text->skim.counters && !text->skim.names) || text->searched || !text->skim.has_first)
 		return;
-	text->start += aq_skim(&text->skim, text->buffer + text->start, text->buffer + text->end, &lines);
+	text->start += aq_skim(&text->skim, at, at + most, &lines);
 	text->line += lines;
 	text->tags += lines;
 }
 
-/* Read the whole lines at hand. AQ_DONE: more bytes are needed. */
-static enum aq_result take_lines(aq_text *text, size_t max_rows)
+/* Read the whole lines at hand; *work is added to. AQ_DONE: more bytes are needed. */
+static enum aq_result take_lines(aq_text *text, size_t max_rows, uint64_t *work)
 {
 	while (text->start < text->end) {
+		size_t begin = text->start, left;
 		const char *line, *newline;
 		enum aq_result result;
-		size_t left;
 
+		if (*work >= text->breath)
+			return AQ_MORE;
 		skim_lines(text);
 		line = text->buffer + text->start;
 		left = text->end - text->start;
@@ -307,6 +314,7 @@ static enum aq_result take_lines(aq_text *text, size_t max_rows)
 			return result;
 		text->start += (size_t)(newline - line) + 1;
 		text->searched = 0;
+		*work += (text->start - begin) * text->weight;
 	}
 	return AQ_DONE;
 }
@@ -342,8 +350,10 @@ static enum aq_result make_room(aq_text *text, size_t want)
 
 enum aq_result aq_text_read(aq_text *text, int fd, size_t max_rows)
 {
+	uint64_t work = 0;
+
 	for (uint64_t begin = text->bytes;;) {
-		enum aq_result result = take_lines(text, max_rows);
+		enum aq_result result = take_lines(text, max_rows, &work);
 		ssize_t got;
 
 		if (result != AQ_DONE || text->ended)
@@ -419,7 +429,19 @@ enum aq_result aq_text_feed(aq_text *text, const char *data, size_t len)
 
 enum aq_result aq_text_take(aq_text *text, size_t max_rows)
 {
-	return take_lines(text, max_rows);
+	uint64_t work = 0;
+
+	return take_lines(text, max_rows, &work);
+}
+
+enum aq_result aq_text_take_all(aq_text *text, const aq_hooks *hooks)
+{
+	enum aq_result result;
+
+	do
+		result = aq_text_take(text, SIZE_MAX);
+	while (result == AQ_MORE && !aq_stopped(hooks));
+	return result == AQ_MORE ? AQ_STOPPED : result;
 }
 
 int aq_text_is_tag(const char *line, size_t len)
@@ -435,7 +457,7 @@ enum aq_result aq_text_parse(const char *data, size_t len, const aq_filter *filt
 	enum aq_result result = text ? aq_text_feed(text, data, len) : AQ_ERROR;
 
 	if (result == AQ_DONE)
-		result = aq_text_take(text, SIZE_MAX);
+		result = aq_text_take_all(text, NULL);
 	aq_text_free(text);
 	return result;
 }

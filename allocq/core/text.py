@@ -11,7 +11,6 @@ from .filter import NativeFilter
 from .table import Table
 
 BATCH = 8192
-_MOST_ENTRIES = 64  # a snapshot has a dozen
 
 
 def header(version: str) -> bytes:
@@ -89,14 +88,11 @@ class Text:
         """What a snapshot says of itself; empty for another text, or several together."""
         key, value = ffi.new("const char **"), ffi.new("const char **")
         key_len, value_len = ffi.new("size_t *"), ffi.new("size_t *")
+        at = ffi.new("size_t *")
         entries: dict[str, str] = {}
-        at = 0
-        while at < _MOST_ENTRIES and lib.aq_text_metadata(
-            self._text, at, key, key_len, value, value_len
-        ):
+        while lib.aq_text_metadata(self._text, at, key, key_len, value, value_len):
             name = decode(key[0], key_len[0])
             entries.setdefault(name, decode(value[0], value_len[0]))
-            at += 1
         return entries
 
 

@@ -615,7 +615,7 @@ static void expect(const struct asked *asked, const struct answer *answer, const
 	}
 	add_header(out, asked, format, version);
 	CHECK(rows <= sizeof(order) / sizeof(order[0]));
-	CHECK(!aq_order(answer->table, asked->sort, asked->reverse, order));
+	CHECK(!aq_order(answer->table, asked->sort, asked->reverse, NULL, order));
 	if (asked->has_limit && asked->limit < rows)
 		rows = (size_t)asked->limit;
 	for (size_t i = 0; i < rows; i++)

@@ -289,7 +289,7 @@ static void check_resolve(aq_table *table, const aq_table *names)
 	check_rows(table);
 	CHECK(result == resolvable(before, names));
 	CHECK(table->len == before->len);
-	CHECK(result || aq_table_trimmed(table) == 0);
+	CHECK(result || table->trimmed == 0);
 	for (size_t i = 0; i < before->len; i++) {
 		const struct aq_row *old = &before->rows[i], *row = &table->rows[i];
 		struct aq_str was = aq_row_str(before, old, old->file, old->file_len);

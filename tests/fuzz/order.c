@@ -106,10 +106,10 @@ static void check_order(const aq_table *table, enum aq_sort sort, bool reverse)
 		}
 		expected[at] = (uint32_t)i;
 	}
-	CHECK(!aq_order(table, sort, reverse, order));
+	CHECK(!aq_order(table, sort, reverse, NULL, order));
 	CHECK(!memcmp(order, expected, table->len * sizeof(*order)));
 	begin_failing(1);
-	error = aq_order(table, sort, reverse, order);
+	error = aq_order(table, sort, reverse, NULL, order);
 	CHECK(error == (end_failing() ? -ENOMEM : 0));
 	free(order);
 }
@@ -136,13 +136,13 @@ static void check_cancel(aq_table *table, aq_table *other)
 		int error;
 
 		begin_failing(failing);
-		error = aq_table_cancel(table, other);
+		error = aq_table_cancel(table, other, NULL);
 		CHECK(error == (end_failing() ? -ENOMEM : 0));
 		if (!error)
 			break;
 		CHECK(table->len == copies[0]->len && other->len == copies[1]->len);
 	}
-	CHECK(!aq_table_cancel(table, other));
+	CHECK(!aq_table_cancel(table, other, NULL));
 	for (int side = 0; side < 2; side++) {
 		size_t at = 0;
 
