@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeGuard
 
 from ..model import Info
 
 # So many sizes do not rise or fall throughout by chance; so many tags are not all in use.
 _SORTED_BY_INTENT, _SOME_EMPTY = 8, 50
-_MOST = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,11 @@ def excerpt_of(sizes: Sequence[int], info: Info) -> Excerpt | None:
     return None
 
 
+def _is_size(value: object) -> TypeGuard[int]:
+    """A file can say anything."""
+    return type(value) is int and 0 < value < 1 << 63
+
+
 def _least(metadata: Mapping[str, str]) -> int | None:
     """The largest min_size of the filters that a listing was saved with."""
     try:
@@ -62,10 +67,8 @@ def _least(metadata: Mapping[str, str]) -> int | None:
     except (ValueError, RecursionError):
         return None
     sizes = [
-        each["min_size"]
+        size
         for each in (filters if isinstance(filters, list) else [filters])
-        if isinstance(each, dict)
-        and isinstance(each.get("min_size"), int)
-        and 0 < each["min_size"] <= _MOST
+        if isinstance(each, dict) and _is_size(size := each.get("min_size"))
     ]
     return max(sizes, default=None)

@@ -19,7 +19,7 @@ enum {
 	BREATH = 16 << 20,
 	MOST_KEPT = 64 << 20,
 	KEPT_AT_FIRST = 1 << 20, /* room for most listings; only what is used is memory */
-	MOST_SKIMMED = 1 << 20,
+	LEAST_SKIMMED = 4096,
 	PRUNE_AT = 128,
 };
 
@@ -274,13 +274,16 @@ static enum aq_result take_line(aq_text *text, const char *line, size_t len)
 
 static void skim_lines(aq_text *text)
 {
-	size_t left = text->end - text->start, most = left < MOST_SKIMMED ? left : MOST_SKIMMED;
+	size_t left = text->end - text->start;
+	uint64_t most = text->breath / text->weight;
 	const char *at = text->buffer + text->start;
 	uint64_t lines = 0;
 
 	if ((!text->skim.counters && !text->skim.names) || text->searched || !text->skim.has_first)
 		return;
-	text->start += aq_skim(&text->skim, at, at + most, &lines);
+	if (most < LEAST_SKIMMED)
+		most = LEAST_SKIMMED;
+	text->start += aq_skim(&text->skim, at, at + (most < left ? most : left), &lines);
 	text->line += lines;
 	text->tags += lines;
 }
