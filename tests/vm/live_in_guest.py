@@ -22,7 +22,7 @@ LIVE = Path(__file__).resolve().parents[1] / "live"
 REPORTS = "reports.jsonl"
 SELECTED = "selected.json"
 JOB_IN_GUEST = Path("/run/job")
-BOOT_SECONDS = 900
+BOOT_SECONDS = float(os.environ.get("ALLOCQ_GUEST_SECONDS", "900"))
 MARKER = (
     'guest(kernel="new", cpus=2, mem=None, params=()): the machine that a live test wants; kernel '
     '"old" is one without the ioctl, params are kernel parameters; the same marker shares a boot'
