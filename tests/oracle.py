@@ -20,9 +20,7 @@ NAMES = ("bytes", "calls", "file", "line", "module", "function", "accurate")
 
 _COUNTERS = re.compile(r" *(-?[0-9]+) +([0-9]+) ")
 _PLACE = re.compile(r"(.+):([0-9]+)(?: \[(.+)\])?", re.DOTALL)
-_FUNCTION = re.compile(
-    r"([^ ]+(?: +[^ ]+)*?)((?: +[a-z_][a-z0-9_]*:(?!:)[^ ]*)*) *", re.DOTALL
-)
+_FUNCTION = re.compile(r"([^ ]+(?: +[^ ]+)*?)((?: +[a-z_][a-z0-9_]*:(?!:)[^ ]*)*) *", re.DOTALL)
 _U64, _S64 = 1 << 64, 1 << 63
 
 

@@ -1,4 +1,4 @@
-"""verify beside a parallel build and modules that come and go: no counter that moved is a difference.
+"""verify beside a parallel build and modules that come and go: nothing that moved is a difference.
 
 ALLOCQ_VERIFY_RUNS: how often on each machine, 2 if not given.
 """
@@ -27,7 +27,7 @@ CORE = Path(__file__).parents[2] / "allocq" / "core"
 
 @contextmanager
 def build(directory: Path) -> Iterator[None]:
-    """allocq is compiled again and again, two files at a time, or files are where there is no cc."""
+    """allocq is compiled again and again; without a compiler, files are read and written."""
     script = f'make -s -j2 -C {CORE} BUILD="{directory}" static clean'
     if not (shutil.which("cc") and shutil.which("make")):
         script = f"find /usr/lib -xdev; head -c 20000000 /dev/zero >{directory}/zeros"
@@ -50,7 +50,8 @@ def cry_wolf(modules: list[str], directory: Path) -> None:
     statuses, undetermined, moved = Counter[int](), Counter[str](), 0
     with storm(modules) as moves, build(directory):
         for seed in range(RUNS):
-            done = allocq("verify", "-o", "json", "--rounds", "20", "--seed", str(seed), timeout=600)
+            words = ["verify", "-o", "json", "--rounds", "20", "--seed", str(seed)]
+            done = allocq(*words, timeout=600)
             document = json.loads(done.out)
             wrong = [check for check in document["checks"] if check["result"] == "not ok"]
             assert not wrong and done.status in (0, 2), (seed, wrong, done.err)
