@@ -1,6 +1,7 @@
 /*
  * The first process of a guest that has nothing but this, /proc, /dev and the native program: prints
- * the kernel's own text, then what the program answers to each question, one word in it an argument.
+ * the kernel's own text, what the program answers to each question, one word in it an argument, and
+ * the text again.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,6 +21,13 @@ static void copy(const char *path)
 		if (write(1, data, (size_t)got) != got)
 			break;
 	close(fd);
+}
+
+static void print_text(void)
+{
+	printf("\n[text\n");
+	copy("/proc/allocinfo");
+	printf("]0\n");
 }
 
 static int answer(char *question)
@@ -51,9 +59,7 @@ int main(int argc, char **argv)
 	for (int fd = 0; fd < 3; fd++)
 		dup2(console, fd);
 	setvbuf(stdout, NULL, _IONBF, 0);
-	printf("\n[text\n");
-	copy("/proc/allocinfo");
-	printf("]0\n");
+	print_text();
 	for (int i = 1; i < argc; i++) {
 		/* The kernel has words of its own behind ours. */
 		if (argv[i][0] != '-')
@@ -61,5 +67,6 @@ int main(int argc, char **argv)
 		printf("[%s\n", argv[i]);
 		printf("]%d\n", answer(argv[i]));
 	}
+	print_text();
 	return reboot(RB_POWER_OFF);
 }

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import struct
 
+import cpio
+
 MOST_CPUS = 255
 _LAPIC, _IOAPIC, _OVERRIDE, _NMI = 0, 1, 2, 4
-_NAME = b"kernel/firmware/acpi/madt.aml"
+_NAME = "kernel/firmware/acpi/madt.aml"
 
 
 def madt(cpus: int) -> bytes:
@@ -33,15 +35,5 @@ def madt(cpus: int) -> bytes:
 
 
 def initrd(cpus: int) -> bytes:
-    """An uncompressed cpio archive (newc) with only the table."""
-    return _entry(_NAME, madt(cpus)) + _entry(b"TRAILER!!!", b"")
-
-
-def _entry(name: bytes, data: bytes) -> bytes:
-    numbers = (0, 0o100644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
-    head = b"070701" + b"".join(b"%08x" % number for number in numbers) + name + b"\0"
-    return _padded(head) + _padded(data)
-
-
-def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % 4)
+    """An archive with only the table."""
+    return cpio.archive({_NAME: (cpio.FILE, madt(cpus))})
