@@ -124,6 +124,8 @@ int aq_table_append(aq_table *table, const aq_table *more);
 size_t aq_table_rows(const aq_table *table);
 /* Keep the rows whose byte in `keep` is not 0. */
 void aq_table_keep(aq_table *table, const uint8_t *keep);
+/* Give rows from the ioctl the whole names that `names` has for them. AQ_STALE, AQ_AMBIGUOUS. */
+enum aq_result aq_table_resolve(aq_table *table, const aq_table *names);
 /*
  * What takes long takes hooks, or NULL. -ECANCELED where they asked to stop: nothing is dropped, no
  * order is written.

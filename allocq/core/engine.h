@@ -78,8 +78,6 @@ int aq_table_add_line(aq_table *table, const struct aq_tag *tag, const char *lin
 int aq_table_add(aq_table *table, const struct aq_tag *tag, bool trimmed);
 /* Can the tag that the kernel returned, its names trimmed, be row i? Fills *whole from the row. */
 bool aq_row_is(const aq_table *table, size_t i, const struct aq_tag *kernel, struct aq_tag *whole);
-/* Give rows from the ioctl the whole names that `names` has for them. */
-enum aq_result aq_table_resolve(aq_table *table, const aq_table *names);
 /* How many rows match, by names and counters. */
 size_t aq_table_count(const aq_table *table, const aq_filter *filter);
 /* Do all rows whose byte in `keep` is not 0 have the same string? *row is the first of them. */

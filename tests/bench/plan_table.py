@@ -125,11 +125,12 @@ class Bench:
         self.clock_name, self.clock = cpu_clock()
 
     def ask(self, filters: list[Fields], check: Check) -> Table:
-        """Every kernel filter in turn, what they let through checked here. Names over 63 bytes stay
-        cut, as few are so long."""
+        """Every kernel filter in turn, what they let through given its whole names and checked."""
         table = Table()
         for fields in filters:
             scan(self.source.fd, KernelFilter(fields), table)
+        result = lib.aq_table_resolve(table.native, self.known.native)
+        assert result == lib.AQ_DONE, "modules came or went, or two names end alike"
         check.apply(table)
         return table
 
@@ -211,7 +212,9 @@ class Bench:
     def _matching(self, check: Check) -> bytes:
         """One byte a tag: 1 where its names match."""
         keep = ffi.new("uint8_t[]", len(self.known))
-        lib.aq_table_match_names(self.known.native, check.native.native, keep)
+        matching = ffi.new("size_t *")
+        native = check.native.native
+        lib.aq_table_match_names(self.known.native, native, ffi.NULL, keep, matching)
         names = ffi.buffer(keep)[:]
         if not check.hooks().native.search:
             return names

@@ -13,7 +13,7 @@ from typing import Any
 
 import oracle
 import pytest
-from command import allocq
+from command import allocq, until
 
 
 def saved_now(path: Path) -> str:
@@ -66,12 +66,13 @@ def test_a_mounted_xfs_is_seen_and_seen_gone(tmp_path: Path, modprobe: Any) -> N
     finally:
         subprocess.run(["umount", str(place)], check=True)
     held = {c["function"]: c["bytes_growth"] for c in mounted}
-    for _ in range(20):  # inodes are freed after a grace period of RCU
+
+    def freed() -> bool:
+        """Inodes are, after a grace period of RCU."""
         left = {c["function"]: c["bytes_growth"] for c in changes(full, "-m", "xfs")}
-        if left.get("xfs_inode_alloc", 0) <= -held["xfs_inode_alloc"] // 2:
-            return
-        time.sleep(0.5)
-    raise AssertionError((held, left))
+        return bool(left.get("xfs_inode_alloc", 0) <= -held["xfs_inode_alloc"] // 2)
+
+    until(freed)
 
 
 def test_what_fills_a_file_system_grew_most(tmp_path: Path) -> None:

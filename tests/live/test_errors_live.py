@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import oracle
 import pytest
 import still
-from command import ALLOCQ, Result, allocq, here, refused
+from command import ALLOCQ, Result, allocq, here, refused, unread, until
 
 import allocq as library
 
+PIPE = 1 << 16
+"""What a pipe holds."""
 SWITCH = Path("/proc/sys/vm/mem_profiling")
 Unprivileged = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -180,38 +182,59 @@ def test_an_older_kernel_keeps_no_names() -> None:
     assert not Path("/run/allocq").exists()
 
 
+def maps(process: subprocess.Popen[bytes], name: bytes) -> bool:
+    """Has the process loaded a file of this name?"""
+    return name in Path(f"/proc/{process.pid}/maps").read_bytes()
+
+
+def reads(process: subprocess.Popen[bytes], path: str) -> bool:
+    """Has the process opened this file?"""
+    for fd in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(fd) == path:
+                return True
+    return False
+
+
+def interrupted_when(
+    words: Sequence[str], ready: Callable[[subprocess.Popen[bytes]], bool]
+) -> tuple[int, bytes, bytes]:
+    """Send Ctrl-C as soon as it is so; how the command ended."""
+    process = subprocess.Popen([*ALLOCQ, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(lambda: process.poll() is not None or ready(process))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def written(least: int) -> Callable[[subprocess.Popen[bytes]], bool]:
+    """Are so many bytes waiting in the pipe?"""
+    return lambda process: unread(process.stdout.fileno()) >= least  # type: ignore[union-attr]
+
+
 def test_ctrl_c_in_the_middle_of_live_queries_in_c() -> None:
-    """Whenever it comes, silence and nothing of an answer, or all of it."""
-    whole = allocq("query", "-o", "jsonl", "--interface", "ioctl").out.count(b"\n")
-    for delay in range(20):
-        process = subprocess.Popen(
-            [*ALLOCQ, "query", "-o", "jsonl", "--interface", "ioctl"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        time.sleep(delay / 2000)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate()
-        assert err == b""
-        if process.returncode == 0:
-            assert out.count(b"\n") == whole
-        else:  # the signal itself, before main() has begun
-            assert process.returncode in (130, -signal.SIGINT)
+    """Whenever it comes, silence and nothing of an answer, or a part of it that is marked by the
+    exit status."""
+    words = ["query", "-o", "jsonl", "--interface", "ioctl"]
+    whole = allocq(*words).out
+    assert len(whole) > 2 * PIPE
+    moments = [written(least) for least in (0, 1, PIPE // 2, PIPE)]
+    for ready in [*moments, lambda process: reads(process, "/proc/allocinfo")]:
+        status, out, err = interrupted_when(words, ready)
+        assert err == b"" and status in (130, -signal.SIGINT)
+        assert len(out) < len(whole) * 0.9
 
 
 def test_ctrl_c_in_the_middle_of_live_queries() -> None:
-    """Whenever it comes, no traceback and no half answer that looks whole."""
-    for delay in range(10):
-        process = subprocess.Popen(
-            [*ALLOCQ, "query", "-o", "json", "--interface", "ioctl"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": ""},
-        )  # fmt: skip
-        started = Path(f"/proc/{process.pid}/maps")
-        while process.poll() is None and b"_native" not in started.read_bytes():
-            time.sleep(0.001)
-        time.sleep(delay / 500)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate()
-        assert process.returncode in (0, 130), err
-        assert b"Traceback" not in err
-        if process.returncode == 130:
-            assert err == b""
+    """The same where Python answers: no traceback and no half answer that looks whole."""
+    words = ["query", "-e", ".", "-o", "json", "--interface", "ioctl"]
+    for ready in (
+        written(0),
+        lambda process: maps(process, b"libpython") or maps(process, b"/python3"),
+        lambda process: maps(process, b"_native"),
+        lambda process: reads(process, "/proc/allocinfo"),
+        written(1),
+        written(PIPE),
+    ):
+        status, _, err = interrupted_when(words, ready)
+        assert (status, err) in ((130, b""), (-signal.SIGINT, b""))
