@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -245,8 +246,8 @@ def meant(tags: Sequence[Tag], asked: Asked) -> list[Tag]:
     )
 
 
-def average(size: int, calls: int) -> float:
-    return size / calls if calls else 0.0
+def average(size: int, calls: int) -> Fraction:
+    return Fraction(size, calls) if calls else Fraction(0)
 
 
 def ordered(tags: Sequence[Tag], sort: str, reverse: bool, limit: int | None) -> list[Tag]:
@@ -284,6 +285,25 @@ def grouped(tags: Iterable[Tag], by: str) -> dict[str | None, tuple[int, int, in
         size, calls, count = sums.get(key, (0, 0, 0))
         sums[key] = size + tag.bytes, calls + tag.calls, count + 1
     return sums
+
+
+def ordered_groups(
+    groups: Sequence[tuple[int, int, int, str | None]], sort: str, reverse: bool, limit: int | None
+) -> list[tuple[int, int, int, str | None]]:
+    """The first `limit` groups (bytes, calls, tags, key) in order; any name sorts by the key."""
+    shown = list(groups)
+    if sort == "none":
+        shown = shown[::-1] if reverse else shown
+    elif sort in ("file", "function", "module"):
+        shown.sort(key=lambda group: group[3] or "", reverse=reverse)
+    else:
+        value = {
+            "bytes": lambda group: group[0],
+            "calls": lambda group: group[1],
+            "average": lambda group: average(group[0], group[1]),
+        }[sort]
+        shown.sort(key=value, reverse=not reverse)
+    return shown[:limit]
 
 
 def total(tags: Sequence[Tag]) -> dict[str, int]:

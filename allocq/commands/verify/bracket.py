@@ -140,18 +140,20 @@ def compare(kernel: Kernel, questions: Sequence[Question], scan: bool = False) -
     left = [Left(asked) for asked in questions]
     seen: list[Seen] = []
     content, held = None, 0
+    named: list[Name] = []
     for _ in range(ATTEMPTS):
         before = kernel.content_id()
         texts = [kernel.text()]
         answers = [one.asked.ask() for one in left]
         scanned = [kernel.scan()] if scan else []
         texts.append(kernel.text())
-        if kernel.content_id() != before or len(texts[0]) != len(texts[1]):
+        names = [row.name for row in texts[0]]
+        if kernel.content_id() != before or names != [row.name for row in texts[1]]:
             continue
-        if content != before:
+        if (content, named) != (before, names):
             seen = [Seen(row) for row in texts[0]]
             left = [Left(one.asked) for one in left]
-            content, held = before, 0
+            content, named, held = before, names, 0
         held += 1
         for rows in (*texts, *(rows for rows in scanned if len(rows) == len(seen))):
             for known, row in zip(seen, rows, strict=True):
