@@ -1,4 +1,8 @@
-"""A kernel that no test machine has, behind fuzz/simulated.c: 300 modules, 20,000 tags, 512 possible CPUs, names of any length and tags that look alike once trimmed."""
+"""A kernel that no test machine has, behind fuzz/simulated.c.
+
+It has hundreds of modules, tens of thousands of tags, 512 possible CPUs, names of any length and
+tags that look alike once trimmed.
+"""
 
 from __future__ import annotations
 

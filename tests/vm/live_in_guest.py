@@ -22,6 +22,7 @@ LIVE = Path(__file__).resolve().parents[1] / "live"
 REPORTS = "reports.jsonl"
 SELECTED = "selected.json"
 JOB_IN_GUEST = Path("/run/job")
+CPUS = int(os.environ.get("ALLOCQ_GUEST_CPUS", "2"))
 BOOT_SECONDS = float(os.environ.get("ALLOCQ_GUEST_SECONDS", "900"))
 MARKER = (
     'guest(kernel="new", cpus=2, mem=None, params=()): the machine that a live test wants; kernel '
@@ -53,7 +54,10 @@ def machine_of(item: pytest.Item) -> Machine:
 
 
 def _machine(
-    kernel: str = "new", cpus: int = 2, mem: str | None = None, params: tuple[str, ...] = ()
+    kernel: str = "new",
+    cpus: int | None = None,
+    mem: str | None = None,
+    params: tuple[str, ...] = (),
 ) -> Machine:
     image = find_kernel(old=kernel == "old")
     if image is None:
@@ -62,6 +66,8 @@ def _machine(
             what = "test kernel without the ioctl"
             how = "tests/vm/build-kernel --package linux-source-6.12 (tests/README.md)"
         raise NoKernel(f"no {what}: {how}")
+    if cpus is None:
+        cpus = CPUS if kernel == "new" else 2
     return Machine(image, cpus, mem, tuple(params))
 
 
