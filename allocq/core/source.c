@@ -37,18 +37,37 @@ void aq_info_warn(aq_info *info, const char *format, ...)
 	va_end(arguments);
 }
 
-void aq_profiling_switch(const char *allocinfo, char *out, size_t cap)
+static int open_switch(const char *allocinfo)
 {
 	const char *slash = strrchr(allocinfo, '/');
 	char *path;
-	ssize_t got;
 	int fd;
 
-	out[0] = '\0';
 	if (asprintf(&path, "%.*ssys/vm/mem_profiling", slash ? (int)(slash + 1 - allocinfo) : 0, allocinfo) < 0)
-		return;
+		return -1;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	free(path);
+	return fd;
+}
+
+/* Does the kernel let nobody write to it? So it is where `never` was given at boot. */
+static bool is_switch_fixed(const char *allocinfo)
+{
+	struct stat status;
+	int fd = open_switch(allocinfo);
+	bool fixed = fd >= 0 && !fstat(fd, &status) && !(status.st_mode & 0222);
+
+	if (fd >= 0)
+		close(fd);
+	return fixed;
+}
+
+void aq_profiling_switch(const char *allocinfo, char *out, size_t cap)
+{
+	int fd = open_switch(allocinfo);
+	ssize_t got;
+
+	out[0] = '\0';
 	if (fd < 0)
 		return;
 	got = read(fd, out, cap - 1);
@@ -136,7 +155,9 @@ static bool prepare_live(aq_source *source, aq_problem *problem)
 	aq_profiling_switch(source->path, value, sizeof(value));
 	if (!strcmp(value, "0"))
 		snprintf(source->warning, sizeof(source->warning),
-			 "profiling is off: the counters are frozen (sysctl vm.mem_profiling=1 turns it on)");
+			 "profiling is off: the counters are frozen (%s turns it on)",
+			 is_switch_fixed(source->path) ? "booting with sysctl.vm.mem_profiling=1" :
+							 "sysctl vm.mem_profiling=1");
 	return true;
 }
 

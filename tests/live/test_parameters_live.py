@@ -83,3 +83,11 @@ def test_without_profiling_each_command_says_so(value: str, kernel: str) -> None
     assert "hint: boot with sysctl.vm.mem_profiling=1" in allocq("query").err
     assert not Path("/run/x").exists()
     assert allocq("doctor").status in (1, 2)
+
+
+@boots("never", kernels=("old",))
+def test_an_older_kernel_shows_what_cannot_be_turned_on(value: str, kernel: str) -> None:
+    done = allocq("query", "-c")
+    assert done.status == 0 and int(done.out) > 900
+    assert "booting with sysctl.vm.mem_profiling=1 turns it on" in done.err
+    assert b"sudo sysctl" not in allocq("doctor").out

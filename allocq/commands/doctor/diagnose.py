@@ -195,6 +195,8 @@ def _switch(facts: Facts) -> Finding:
         return Finding(
             item, NOT_GOOD, f"{value}; {_DEBUG} makes it read-only", _boot_with(facts, "1")
         )
+    if boots_enabled(facts.boot_parameter or "") == "never":  # older kernels have the file even so
+        return Finding(item, NOT_GOOD, value, _boot_with(facts, "1"))
     return Finding(item, NOT_GOOD, value, "sudo sysctl vm.mem_profiling=1")
 
 
