@@ -8,6 +8,12 @@ from hypothesis import strategies as st
 from oracle import Asked, Tag
 
 
+def where_of(tag: Tag) -> str:
+    """As tables show it."""
+    module = "" if tag.module is None else f" [{tag.module}]"
+    return f"{tag.file}:{tag.line}{module}"
+
+
 @functools.cache
 def questions(tags: tuple[Tag, ...]) -> st.SearchStrategy[Asked]:
     """Filters that have something to find in these tags."""
@@ -25,7 +31,12 @@ def questions(tags: tuple[Tag, ...]) -> st.SearchStrategy[Asked]:
         file.map(lambda name: name.split("/")[0] + "/*"),
         file.map(lambda name: name.split("/")[0]),
         file.map(lambda name: "/".join(name.split("/")[:2]) + "/"),
+        file.map(lambda name: "./" + name),
+        file.map(lambda name: name.split("/")[-2] if "/" in name else name),
         st.sampled_from([f"{tag.file}:{tag.line}" for tag in tags]),
+        st.sampled_from([f"{tag.file}:{tag.line}:" for tag in tags]),
+        st.sampled_from([where_of(tag) for tag in tags]),
+        st.sampled_from([f"{where_of(tag)} func:{tag.function} " for tag in tags]),
         st.sampled_from(
             [f"{tag.file.rpartition('/')[2]}:{tag.line}-{tag.line + 200}" for tag in tags]
         ),
@@ -66,11 +77,21 @@ def questions(tags: tuple[Tag, ...]) -> st.SearchStrategy[Asked]:
         functions=few(
             functions
             | functions.map(lambda name: f"func:{name}")
+            | functions.map(lambda name: f"{name}()")
+            | functions.map(lambda name: f"{name}.isra.0+0x1c/0x80")
             | st.sampled_from(["*alloc*", "__*", "kmem_*", "?", "nothing"])
         ),
         modules=few(
             st.sampled_from(
-                [*modules, "*", "x*", "nothing", f"[{modules[0]}]", f"{modules[-1]}.ko"]
+                [
+                    *modules,
+                    "*",
+                    "x*",
+                    "nothing",
+                    f"[{modules[0]}]",
+                    f"{modules[-1]}.ko",
+                    f"kernel/drivers/{modules[0]}.ko.xz",
+                ]
             )
         ),
         builtin=maybe,

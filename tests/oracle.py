@@ -158,18 +158,39 @@ def name_matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) if is_glob(pattern) else name == pattern
 
 
-def split_lines(pattern: str) -> tuple[str, range | None]:
-    """`FILE:N` or `FILE:N-M` taken apart."""
-    parts = re.fullmatch(r"(.+):([0-9]+)(?:-([0-9]+))?", pattern, re.DOTALL)
+class Place(NamedTuple):
+    """A file as it is asked for: `FILE`, or `FILE:LINES [MODULE] func:FUNCTION`."""
+
+    path: str
+    lines: range | None = None
+    module: str = ""
+    function: str = ""
+
+
+_ASKED = re.compile(
+    r"(?P<path>.+?):(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?"
+    r"(?:[:,]|(?: \[(?P<module>[^\[]+)\])?(?: func:(?P<function>[^ ]+)(?: .*)?)?)",
+    re.DOTALL,
+)
+
+
+def split_place(pattern: str) -> Place:
+    """`FILE:N`, `FILE:N-M` or what tables and lines print taken apart."""
+    parts = _ASKED.fullmatch(pattern)
     if not parts:
-        return pattern, None
-    first, last = int(parts[2]), int(parts[3] or parts[2])
-    return (parts[1], range(first, last + 1)) if first <= last else (pattern, None)
+        return Place(pattern)
+    first, last = int(parts["first"]), int(parts["last"] or parts["first"])
+    if first > last:
+        return Place(pattern)
+    found = parts["module"] or "", parts["function"] or ""
+    return Place(parts["path"], range(first, last + 1), *found)
 
 
 def file_matches(tag: Tag, pattern: str) -> bool:
-    pattern, lines = split_lines(pattern)
+    pattern, lines, module, function = split_place(pattern)
     if lines is not None and tag.line not in lines:
+        return False
+    if (module and tag.module != module) or (function and tag.function != function):
         return False
     if is_glob(pattern):
         return fnmatchcase(tag.file, pattern)
@@ -182,17 +203,21 @@ def file_matches(tag: Tag, pattern: str) -> bool:
 
 
 def module_matches(module: str, pattern: str) -> bool:
-    """As people write it: xfs, [xfs], xfs.ko, nf-conntrack."""
+    """As people write it: xfs, [xfs], xfs.ko, nf-conntrack, kernel/fs/xfs/xfs.ko.xz."""
     if inner := re.fullmatch(r"\[([^!\[][^\[]*)\]", pattern):
         pattern = inner[1]
     if is_glob(pattern):
         return fnmatchcase(module, pattern)
+    pattern = re.sub(r"^.*/(?=.)", "", pattern)
     return module == re.sub(r"(?<=.)\.ko(\..*)?$", "", pattern).replace("-", "_")
 
 
 def function_matches(function: str, pattern: str) -> bool:
+    """As C and stack traces write it too: f(), f.isra.0+0x10/0x20."""
     if pattern.startswith("func:") and pattern != "func:":
         pattern = pattern.removeprefix("func:")
+    if not is_glob(pattern):
+        pattern = re.sub(r"(?<=.)(\+0x|\.isra\.|\.constprop\.|\.part\.|\.cold|\(\)).*", "", pattern)
     return name_matches(function, pattern)
 
 
@@ -232,11 +257,17 @@ def select(tags: Iterable[Tag], asked: Asked) -> list[Tag]:
 
 
 def widened(pattern: str) -> str:
-    """A relative glob or directory, at any component of a path."""
-    below = pattern.endswith("/")
-    if pattern[:1] in ("*", "/") or not (below or is_glob(split_lines(pattern)[0])):
+    """A relative glob or directory, at any component of a path; ./ is taken off."""
+    if pattern[:2] == "./" and len(pattern) > 2:
+        return pattern[2:]
+    place = split_place(pattern)
+    if pattern[:1] in ("*", "/") or (place.lines is not None and not is_glob(place.path)):
         return pattern
-    return f"*/{pattern}{'*' * below}"
+    if pattern.endswith("/"):
+        return f"*/{pattern}*"
+    if is_glob(pattern):
+        return f"*/{pattern}"
+    return pattern if "." in pattern.rpartition("/")[2] else f"*/{pattern}/*"
 
 
 def meant(tags: Sequence[Tag], asked: Asked) -> list[Tag]:

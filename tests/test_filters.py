@@ -119,6 +119,59 @@ def test_functions_and_modules_are_whole_names_or_globs(pattern: str, functions:
         assert result.status == (0 if expected else 1)
 
 
+PLACES = (
+    b"          16        1 fs/xfs/xfs_buf.c:7 [xfs] func:a \n"
+    b"          32        1 include/linux/slab.h:9 [xfs] func:b \n"
+    b"          64        1 include/linux/slab.h:9 [zram] func:b \n"
+    b"         128        1 include/linux/slab.h:9 func:c \n"
+    b"         256        1 drivers/net/ethernet/intel/ice/ice_main.c:3 [ice] func:d \n"
+    b"         512        1 kernel/sched/core.c:5 func:e \n"
+)
+
+
+@pytest.mark.parametrize(
+    ("argv", "sizes"),
+    [
+        (["-f", "fs/xfs/xfs_buf.c:7 [xfs]"], [16]),
+        (["-f", "fs/xfs/xfs_buf.c:7 [zram]"], []),
+        (["-f", "xfs_buf.c:7"], [16]),
+        (["-f", "xfs_buf.c:7:"], [16]),
+        (["-f", "xfs_buf.c:7,"], [16]),
+        (["-f", "slab.h:9"], [32, 64, 128]),
+        (["-f", "slab.h:9 [zram]"], [64]),
+        (["-f", "slab.h:1-20 [zram] func:b"], [64]),
+        (["-f", "slab.h:9 func:c"], [128]),
+        (["-f", "slab.h:9 func:c accurate:no"], [128]),
+        (["-f", "*.h:9 [xfs]"], [32]),
+        (["-x", "slab.h:9 [zram]", "-f", "include"], [32, 128]),
+        (["-f", "./kernel/"], [512]),
+        (["-f", "./kernel/sched/core.c:5"], [512]),
+        (["-f", "ice"], [256]),
+        (["-f", "ice/"], [256]),
+        (["-f", "ice/*"], [256]),
+        (["-f", "intel/ice"], [256]),
+        (["-f", "sched"], [512]),
+        (["-f", "ched"], []),
+        (["-f", "xfs"], [16]),
+        (["-m", "fs/xfs/xfs.ko"], [16, 32]),
+        (["-m", "/lib/modules/7.3/kernel/fs/xfs/xfs.ko.zst"], [16, 32]),
+        (["-F", "d()"], [256]),
+        (["-F", "func:d+0x1c/0x80"], [256]),
+        (["-F", "d.isra.0+0x1c"], [256]),
+        (["-F", "d.cold"], [256]),
+        (["slab.h:9 [zram]"], [64]),
+        (["slab.h:9 [zram] func:b"], [64]),
+        (["ice_main"], [256]),
+        (["ice", "sched"], [256, 512]),
+        (["e()"], [512]),
+        (["kernel/fs/xfs/xfs.ko.xz"], [16, 32]),
+    ],
+    ids=str,
+)
+def test_names_are_read_as_they_are_printed_elsewhere(argv: list[str], sizes: list[int]) -> None:
+    assert [tag.bytes for tag in found(oracle.HEADER + PLACES, *argv)] == sizes
+
+
 def test_a_case_matters_in_names() -> None:
     assert found(text_of(["fs/a.c"]), "-f", "A.c") == []
     assert found(text_of(["fs/a.c"]), "-f", "*A.c") == []

@@ -172,7 +172,8 @@ int aq_pattern_is_glob(const char *s, size_t len);
 int aq_filter_name(aq_filter *filter, enum aq_field field, const char *s, size_t len);
 /*
  * For where nothing matched: a relative glob or directory that begins at any component of a path, the
- * ice driver's `ice/x*` and `ice/`. Its length, at most len + 3; 0 where `s` is neither.
+ * ice driver's `ice/x*`, `ice/` and `ice`; `./mm` without its dot. Its length, at most len + 4; 0 where
+ * `s` is none of these.
  */
 size_t aq_pattern_widen(const char *s, size_t len, char *out, size_t cap);
 /* The same for all files of a filter. 1 where that changed one, 0 where not, -errno. */

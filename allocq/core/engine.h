@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "api.h"
 
@@ -20,6 +21,11 @@ struct aq_str {
 	const char *s;
 	size_t len;
 };
+
+static inline bool aq_same(struct aq_str a, struct aq_str b)
+{
+	return a.len == b.len && !memcmp(a.s, b.s, a.len);
+}
 
 #define AQ_STR(literal) ((struct aq_str){ literal, sizeof(literal) - 1 })
 
@@ -111,6 +117,8 @@ struct aq_pattern_list {
 		enum aq_pattern_kind kind;
 		uint64_t low, high; /* lines, of `mm/slub.c:3347` */
 		bool has_lines;
+		char *place; /* what stands behind the lines; NULL where nothing does */
+		struct aq_str module, function; /* in `place`, or empty */
 	} *items;
 	size_t len, cap;
 };

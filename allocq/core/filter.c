@@ -26,8 +26,10 @@ aq_filter *aq_filter_new(void)
 
 static void clear_list(struct aq_pattern_list *list)
 {
-	for (size_t i = 0; i < list->len; i++)
+	for (size_t i = 0; i < list->len; i++) {
 		free(list->items[i].s);
+		free(list->items[i].place);
+	}
 	free(list->items);
 }
 
@@ -106,27 +108,88 @@ static enum aq_pattern_kind path_kind(const char *s, size_t len)
 	return s[0] == '/' && memchr(base, '.', len - (size_t)(base - s)) ? AQ_EXACT : AQ_TAIL;
 }
 
+/* A tag as tables and lines show it, in its parts. */
+struct place {
+	size_t path; /* the length of FILE, or of all where there are no lines */
+	uint64_t low, high;
+	struct aq_str module, function;
+};
+
+/* Takes ` [MODULE]` from the end. */
+static size_t split_module(const char *s, size_t len, struct aq_str *module)
+{
+	const char *open = len && s[len - 1] == ']' ? memrchr(s, '[', len) : NULL;
+
+	if (!open || open - s < 2 || open[-1] != ' ' || open + 2 == s + len)
+		return len;
+	*module = (struct aq_str){ open + 1, len - (size_t)(open + 2 - s) };
+	return (size_t)(open - 1 - s);
+}
+
+/* Takes ` func:FUNCTION`, and whatever a line has behind it, from the end. */
+static size_t split_function(const char *s, size_t len, struct aq_str *function)
+{
+	const char *found = memmem(s, len, " func:", 6), *end;
+
+	if (!found || found + 6 == s + len)
+		return len;
+	found += 6;
+	end = memchr(found, ' ', len - (size_t)(found - s));
+	*function = (struct aq_str){ found, end ? (size_t)(end - found) : len - (size_t)(found - s) };
+	return (size_t)(found - 6 - s);
+}
+
+/* `FILE:LINE`, `FILE:LINE [MODULE]`, `FILE:LINE [MODULE] func:FUNCTION`, `FILE:LINE:`, or a path. */
+static struct place split_place(const char *s, size_t len)
+{
+	struct place place = { .path = len };
+	struct aq_str none = { NULL, 0 };
+	size_t end = split_function(s, len, &place.function), path;
+
+	end = split_module(s, end, &place.module);
+	if (end == len && (s[end - 1] == ':' || s[end - 1] == ','))
+		end--; /* as grep prints it, or from a sentence */
+	path = split_lines(s, end, &place.low, &place.high);
+	if (path < end)
+		place.path = path;
+	else
+		place.module = place.function = none;
+	return place;
+}
+
 static int add_path(struct aq_pattern_list *list, bool is_word, const char *s, size_t len)
 {
+	struct place place = split_place(s, len);
+	enum aq_pattern_kind kind = is_word ? AQ_ANYWHERE : path_kind(s, place.path);
 	struct aq_pattern_item *item;
-	uint64_t low = 0, high = 0;
-	size_t path = split_lines(s, len, &low, &high);
-	enum aq_pattern_kind kind = is_word ? AQ_ANYWHERE : path_kind(s, path);
-	int error = add_pattern(list, aq_pattern_is_glob(s, path) ? AQ_GLOB : kind, s, path);
+	int error = add_pattern(list, aq_pattern_is_glob(s, place.path) ? AQ_GLOB : kind, s, place.path);
 
 	if (error)
 		return error;
 	item = &list->items[list->len - 1];
-	item->has_lines = path < len;
-	item->low = low;
-	item->high = high;
+	item->has_lines = place.path < len;
+	item->low = place.low;
+	item->high = place.high;
+	if (!place.module.len && !place.function.len)
+		return 0;
+	item->place = malloc(len);
+	if (!item->place)
+		return -ENOMEM;
+	memcpy(item->place, s, len);
+	if (place.module.len)
+		item->module = (struct aq_str){ item->place + (place.module.s - s), place.module.len };
+	if (place.function.len)
+		item->function = (struct aq_str){ item->place + (place.function.s - s), place.function.len };
 	return 0;
 }
 
-/* `[xfs]`, as the kernel's lines have it, `xfs.ko`, `nf-conntrack`: the name as the kernel has it. */
+/*
+ * `[xfs]`, as the kernel's lines have it, `xfs.ko`, `nf-conntrack`, a path from modinfo: the name as
+ * the kernel has it.
+ */
 static int add_module(struct aq_pattern_list *list, const char *s, size_t len)
 {
-	const char *suffix;
+	const char *suffix, *slash;
 	int error;
 	char *name;
 
@@ -136,6 +199,11 @@ static int add_module(struct aq_pattern_list *list, const char *s, size_t len)
 	}
 	if (aq_pattern_is_glob(s, len))
 		return add_pattern(list, AQ_GLOB, s, len);
+	slash = memrchr(s, '/', len);
+	if (slash && slash + 1 < s + len) {
+		len -= (size_t)(slash + 1 - s);
+		s = slash + 1;
+	}
 	suffix = memmem(s, len, ".ko", 3);
 	if (suffix && suffix > s && (suffix + 3 == s + len || suffix[3] == '.'))
 		len = (size_t)(suffix - s);
@@ -149,14 +217,30 @@ static int add_module(struct aq_pattern_list *list, const char *s, size_t len)
 	return 0;
 }
 
-/* As the kernel's lines have it, or the name alone. */
+/* The length of a function's name without what C and stack traces put behind it. */
+static size_t function_length(const char *s, size_t len)
+{
+	static const char *const ends[] = { "+0x", ".isra.", ".constprop.", ".part.", ".cold", "()" };
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		const char *end = memmem(s, len, ends[i], strlen(ends[i]));
+
+		if (end && end > s)
+			len = (size_t)(end - s);
+	}
+	return len;
+}
+
+/* As the kernel's lines, C or a stack trace have it, or the name alone. */
 static int add_function(struct aq_pattern_list *list, const char *s, size_t len)
 {
 	if (len > 5 && !memcmp(s, "func:", 5)) {
 		s += 5;
 		len -= 5;
 	}
-	return add_pattern(list, aq_pattern_is_glob(s, len) ? AQ_GLOB : AQ_EXACT, s, len);
+	if (aq_pattern_is_glob(s, len))
+		return add_pattern(list, AQ_GLOB, s, len);
+	return add_pattern(list, AQ_EXACT, s, function_length(s, len));
 }
 
 int aq_filter_name(aq_filter *filter, enum aq_field field, const char *s, size_t len)
@@ -183,16 +267,29 @@ int aq_filter_name(aq_filter *filter, enum aq_field field, const char *s, size_t
 
 size_t aq_pattern_widen(const char *s, size_t len, char *out, size_t cap)
 {
-	bool below = len && s[len - 1] == '/';
-	size_t wide = 2 + len + below;
+	bool is_glob = aq_pattern_is_glob(s, len), has_lines = len && split_place(s, len).path < len, below;
+	const char *base;
 
-	if (!len || s[0] == '*' || s[0] == '/' || (!below && !aq_pattern_is_glob(s, len)) || wide > cap)
+	if (len > 2 && s[0] == '.' && s[1] == '/') {
+		memcpy(out, s + 2, len - 2);
+		return len - 2;
+	}
+	if (!len || s[0] == '*' || s[0] == '/' || len + 4 > cap || (!is_glob && has_lines))
+		return 0;
+	below = s[len - 1] == '/';
+	base = memrchr(s, '/', len);
+	base = base ? base + 1 : s;
+	/* A name with a dot is a file, which matched by its last components or not at all. */
+	if (!is_glob && !below && memchr(base, '.', len - (size_t)(base - s)))
 		return 0;
 	memcpy(out, "*/", 2);
 	memcpy(out + 2, s, len);
-	if (below)
-		out[wide - 1] = '*';
-	return wide;
+	len += 2;
+	if (!is_glob && !below)
+		out[len++] = '/';
+	if (!is_glob || below)
+		out[len++] = '*';
+	return len;
 }
 
 int aq_filter_widen(aq_filter *filter)
@@ -202,12 +299,16 @@ int aq_filter_widen(aq_filter *filter)
 
 	for (size_t i = 0; i < files->len; i++) {
 		struct aq_pattern_item *p = &files->items[i];
-		char *wider = malloc(p->len + 3);
+		bool is_glob = aq_pattern_is_glob(p->s, p->len);
+		char *wider;
 		size_t len;
 
+		if (p->has_lines && !is_glob && p->s[0] != '.')
+			continue;
+		wider = malloc(p->len + 4);
 		if (!wider)
 			return -ENOMEM;
-		len = aq_pattern_widen(p->s, p->len, wider, p->len + 3);
+		len = aq_pattern_widen(p->s, p->len, wider, p->len + 4);
 		if (!len) {
 			free(wider);
 			continue;
@@ -215,7 +316,7 @@ int aq_filter_widen(aq_filter *filter)
 		free(p->s);
 		p->s = wider;
 		p->len = len;
-		p->kind = AQ_GLOB;
+		p->kind = aq_pattern_is_glob(wider, len) ? AQ_GLOB : path_kind(wider, len);
 		widened = 1;
 	}
 	return widened;
@@ -382,14 +483,25 @@ static bool matches(const struct aq_pattern_item *p, struct aq_str s)
 	}
 }
 
-/* Does any pattern match? A pattern with lines counts as `unknown_line` where `line` is NULL. */
-static bool matches_any(const struct aq_pattern_list *names, struct aq_str s, const uint64_t *line,
-			bool unknown_line)
+/* Is it at the pattern's lines, in its module and function, where it has any? */
+static bool is_there(const struct aq_pattern_item *p, const struct aq_tag *tag)
+{
+	return (!p->has_lines || (p->low <= tag->line && tag->line <= p->high)) &&
+	       (!p->module.len || (tag->has_module && aq_same(p->module, tag->module))) &&
+	       (!p->function.len || aq_same(p->function, tag->function));
+}
+
+/*
+ * Does any pattern match? Without a tag only the name `s` of built-in code is known: a pattern that
+ * asks for more counts as `unknown`, one that asks for a module does not match.
+ */
+static bool matches_any(const struct aq_pattern_list *names, struct aq_str s, const struct aq_tag *tag,
+			bool unknown)
 {
 	for (size_t i = 0; i < names->len; i++) {
 		const struct aq_pattern_item *p = &names->items[i];
 
-		if (p->has_lines && !(line ? p->low <= *line && *line <= p->high : unknown_line))
+		if (tag ? !is_there(p, tag) : (p->has_lines && !unknown) || p->module.len)
 			continue;
 		if (matches(p, s))
 			return true;
@@ -429,19 +541,19 @@ bool aq_match_names(const aq_filter *filter, const struct aq_tag *tag)
 		return true;
 	if (filter->n_lines && !matches_line(filter, tag->line))
 		return false;
-	if (names[AQ_FILE].len && !matches_any(&names[AQ_FILE], tag->file, &tag->line, false))
+	if (names[AQ_FILE].len && !matches_any(&names[AQ_FILE], tag->file, tag, false))
 		return false;
 	if (filter->builtin && tag->has_module)
 		return false;
-	if (names[AQ_MODULE].len && !(tag->has_module && matches_any(&names[AQ_MODULE], tag->module, NULL, false)))
+	if (names[AQ_MODULE].len && !(tag->has_module && matches_any(&names[AQ_MODULE], tag->module, tag, false)))
 		return false;
-	if (names[AQ_FUNCTION].len && !matches_any(&names[AQ_FUNCTION], tag->function, NULL, false))
+	if (names[AQ_FUNCTION].len && !matches_any(&names[AQ_FUNCTION], tag->function, tag, false))
 		return false;
-	if (names[AQ_WORD].len && !matches_any(&names[AQ_WORD], tag->file, &tag->line, false) &&
-	    !matches_any(&filter->word_functions, tag->function, NULL, false) &&
-	    !(tag->has_module && matches_any(&filter->word_modules, tag->module, NULL, false)))
+	if (names[AQ_WORD].len && !matches_any(&names[AQ_WORD], tag->file, tag, false) &&
+	    !matches_any(&filter->word_functions, tag->function, tag, false) &&
+	    !(tag->has_module && matches_any(&filter->word_modules, tag->module, tag, false)))
 		return false;
-	return !(names[AQ_EXCLUDE].len && matches_any(&names[AQ_EXCLUDE], tag->file, &tag->line, false));
+	return !(names[AQ_EXCLUDE].len && matches_any(&names[AQ_EXCLUDE], tag->file, tag, false));
 }
 
 bool aq_filter_asks_counters(const aq_filter *filter)

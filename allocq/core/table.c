@@ -208,18 +208,13 @@ static struct aq_str trimmed(struct aq_str whole)
 	return (struct aq_str){ whole.s + over, whole.len - over };
 }
 
-static bool same_str(struct aq_str a, struct aq_str b)
-{
-	return a.len == b.len && !memcmp(a.s, b.s, a.len);
-}
-
 bool aq_row_is(const aq_table *table, size_t i, const struct aq_tag *kernel, struct aq_tag *whole)
 {
 	*whole = row_tag(table, &table->rows[i]);
 	return whole->line == kernel->line && whole->has_module == kernel->has_module &&
-	       same_str(trimmed(whole->file), kernel->file) &&
-	       same_str(trimmed(whole->function), kernel->function) &&
-	       same_str(trimmed(whole->module), kernel->module);
+	       aq_same(trimmed(whole->file), kernel->file) &&
+	       aq_same(trimmed(whole->function), kernel->function) &&
+	       aq_same(trimmed(whole->module), kernel->module);
 }
 
 /* A tag that the kernel trims, as it names it, and the row with the whole names. */
@@ -265,7 +260,7 @@ static bool same_names(const aq_table *table, size_t a, size_t b)
 {
 	struct aq_tag x = row_tag(table, &table->rows[a]), y = row_tag(table, &table->rows[b]);
 
-	return same_str(x.file, y.file) && same_str(x.function, y.function) && same_str(x.module, y.module);
+	return aq_same(x.file, y.file) && aq_same(x.function, y.function) && aq_same(x.module, y.module);
 }
 
 /* One for each tag that the kernel can tell from others; *len of them, sorted. NULL without memory. */
@@ -420,7 +415,7 @@ bool aq_table_shared(const aq_table *table, const uint8_t *keep, enum aq_strings
 			continue;
 		if (!any)
 			*row = i;
-		else if (!same_str(string_of(table, &table->rows[i], which),
+		else if (!aq_same(string_of(table, &table->rows[i], which),
 				   string_of(table, &table->rows[*row], which)))
 			return false;
 		any = true;
