@@ -146,7 +146,7 @@ def answers(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) 
     assert good([*command, "--version"], cwd=cwd, env=env) == f"allocq {allocq.__version__}\n"
     wrong = run([*command, "query", "--sample", "--frmat"], cwd=cwd, env=env)
     assert wrong.returncode == 2 and wrong.stdout == ""
-    assert wrong.stderr.startswith("allocq: No such option: --frmat")
+    assert wrong.stderr.startswith("allocq: no such option: --frmat")
 
 
 def test_the_wheel_is_for_every_python_and_holds_what_it_should(wheel: Path) -> None:

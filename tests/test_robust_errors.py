@@ -170,5 +170,5 @@ def test_a_filter_of_wrong_values_is_a_usage_error(values: dict[str, Any]) -> No
 
 def test_errors_of_a_command_line_stay_as_they_are() -> None:
     refused(allocq("query", "--min-size", "x"), "invalid size 'x'")
-    refused(allocq("query", "--no-such"), "No such option")
-    refused(allocq("nothing"), "No such command")
+    refused(allocq("query", "--no-such"), "no such option")
+    refused(allocq("nothing"), "no such command")

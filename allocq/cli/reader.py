@@ -1,7 +1,32 @@
 """Parses plain command lines without Typer, which is slow to import."""
 
+from enum import Enum, auto
+
 from ..declarations.commands import QUERY_OPTIONS, Operand
 from ..declarations.shared import Option, OptionKind
+
+HELP_NAME = "help"
+
+
+class Fault(Enum):
+    """Why a command line cannot be read. UNSURE: the app has to say."""
+
+    UNKNOWN_OPTION = auto()
+    NO_VALUE = auto()
+    NEEDLESS_VALUE = auto()
+    MISSING_OPERAND = auto()
+    EXTRA_OPERAND = auto()
+    UNSURE = auto()
+
+
+class Misread(Exception):
+    """A mistake in a command line. word: the flag, operand or metavar it is about."""
+
+    def __init__(self, fault: Fault, word: str = "", option: Option | None = None) -> None:
+        super().__init__(word)
+        self.fault = fault
+        self.word = word
+        self.option = option
 
 
 def by_flag(options: tuple[Option, ...]) -> dict[str, tuple[Option, bool]]:
@@ -21,9 +46,19 @@ def read_plain(
     options: tuple[Option, ...] = QUERY_OPTIONS,
     operands: tuple[Operand, ...] = (),
 ) -> dict[str, object] | None:
-    """The values of a plain command line; None if the app must parse it.
+    """The values of a plain command line; None for a mistake and for what the app must parse."""
+    try:
+        return read_words(argv, options, operands)
+    except Misread:
+        return None
 
-    Agrees with the app on everything it accepts, and leaves mistakes to the app.
+
+def read_words(
+    argv: list[str], options: tuple[Option, ...], operands: tuple[Operand, ...]
+) -> dict[str, object]:
+    """The values of a command line. Misread.
+
+    Agrees with the app on everything it accepts.
     """
     table = by_flag(options)
     values: dict[str, object] = {}
@@ -39,7 +74,7 @@ def read_plain(
                 words += rest  # the command's own options
             continue
         if word in ("-", "--"):
-            return None
+            raise Misread(Fault.UNSURE)
         flag, equals, value = word.partition("=")
         if word[:2] != "--":
             flag, equals, value = word[:2], word[2:], word[2:]
@@ -49,17 +84,19 @@ def read_plain(
             flag, equals, value = "-" + value[0], value[1:], value[1:]
             match = table.get(flag)
         if not match:
-            return None
+            # Not a bundle but a long name or a number after one dash: -5, -json.
+            known = word[:2] != "--" and flag != word[:2]
+            raise Misread(Fault.UNKNOWN_OPTION, flag if known or word[:2] == "--" else word)
         option, on = match
         if option.kind in (OptionKind.FLAG, OptionKind.SWITCH):
             if equals:
-                return None
+                raise Misread(Fault.NEEDLESS_VALUE, flag, option)
             values[option.name] = on
             continue
         if not equals:
             following = next(rest, None)
             if following is None:
-                return None
+                raise Misread(Fault.NO_VALUE, flag, option)
             value = following
         if option.kind == OptionKind.TEXT:
             values[option.name] = value
@@ -67,18 +104,21 @@ def read_plain(
             items = values.setdefault(option.name, [])
             assert isinstance(items, list)
             items.append(value)
-    return values if _take_operands(values, words, operands) else None
+    if HELP_NAME not in values:
+        _take_operands(values, words, operands)
+    return values
 
 
 def _take_operands(
     values: dict[str, object], words: list[str], operands: tuple[Operand, ...]
-) -> bool:
-    """Add the operands by name; False if there are too few or too many."""
+) -> None:
+    """Add the operands by name."""
     for operand in operands:
         if operand.many and words:
             values[operand.name], words = words, []
         elif words:
             values[operand.name] = words.pop(0)
         elif operand.required:
-            return False
-    return not words
+            raise Misread(Fault.MISSING_OPERAND, operand.metavar)
+    if words:
+        raise Misread(Fault.EXTRA_OPERAND, words[0])

@@ -1,34 +1,60 @@
 """Runs one command line: parses its flags and calls its command.
 
-Typer is imported only for mistakes and for what the plain reader leaves, because it is slow.
+Typer is imported only for what the plain reader leaves, because it is slow.
 """
 
 from __future__ import annotations
 
-from ..declarations.commands import COMMANDS
+from ..declarations.commands import COMMANDS, Command
 from ..declarations.shared import FOUND
 from ..errors import AllocqError
 from ..output.stream import Output, complain
 from .help import HELP, VERSION, command_help, main_help, version_line
-from .reader import read_plain
+from .reader import HELP_NAME, Fault, Misread, read_words
 
 
 def run(argv: list[str]) -> int:
     """Run a command line; returns the exit status. BrokenPipeError, KeyboardInterrupt."""
-    command = next((command for command in COMMANDS if argv[:1] == [command.name]), None)
-    values = None
-    if command is not None:
-        values = read_plain(argv[1:], command.options, command.operands)
     try:
-        if text := _explanation(argv):
-            return _print(text)
-        if command is not None and values is not None:
-            return command.run(values)
+        return _run(argv)
     except AllocqError as error:
         return complain(error)
-    from .app import run_app
 
-    return run_app(argv)
+
+def _run(argv: list[str]) -> int:
+    if not argv:
+        return _print(main_help())
+    command = _command(argv[0])
+    if command is None:
+        return _without_command(argv)
+    try:
+        values = read_words(argv[1:], (*command.options, HELP), command.operands)
+    except Misread as error:
+        if error.fault is Fault.UNSURE:
+            from .app import run_app
+
+            return run_app(argv)
+        from .mistakes import words_of
+
+        raise words_of(error, command, argv) from None
+    if values.get(HELP_NAME):
+        return _print(command_help(command))
+    return command.run(values)
+
+
+def _command(name: str) -> Command | None:
+    return next((command for command in COMMANDS if command.name == name), None)
+
+
+def _without_command(argv: list[str]) -> int:
+    if argv[0] in HELP.flags:
+        command = _command(argv[1]) if len(argv) > 1 else None
+        return _print(command_help(command) if command else main_help())
+    if argv[0] in VERSION.flags:
+        return _print(version_line())
+    from .mistakes import no_command
+
+    raise no_command(argv)
 
 
 def _print(text: str) -> int:
@@ -36,14 +62,3 @@ def _print(text: str) -> int:
     out.write(text.encode())
     out.release()
     return FOUND
-
-
-def _explanation(argv: list[str]) -> str:
-    """The help or version text, if the command line asks for nothing else."""
-    if not argv or (len(argv) == 1 and argv[0] in HELP.flags):
-        return main_help()
-    if len(argv) == 1 and argv[0] in VERSION.flags:
-        return version_line()
-    if len(argv) == 2 and argv[1] in HELP.flags:
-        return next((command_help(each) for each in COMMANDS if each.name == argv[0]), "")
-    return ""

@@ -85,8 +85,8 @@ def pattern_fault(pattern: str) -> tuple[PatternFault, int]:
 
 
 def widened(pattern: str) -> str | None:
-    """A relative glob or directory that begins at any component of a path, `*/ice/*` for `ice`; `mm`
-    for `./mm`; None where the pattern is none of these."""
+    """A relative glob or directory that begins at any component of a path, `*/ice/*` for `ice`;
+    `mm` for `./mm`; None where the pattern is none of these."""
     data = encode(pattern)
     out = ffi.new("char[]", len(data) + 4)
     length = lib.aq_pattern_widen(data, len(data), out, len(out))

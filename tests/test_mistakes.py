@@ -1,0 +1,118 @@
+"""Mistyped commands and options: one line, and a hint with what was meant."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from command import here, refused
+from generators.declared import COMMANDS, flags, takes_value
+
+from allocq.cli.run import run
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("version", "allocq --version"),
+        ("help", "allocq --help"),
+        ("help query", "allocq query --help"),
+        ("help nothing", "allocq --help"),
+        ("querry", "did you mean allocq query?"),
+        ("snap", "did you mean allocq snapshot?"),
+        ("grep slub", "did you mean allocq query?"),
+        ("du", "did you mean allocq tree?"),
+        ("compare a b", "did you mean allocq diff?"),
+        ("slub", "to find tags: allocq query slub"),
+        ("'saved file.txt'", "to find tags: allocq query 'saved file.txt'"),
+        ("--json", "allocq query -o json"),
+        ("--file x", "allocq query --file x"),
+        ("--fiel x", "allocq query --file x"),
+        ("--file 'fs/xfs/*' -o json", "allocq query --file 'fs/xfs/*' -o json"),
+        ("--file=x", "allocq query --file=x"),
+        ("-o json query slub", "allocq query -o json slub"),
+        ("--sample tree", "allocq tree --sample"),
+        ("-n 5", "allocq query -n 5"),
+        ("--verison", "did you mean allocq --version?"),
+        ("--hlep", "did you mean allocq --help?"),
+        ("query --fiel x", "did you mean --file PATH? See allocq query --help"),
+        ("query --formt=json", "did you mean --format FORMAT? See allocq query --help"),
+        ("query --form json", "did you mean --format FORMAT? See allocq query --help"),
+        ("query --json", "did you mean -o json? See allocq query --help"),
+        ("tree --folded", "did you mean -o folded? See allocq tree --help"),
+        ("query --top 5", "did you mean --limit N? See allocq query --help"),
+        ("query -5", "did you mean -n 5? See allocq query --help"),
+        ("query -20", "did you mean -n 20? See allocq query --help"),
+        ("query --group module", "did you mean --group-by KEY? See allocq query --help"),
+        ("query --sort-by bytes", "did you mean --sort KEY? See allocq query --help"),
+        ("query -E slab", "did you mean --regexp REGEX? See allocq query --help"),
+        ("query -cE slab", "did you mean --regexp REGEX? See allocq query --help"),
+        ("query --no-color", "did you mean --color never? See allocq query --help"),
+        ("query --colour always", "did you mean --color WHEN? See allocq query --help"),
+        ("query --version", "allocq --version"),
+        ("query --zzzz", "allocq query --help"),
+        ("query --count=5", "give --count alone"),
+        ("tree --baseline y", "--baseline is an option of allocq check; see allocq tree --help"),
+        ("diff -L a --max-growth 1", "--max-growth is an option of allocq check"),
+        ("query -l", "-l N[-M]: Match a line number or a range"),
+    ],
+)
+def test_a_mistake_names_what_was_meant(line: str, hint: str) -> None:
+    result = here(*shlex.split(line))
+    refused(result)
+    assert result.err.splitlines()[1].startswith(f"hint: {hint}")
+
+
+def test_sizes_for_people_need_no_option() -> None:
+    for flag in ("--human", "--human-readable", "-H"):
+        refused(here("query", flag), f"no such option: {flag}")
+    assert "1.5M already" in here("query", "--human").err
+
+
+def test_a_missing_or_surplus_operand_shows_the_usage() -> None:
+    result = here("diff")
+    refused(result, "diff needs BEFORE")
+    assert "hint: allocq diff BEFORE" in result.err
+    refused(here("doctor", "now"), "unexpected extra argument 'now'")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_an_option_without_its_value_says_which(command: object) -> None:
+    for option in command.options:  # type: ignore[attr-defined]
+        if takes_value(option):
+            for flag in flags(option):
+                result = here(command.name, flag)  # type: ignore[attr-defined]
+                refused(result, f"{flag} needs a value")
+                assert all(choice in result.err for choice in option.choices)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_swapped_letters_find_the_flag(command: object) -> None:
+    for option in command.options:  # type: ignore[attr-defined]
+        for flag in flags(option):
+            if len(flag) < 7:
+                continue
+            typed = flag[:3] + flag[4] + flag[3] + flag[5:]
+            if typed == flag:
+                continue
+            result = here(command.name, typed)  # type: ignore[attr-defined]
+            refused(result, f"no such option: {typed}")
+            assert f"did you mean {flag}" in result.err, (typed, result.err)
+
+
+def test_help_is_where_it_is_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        run([command.name, "--help"])
+        help = capfd.readouterr().out
+        for argv in (
+            [command.name, "-h"],
+            ["-h", command.name],
+            [command.name, "-o", "json", "-h"],
+            [command.name, "-h", "-q"],
+        ):
+            if argv[-1] == "-q" and not any("-q" in flags(option) for option in command.options):
+                continue
+            assert run(argv) == 0
+            assert capfd.readouterr() == (help, "")
+    assert run(["diff", "a", "b", "--help"]) == 0
+    assert "Usage: allocq diff" in capfd.readouterr().out
