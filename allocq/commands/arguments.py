@@ -1,5 +1,6 @@
 """Checks the values of options and turns them into typed requests; opens nothing."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,13 +85,14 @@ def shape_of(view: View, format: str, terminal: bool) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the tags come from; `path` None is the running kernel."""
+    """Where the tags come from; `path` None is the running kernel. is_word: it was a bare word."""
 
     path: str | None = None
     sample: bool = False
     interface: str = "auto"
     explain: bool = False
     listing: str | None = None
+    is_word: bool = False
 
     def open(self) -> Live | Saved:
         """Open the source. SourceError, AccessError, InterfaceError."""
@@ -111,7 +113,8 @@ def read_origin(values: Mapping[str, object]) -> Origin:
     listing = read_listing(values)
     if (listing or values.get("list_listings")) and path is None and not sample:
         raise UsageError("the running kernel has one listing", "name a file with --source")
-    return Origin(path, sample, interface, bool(values.get("explain")), listing)
+    is_word = bool(values.get("source_is_word"))
+    return Origin(path, sample, interface, bool(values.get("explain")), listing, is_word)
 
 
 def read_listing(values: Mapping[str, object]) -> str | None:
@@ -145,24 +148,39 @@ def read_query(values: Mapping[str, object]) -> Query:
     return Query(read_filter(values), read_view(values), read_origin(values))
 
 
-_SOURCE_CODE = (".c", ".h", ".S", ".rs")
+# Of a kernel tree and of /lib/modules: names that tags have, although there may be such a file.
+_KERNEL_NAME = re.compile(r"\.(?:c|h|S|rs|ko(?:\.\w+)?)$")
 
 
 def resolve_words(values: Mapping[str, object]) -> dict[str, object]:
     """The values with a bare word that is a saved listing turned into `source`.
 
-    An existing regular file is one, unless its name is that of kernel source code: in a kernel tree
-    mm/slub.c exists too, and is a file of the kernel. UsageError for two sources.
+    An existing file or pipe is one, and `-`, standard input; but not a file with the name of kernel
+    source code or of a module: in a kernel tree mm/slub.c exists too. UsageError for two sources.
     """
     words, resolved = [], dict(values)
     for word in strings(values, "words"):
-        if word.endswith(_SOURCE_CODE) or not Path(word).is_file():
+        if not _is_listing(word):
             words.append(word)
         elif resolved.get("source") is not None or resolved.get("sample"):
-            raise UsageError(f"{word} is a second source", "give one saved listing")
+            raise UsageError(
+                f"{word} is a second source", "give one saved listing; diff compares two"
+            )
         else:
-            resolved["source"] = word
+            resolved |= {"source": word, "source_is_word": True}
     return {**resolved, "words": words}
+
+
+def _is_listing(word: str) -> bool:
+    if word == "-":
+        return True
+    if _KERNEL_NAME.search(word) or "\0" in word:
+        return False
+    path = Path(word)
+    try:
+        return path.is_file() or path.is_fifo()
+    except OSError:  # too long a name, say
+        return False
 
 
 def read_filter(values: Mapping[str, object]) -> Filter:

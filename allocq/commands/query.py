@@ -14,15 +14,14 @@ from ..analysis.groups import Group, add_groups, order_groups
 from ..core.table import Table
 from ..declarations.shared import FOUND, NOTHING
 from ..errors import UsageError
-from ..model import Filter
 from ..output import TAG_COLUMNS, Column, ColumnKind, Writer, writer
 from ..output.json import head_of
-from ..output.stream import Output, say, warn
+from ..output.stream import Output, warn
 from ..output.table import total_words
 from ..sources.source import Live, Saved
 from .arguments import Query, View, format_of, read_query, shape_of, sort_of, wanted_of
 from .explain import explain
-from .nearest import as_meant, no_match, words_read
+from .nearest import Words, as_meant, tell_no_match, tell_words
 
 
 def query_command(values: Mapping[str, object]) -> int:
@@ -86,34 +85,27 @@ def run_query(query: Query, fd: int = 1) -> int:
         query = replace(query, meant=as_meant(source, query.filter))
         if query.origin.explain:
             return explain(query, source, out)
-        matching = _answer(query, source, out, terminal)
+        words = Words(query.filter.words if terminal else ())
+        matching = _answer(query, source, out, terminal, words)
         for text in source.info.warnings:
             warn(text)
-        if not matching and terminal and not query.view.quiet:
-            _say_no_match(query, source)
+        if terminal and not query.view.quiet:
+            tell_words(words, query.origin, source)
+            if not matching:
+                tell_no_match(query.filter, source)
     return FOUND if matching else NOTHING
 
 
-def _say_no_match(query: Query, source: Live | Saved) -> None:
-    """A terminal is told; a pipe has the exit status, as from grep."""
-    if not source.repeatable:
-        return
-    message, hint = no_match(query.filter, source.read(Filter()).table)
-    say(f"allocq: {message}")
-    if hint:
-        say(f"hint: {hint}")
-
-
-def _answer(query: Query, source: Live | Saved, out: Output, terminal: bool) -> int:
+def _answer(query: Query, source: Live | Saved, out: Output, terminal: bool, words: Words) -> int:
     """Write the answer; returns how many tags or groups matched, or at least 1 if quiet."""
     view = query.view
     if view.quiet:
         return _any_match(query, source)
     if view.count:
-        return _count(query, source, out)
+        return _count(query, source, out, words)
     if view.group_by:
-        return _groups(query, source, out, terminal)
-    return _tags(query, source, out, terminal)
+        return _groups(query, source, out, terminal, words)
+    return _tags(query, source, out, terminal, words)
 
 
 def _any_match(query: Query, source: Live | Saved) -> int:
@@ -122,8 +114,11 @@ def _any_match(query: Query, source: Live | Saved) -> int:
     return any(map(len, source.batches(query.applied)))
 
 
-def _count(query: Query, source: Live | Saved, out: Output) -> int:
-    matching = sum(map(len, source.batches(query.applied)))
+def _count(query: Query, source: Live | Saved, out: Output, words: Words) -> int:
+    matching = 0
+    for batch in source.batches(query.applied):
+        matching += len(batch)
+        words.add(batch)
     out.write(f"{matching}\n".encode())
     out.release()
     return matching
@@ -136,15 +131,13 @@ def _writer(view: View, columns: Sequence[Column], terminal: bool, version: str)
     return writer(format, shape, columns)
 
 
-def _tags(query: Query, source: Live | Saved, out: Output, terminal: bool) -> int:
+def _tags(query: Query, source: Live | Saved, out: Output, terminal: bool, words: Words) -> int:
     format = format_of(query.view, terminal)
     sort = sort_of(query.view, format)
     # What is said of a saved text in JSON's head is known at its end.
     some = isinstance(source, Live) or format != "json"
     snapshot = source.read(query.applied, wanted_of(query.view, sort) if some else None)
-    if terminal:
-        for note in words_read(query.filter.words, snapshot.table):
-            say(f"allocq: {note}")
+    words.add(snapshot.table)
     order = _order(snapshot.table, query.view, sort)
     write = _writer(query.view, TAG_COLUMNS, terminal, snapshot.info.version)
     head = head_of(query.filter, snapshot.info)
@@ -177,11 +170,12 @@ def _total(table: Table, order: Sequence[int] | None) -> dict[str, int]:
     }
 
 
-def _groups(query: Query, source: Live | Saved, out: Output, terminal: bool) -> int:
+def _groups(query: Query, source: Live | Saved, out: Output, terminal: bool, words: Words) -> int:
     view, by = query.view, query.view.group_by or "file"
     groups: dict[str | None, Group] = {}
     for batch in source.batches(query.applied):
         add_groups(groups, batch, by)
+        words.add(batch)
     sort = sort_of(view, format_of(view, terminal))
     shown = order_groups(list(groups.values()), sort, view.reverse, view.limit)
     columns = (

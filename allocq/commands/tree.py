@@ -17,7 +17,7 @@ from ..output.terminal import speaks_utf8, terminal_width, wants_color
 from ..output.tree import TreeLayout, fitting_depth, lay_out
 from ..units import format_size, parse_size
 from .arguments import choice, number, read_filter, read_origin, resolve_words, text
-from .nearest import as_meant
+from .nearest import Words, as_meant, tell_no_match, tell_words
 
 LINES = 60
 _FRAME = str.maketrans(";\r\n", "___")
@@ -73,10 +73,13 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
     values = resolve_words(values)
     request = read_request(values)
     filter = read_filter({name: value for name, value in values.items() if name != "min_size"})
-    with read_origin(values).open() as source:
-        filter = as_meant(source, filter)
+    origin = read_origin(values)
+    with origin.open() as source:
+        asked, filter = filter, as_meant(source, filter)
         snapshot = source.read(filter)
         table = snapshot.table
+        words = Words(filter.words)
+        words.add(table)
         slab = list(
             map(is_slab_page, table.strings("file"), table.strings("function"),
                 table.strings("module"))
@@ -98,6 +101,10 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
         out.release()
         for warning in snapshot.info.warnings:
             warn(warning)
+        if os.isatty(fd):
+            tell_words(words, origin, source)
+            if not root.tags:
+                tell_no_match(asked, source)
     return FOUND if root.tags else NOTHING
 
 

@@ -57,6 +57,11 @@ class NativeFilter:
         """Live allocations, inclusive; None for no bound."""
         lib.aq_filter_calls(self.native, low or 0, (1 << 64) - 1 if high is None else high)
 
+    def count(self, table: Table) -> int:
+        """How many rows have matching names and lines, whatever their counters."""
+        keep = ffi.new("uint8_t[]", max(len(table), 1))
+        return int(lib.aq_table_match_names(table.native, self.native, keep))
+
     def apply(self, table: Table) -> None:
         """Drop the rows that do not match."""
         pulse = Pulse()

@@ -202,11 +202,21 @@ static int answer(struct query *query, char *const *argv)
 	query->stop_at_nothing = aq_source_is_live(source) || aq_source_is_file(source);
 	status = front_answer(query, source, &problem);
 	if (status == STATUS_NOTHING) {
-		query->stop_at_nothing = false;
+		/* On a terminal, Python says so, with the nearest names. */
+		bool tell = isatty(STDOUT_FILENO) && !query->quiet;
+
+		query->stop_at_nothing = tell;
 		if (aq_filter_widen(&query->filter) < 0)
 			status = front_out_of_memory();
 		else
 			status = front_answer(query, source, &problem);
+		if (status == STATUS_NOTHING) {
+			hand_over(source, query->path, argv);
+			query->stop_at_nothing = false;
+			status = front_answer(query, source, &problem);
+			if (status == STATUS_NO_MATCH)
+				front_say("allocq: ", "no tag matches");
+		}
 	}
 	if (status == STATUS_HAND_OVER) {
 		hand_over(source, query->path, argv);

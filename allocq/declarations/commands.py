@@ -228,8 +228,8 @@ TREE_OPTIONS = (
 WORDS = Operand(
     "words",
     "WORD",
-    "A file, directory, FILE:LINE, function or module, whichever there is; several widen. An"
-    " existing file that is no kernel source (.c, .h, .S, .rs) is a saved listing to read.",
+    "A file, directory, FILE:LINE, function or module, whichever exists; or a saved listing to read"
+    " (- is standard input).",
     required=False,
     many=True,
 )
