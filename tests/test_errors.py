@@ -253,8 +253,8 @@ def kernel(shim: Path, tmp_path: Path) -> Kernel:
 @pytest.mark.parametrize(
     ("number", "words", "hint"),
     [
-        (errno.EACCES, "/proc/allocinfo: permission denied", "only root can read it; try sudo"),
-        (errno.EPERM, "/proc/allocinfo: permission denied", "only root can read it; try sudo"),
+        (errno.EACCES, "/proc/allocinfo: permission denied", "root is denied too"),
+        (errno.EPERM, "/proc/allocinfo: permission denied", "root is denied too"),
         (errno.EMFILE, "cannot read /proc/allocinfo: Too many open files", ""),
         (errno.ENOMEM, "out of memory", ""),
         (errno.ENOENT, "no /proc/allocinfo: ", "hint: boot "),
@@ -282,7 +282,7 @@ def test_an_ioctl_that_is_refused_is_told_from_one_that_is_not_there(kernel: Ker
     assert kernel(HEADER + TAG, **fault) == Result(0, TAG, "")
     refused(
         kernel(HEADER + TAG, "--interface", "ioctl", **fault),
-        "the ioctl failed: Operation not permitted",
+        "the ioctl is refused: Operation not permitted",
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import oracle
 import pytest
 from asking import questions
-from command import FRONT, MODULE, Result, allocq, here, unhurried
+from command import FRONT, MODULE, Result, allocq, here, refused, unhurried
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_flags import command_lines
@@ -104,12 +104,13 @@ class Alone:
 
     @property
     def noted(self) -> list[str] | None:
-        """The words behind `-I -c PROGRAM PLACE`; None where Python was not started."""
+        """The words behind `-I -c CODE PLACE PROGRAM`; None where Python was not started."""
         if not self._note.exists():
             return None
         words = [os.fsdecode(word) for word in self._note.read_bytes().split(b"\0")[:-1]]
         assert words[:2] == ["-I", "-c"] and Path(words[3]).samefile(self.site)
-        return words[4:]
+        assert words[4] == str(self.program)
+        return words[5:]
 
 
 @pytest.fixture(scope="module")
@@ -326,6 +327,29 @@ def test_on_a_terminal_only_what_prints_no_tags_starts_no_python(alone: Alone) -
         os.close(theirs)
         os.close(ours)
         assert (alone.noted is not None) == handed_over, argv
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise ImportError('a file is torn\\nsecond line')",
+        "def",
+        "import math.nothing",
+        "1 / 0",
+        "raise MemoryError",
+    ],
+)
+def test_a_package_that_does_not_start_is_one_clear_line(tmp_path: Path, body: str) -> None:
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    site = tmp_path / "lib" / version / "site-packages"
+    (site / "allocq").mkdir(parents=True)
+    (site / "allocq" / "__main__.py").write_text(body + "\n")
+    (tmp_path / "bin").mkdir()
+    shutil.copy(FRONT, tmp_path / "bin")
+    (tmp_path / "bin" / version).symlink_to(sys.executable)
+    result = allocq("doctor", program=[str(tmp_path / "bin" / "allocq")])
+    refused(result)
+    assert "hint: install " in result.err
 
 
 # Where the text comes from

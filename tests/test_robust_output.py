@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from command import ALLOCQ, allocq
+from command import ALLOCQ, FRONT, MODULE, allocq
 from hypothesis import given
 from hypothesis import strategies as st
+from oracle import SAMPLE
 
 from allocq.analysis.groups import directory_of
 from allocq.analysis.tree import split_path
@@ -30,12 +33,12 @@ def line(file: bytes, size: int = 5, function: bytes = b"f") -> bytes:
     return b"%12d %8d %s:1 func:%s \n" % (size, 1, file, function)
 
 
-def on_terminal(*words: str, columns: int = 200) -> bytes:
+def on_terminal(*words: str, columns: int = 200, program: Sequence[str] = ALLOCQ) -> bytes:
     """What `allocq WORDS` writes to a terminal."""
     main, other = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
     with subprocess.Popen(
-        [*ALLOCQ, *words], stdout=other, stderr=subprocess.DEVNULL, env=environment
+        [*program, *words], stdout=other, stderr=subprocess.DEVNULL, env=environment
     ):
         os.close(other)
         pieces = []
@@ -56,6 +59,22 @@ def odd(tmp_path: Path) -> str:
     path = tmp_path / "odd"
     path.write_bytes(HEADER + line(ODD))
     return str(path)
+
+
+@pytest.mark.skipif(not FRONT.exists(), reason="allocq is not installed beside Python")
+@pytest.mark.parametrize("form", ["procfs", "csv", "tsv", "jsonl"])
+@pytest.mark.parametrize("sort", [[], ["-s", "file"], ["-n", "1"]], ids=str)
+def test_without_python_a_terminal_gets_the_same(
+    odd: str, form: str, sort: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    alone = shutil.copy(FRONT, tmp_path / "bin")
+    argv = ["query", "--source", odd, "-o", form, *sort]
+    shown = on_terminal(*argv, program=[alone])
+    assert shown == on_terminal(*argv, program=MODULE)
+    assert b"\x1b" not in shown and (b"\\x1b" in shown or b"\\u001b" in shown)
+    plain = ["query", "--source", str(SAMPLE), "-o", form, *sort]
+    assert on_terminal(*plain, program=[alone]) == allocq(*plain).out
 
 
 QUERIES = [["query", "-o", form] for form in ("procfs", "csv", "tsv", "jsonl", "json", "table")]

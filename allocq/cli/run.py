@@ -5,9 +5,11 @@ Typer is imported only for what the plain reader leaves, because it is slow.
 
 from __future__ import annotations
 
+import os
+
 from ..declarations.commands import COMMANDS, Command
 from ..declarations.shared import FOUND
-from ..errors import AllocqError
+from ..errors import AccessError, AllocqError
 from ..output.stream import Output, complain
 from .help import HELP, VERSION, command_help, main_help, version_line
 from .reader import HELP_NAME, Fault, Misread, read_words
@@ -17,8 +19,19 @@ def run(argv: list[str]) -> int:
     """Run a command line; returns the exit status. BrokenPipeError, KeyboardInterrupt."""
     try:
         return _run(argv)
+    except AccessError as error:
+        return complain(_with_root_command(error, argv))
     except AllocqError as error:
         return complain(error)
+
+
+def _with_root_command(error: AccessError, argv: list[str]) -> AccessError:
+    """The error with the command that root would run. core/front.c does the same."""
+    from ..host.root import as_root
+
+    if error.hint and os.geteuid() and (command := as_root(argv)):
+        error.hint += f"; try: {command}"
+    return error
 
 
 def _run(argv: list[str]) -> int:

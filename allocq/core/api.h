@@ -73,7 +73,7 @@ enum aq_problem_kind {
 typedef struct {
 	enum aq_problem_kind kind;
 	char message[4608]; /* one line, NUL-terminated; a path in it may be cut off */
-	char hint[256];     /* what to do about it, or empty */
+	char hint[4608];    /* what to do about it, or empty */
 } aq_problem;
 
 /* Where an answer is from. */
@@ -297,5 +297,12 @@ void aq_cache_save(uint64_t content_id, const char *text, size_t len, const aq_c
 void aq_boot_id(char *out, size_t cap);
 /* What /proc/sys/vm/mem_profiling beside this allocinfo says, or "" where it cannot be read. */
 void aq_profiling_switch(const char *allocinfo, char *out, size_t cap);
+
+/*
+ * `argv`, ended by NULL, as a shell command that runs it as root: `sudo`, the program by its full path
+ * unless sudo finds it by name, the rest quoted. Its length without the NUL; 0 where it does not fit
+ * or the program is not found.
+ */
+size_t aq_root_command(const char *const *argv, char *out, size_t cap);
 
 #endif

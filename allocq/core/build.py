@@ -17,6 +17,7 @@ ENGINE = (
     "order.c",
     "plan.c",
     "render.c",
+    "root.c",
     "saved.c",
     "seen.c",
     "size.c",

@@ -27,15 +27,16 @@ enum { HEADER_ROOM = 128 };
  * `staged`, with the rows behind it.
  */
 struct sink {
-	char *held, *chunk;
-	size_t len, cap, staged, chunk_cap;
-	bool open;
+	char *held, *chunk, *shown;
+	size_t len, cap, staged, chunk_cap, shown_cap;
+	bool open, escape; /* escape: a terminal is there, which could act on what is written */
 };
 
 static void free_sink(struct sink *sink)
 {
 	free(sink->held);
 	free(sink->chunk);
+	free(sink->shown);
 }
 
 /* 0 or -errno. */
@@ -60,10 +61,37 @@ static int write_out(const char *data, size_t len)
 	return 0;
 }
 
+/* Whole lines with what a terminal acts on as escapes, but for newlines and tabs. 0 or -ENOMEM. */
+static int make_printable(struct sink *sink, const char **data, size_t *len)
+{
+	const char *at = *data, *end = at + *len;
+	size_t used = 0;
+	char *shown = aq_grown(sink->shown, &sink->shown_cap, 4 * *len + 1, 1, CHUNK);
+
+	if (!shown)
+		return -ENOMEM;
+	sink->shown = shown;
+	while (at < end) {
+		const char *stop = at;
+
+		while (stop < end && *stop != '\n' && *stop != '\t')
+			stop++;
+		used += aq_printable(at, (size_t)(stop - at), shown + used, sink->shown_cap - used);
+		if (stop < end)
+			shown[used++] = *stop++;
+		at = stop;
+	}
+	*data = shown;
+	*len = used;
+	return 0;
+}
+
 static int put(struct sink *sink, const char *data, size_t len)
 {
 	char *held;
 
+	if (sink->escape && make_printable(sink, &data, &len))
+		return -ENOMEM;
 	if (sink->open)
 		return write_out(data, len);
 	held = aq_grown(sink->held, &sink->cap, sink->len + len, 1, CHUNK);
@@ -239,7 +267,7 @@ static int put_table(struct sink *sink, const struct query *query, const aq_tabl
 
 static int deliver_table(const struct query *query, const aq_table *table, const aq_info *info)
 {
-	struct sink sink = { .open = true };
+	struct sink sink = { .open = true, .escape = isatty(STDOUT_FILENO) };
 	int error;
 
 	if (query->stop_at_nothing && !table->len)
@@ -481,7 +509,12 @@ static int end_pass(struct pass *pass, aq_problem *problem)
 
 static int answer_saved(const struct query *query, aq_source *source, aq_problem *problem)
 {
-	struct pass pass = { .query = query, .source = source, .table = aq_table_new() };
+	struct pass pass = {
+		.query = query,
+		.source = source,
+		.table = aq_table_new(),
+		.sink.escape = isatty(STDOUT_FILENO),
+	};
 	int status;
 
 	if (!pass.table)

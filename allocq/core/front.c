@@ -176,6 +176,20 @@ static bool serves(const struct query *query)
 	return !prints || (query->format != FRONT_TABLE && query->format != FRONT_JSON && !isatty(STDOUT_FILENO));
 }
 
+/* Only root may: with the command that does it. cli/run.py does the same. */
+static void add_root_command(aq_problem *problem, char *const *argv)
+{
+	static const char before[] = "; try: ";
+	size_t len = strlen(problem->hint), n = sizeof(before) - 1;
+
+	if (problem->kind != AQ_P_ACCESS || !len || !geteuid() || len + n >= sizeof(problem->hint))
+		return;
+	if (aq_root_command((const char *const *)argv, problem->hint + len + n, sizeof(problem->hint) - len - n))
+		memcpy(problem->hint + len, before, n);
+	else
+		problem->hint[len] = '\0';
+}
+
 static int answer(struct query *query, char *const *argv)
 {
 	char sample[PATH_MAX];
@@ -191,8 +205,10 @@ static int answer(struct query *query, char *const *argv)
 		query->path = sample;
 	}
 	source = aq_source_open(query->path, query->interface, &problem);
-	if (!source)
+	if (!source) {
+		add_root_command(&problem, argv);
 		return front_complain(&problem);
+	}
 	if (!aq_source_is_live(source) && is_compressed(aq_source_fd(source))) {
 		hand_over(source, query->path, argv);
 		aq_source_close(source);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -227,6 +227,14 @@ def boot_id() -> str:
     buffer = ffi.new("char[]", 64)
     lib.aq_boot_id(buffer, len(buffer))
     return decode(buffer)
+
+
+def root_command(argv: Sequence[str]) -> str:
+    """`argv` as a shell command that runs it as root; "" if the program is not found."""
+    words = [ffi.new("char[]", os.fsencode(word)) for word in argv]
+    buffer = ffi.new("char[]", 4096)
+    length = lib.aq_root_command(ffi.new("char *[]", [*words, ffi.NULL]), buffer, len(buffer))
+    return decode(buffer, length)
 
 
 def profiling_switch(allocinfo: str = "/proc/allocinfo") -> str | None:

@@ -18,7 +18,7 @@
 /* -I keeps the environment and the current directory out. The package comes behind the standard library. */
 static const char start[] =
 	"import sys\n"
-	"place = sys.argv.pop(1)\n"
+	"place, sys.argv[0] = sys.argv.pop(1), sys.argv.pop(1)\n"
 	"if place and place not in sys.path:\n"
 	"    ends = [i for i, path in enumerate(sys.path) if path.endswith('-packages')]\n"
 	"    sys.path.insert(ends[0] if ends else len(sys.path), place)\n"
@@ -27,6 +27,11 @@ static const char start[] =
 	"except ModuleNotFoundError as error:\n"
 	"    sys.stderr.write(f'allocq: {sys.executable} has no module {error.name}, which allocq needs\\n'\n"
 	"                     'hint: install allocq again, with its dependencies\\n')\n"
+	"    raise SystemExit(2)\n"
+	"except Exception as error:\n"
+	"    sys.stderr.write(f'allocq: {sys.executable} cannot start allocq: {type(error).__name__}: '\n"
+	"                     + f'{error}'.partition('\\n')[0] + '\\n'\n"
+	"                     'hint: install Python or allocq again\\n')\n"
 	"    raise SystemExit(2)\n"
 	"entry()\n";
 
@@ -153,7 +158,7 @@ void front_exec_python(char *const *argv)
 
 	if (!argv[0] || !find_installation(argv[0], &found))
 		return;
-	words = calloc((size_t)count_words(argv) + 5, sizeof(*words));
+	words = calloc((size_t)count_words(argv) + 6, sizeof(*words));
 	if (!words) {
 		front_say("allocq: ", "out of memory");
 		exit(STATUS_ERROR);
@@ -164,6 +169,7 @@ void front_exec_python(char *const *argv)
 	words[n++] = code;
 	words[n++] = program;
 	words[n++] = found.place;
+	words[n++] = argv[0];
 	for (argv++; *argv; argv++)
 		words[n++] = *argv;
 	/* A Ctrl-C waits until Python can answer it: __main__.py unblocks it. */

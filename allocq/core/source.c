@@ -82,7 +82,9 @@ static void set_unreadable(const char *path, int error, aq_problem *problem)
 		aq_problem_set(problem, AQ_P_MEMORY, "", "out of memory");
 	else if (error == EACCES || error == EPERM)
 		aq_problem_set(problem, AQ_P_ACCESS,
-			       strcmp(path, AQ_ALLOCINFO) ? "" : "only root can read it; try sudo",
+			       strcmp(path, AQ_ALLOCINFO) ? "" :
+			       geteuid() ? "only root can read it" :
+					   "root is denied too: a container or a security module forbids it",
 			       "%s: permission denied", path);
 	else if (error == ENOENT || error == ENOTDIR)
 		aq_problem_set(problem, AQ_P_SOURCE, "", "no such file: %s", path);
@@ -141,7 +143,7 @@ static bool probe_ioctl(aq_source *source, aq_problem *problem)
 	else
 		aq_problem_set(problem, AQ_P_INTERFACE,
 			       "a seccomp filter or a security module may block it; use --interface text",
-			       "%s: the ioctl failed: %s", source->path, strerror(-error));
+			       "%s: the ioctl is refused: %s", source->path, strerror(-error));
 	return false;
 }
 

@@ -45,9 +45,8 @@ def drop_caches() -> None:
             file.write(b"3")
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise AccessError(
-                f"cannot drop caches: {error.strerror}", "omit --drop-caches, or try sudo"
-            ) from None
+            hint = "only root can; omit --drop-caches" if os.geteuid() else "omit --drop-caches"
+            raise AccessError(f"cannot drop caches: {error.strerror}", hint) from None
         raise OutputError(f"cannot drop caches: {error.strerror}") from None
 
 

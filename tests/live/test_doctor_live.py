@@ -98,7 +98,7 @@ def test_without_rights(unprivileged: Callable[..., subprocess.CompletedProcess[
     report = Report(Result(done.returncode, done.stdout.encode(), done.stderr))
     assert report.status == 2
     assert report.items_that_are("not good") == {"user", "/proc/allocinfo"}
-    assert report.items["user"]["mend"] == "sudo allocq doctor"
+    assert report.items["user"]["mend"] == f"sudo {ALLOCQ[0]} doctor"
     assert report.facts["uid"] == 65534
     assert report.facts["mem_profiling"] == "1"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import oracle
 import pytest
 import still
-from command import ALLOCQ, Result, allocq, here, refused, unread, until
+from command import ALLOCQ, MODULE, Result, allocq, here, refused, unread, until
 
 import allocq as library
 
@@ -32,7 +32,21 @@ def result_of(done: subprocess.CompletedProcess[str]) -> Result:
 def test_somebody_who_is_not_root_gets_the_hint(unprivileged: Unprivileged, argv: str) -> None:
     result = result_of(unprivileged([*ALLOCQ, "query", *argv.split()]))
     refused(result, "/proc/allocinfo: permission denied")
-    assert "hint: only root can read it; try sudo" in result.err
+    assert "hint: only root can read it; try: sudo /" in result.err
+
+
+@pytest.mark.parametrize("argv", [["-f", "fs/*", "-c"], ["-e", "it's|k", "-n", "1"]], ids=str)
+@pytest.mark.parametrize("path", ["/usr/sbin:/usr/bin:/sbin:/bin", "/sbin:/bin"])
+def test_the_command_of_the_hint_works_for_root(
+    unprivileged: Unprivileged, argv: list[str], path: str
+) -> None:
+    for program in (ALLOCQ, MODULE):
+        said = unprivileged([*program, "query", *argv]).stderr
+        _, found, command = said.rstrip("\n").partition("; try: sudo ")
+        assert found, said
+        done = subprocess.run(["sh", "-c", command], env={"PATH": path}, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout == allocq("query", *argv).out
 
 
 def test_somebody_who_is_not_root_can_read_what_was_saved(

@@ -78,7 +78,7 @@ def test_who_needs_the_ioctl_is_told_and_sees_no_difference(ask: Ask, call: str,
     assert done.status == 2 and b"not ok" not in done.out
     assert done.out.startswith(b"TAP version 13\n1..0 # SKIP ")
     assert "sudo" not in done.err
-    failed = f"the ioctl failed: {os.strerror(code)}"
+    failed = f"the ioctl is refused: {os.strerror(code)}"
     if call == "content_id":
         assert failed in done.err
         done = ask("query", "--interface", "ioctl", "-c")

@@ -107,7 +107,7 @@ def _user(facts: Facts) -> Finding:
     value = f"uid {facts.uid}; only root can read /proc/allocinfo"
     if facts.file_mode is None:
         return Finding("user", UNKNOWN, value)
-    return Finding("user", NOT_GOOD, value, "sudo allocq doctor")
+    return Finding("user", NOT_GOOD, value, facts.as_root)
 
 
 def _config(facts: Facts) -> Finding:
@@ -223,7 +223,7 @@ def _file(facts: Facts) -> Finding:
         value = "missing: profiling is disabled until the next boot"
         return Finding(item, NOT_GOOD, value, _boot_with(facts, "1"))
     if facts.open_error:
-        mend = "" if facts.uid == 0 else "sudo allocq doctor"
+        mend = "" if facts.uid == 0 else facts.as_root
         return Finding(item, NOT_GOOD, f"mode {facts.file_mode:04o}: {facts.open_error}", mend)
     if facts.read_error:
         return Finding(item, NOT_GOOD, f"opens, but reading it fails: {facts.read_error}", _DMESG)

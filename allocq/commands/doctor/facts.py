@@ -22,6 +22,7 @@ from ...core.table import Table
 from ...core.text import parse
 from ...errors import FormatError
 from ...host import machine as host
+from ...host.root import as_root
 from ...sources.source import ALLOCINFO
 
 LIBRARIES = ("typer", "cffi", "orjson")
@@ -84,6 +85,8 @@ class Facts:
     content_id: int | None = None
     ioctl_error: str | None = None
     ioctl_refused: bool = False
+    as_root: str = "sudo allocq doctor"
+    """The command that runs this one as root."""
     """The kernel may have it: a seccomp filter or a security module forbids it to this process."""
     tags: int | None = None
     modules: int | None = None
@@ -105,6 +108,7 @@ def gather() -> Facts:
         machine=os.uname().machine,
         distribution=host.distribution(),
         uid=os.geteuid(),
+        as_root=as_root(["doctor"]) or "sudo allocq doctor",
         boot_editor=host.boot_editor(),
         config_path=config[0] if config else None,
         config=config[1] if config else None,
