@@ -7,15 +7,21 @@
             print(tag.bytes, tag.calls, tag.file, tag.line)
 
     with allocq.open("saved.txt") as source:           # a saved /proc/allocinfo
-        snapshot = source.read(allocq.Filter(min_size=allocq.parse_size("1M")))
+        before = source.read(allocq.Filter(min_size="1M"))
+        after = source.read(allocq.Filter(min_size="1M"))
+        for change in before.diff(after):              # largest growth first
+            print(change.bytes, change.file, change.line)
 
-Nothing here prints or exits; failures raise AllocqError. A source can be read once at a time.
+A Snapshot is a sequence of Tag; pandas.DataFrame(snapshot.to_dicts()) is the table of
+`allocq query -o csv`. Nothing here prints or exits; failures raise AllocqError. A source can be
+read once at a time.
 """
 
 # Import nothing here: `python -m allocq` runs this file before __main__.py removes the current
 # directory from sys.path.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .analysis.diff import Change
     from .errors import (
         AccessError,
         AllocqError,
@@ -26,7 +32,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from .model import Filter, Info, Tag
-    from .sources.source import Live, Saved, Snapshot, Source, sample_path
+    from .sources.snapshot import Snapshot
+    from .sources.source import Live, Saved, Source, sample_path
     from .sources.source import open_source as open
     from .units import format_size, parse_size
 
@@ -35,6 +42,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "AccessError": "errors",
     "AllocqError": "errors",
+    "Change": "analysis.diff",
     "Filter": "model",
     "FormatError": "errors",
     "Info": "model",
@@ -42,7 +50,7 @@ _WHERE = {
     "Live": "sources.source",
     "OutputError": "errors",
     "Saved": "sources.source",
-    "Snapshot": "sources.source",
+    "Snapshot": "sources.snapshot",
     "Source": "sources.source",
     "SourceError": "errors",
     "Tag": "model",
@@ -56,6 +64,7 @@ _WHERE = {
 __all__ = [
     "AccessError",
     "AllocqError",
+    "Change",
     "Filter",
     "FormatError",
     "Info",

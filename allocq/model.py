@@ -2,13 +2,14 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from operator import index
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 from .core.filter import PatternFault, pattern_fault, widened
 from .errors import UsageError
-from .units import exact_size
+from .units import exact_size, parse_count, parse_lines, parse_size
 
 NO_MINIMUM = -(1 << 63)
 NO_MAXIMUM = (1 << 63) - 1
@@ -66,13 +67,18 @@ class Filter:
 
     files, excludes: whole paths, last components, or globs that must match the whole path.
     functions, modules: names or globs. builtin: only built-in code.
-    lines: (first, last) pairs, inclusive.
-    min_size, max_size: bytes, inclusive; an underflowed counter passes no min_size of 0 or more.
+    lines: numbers, (first, last) pairs, inclusive, or texts like "100-200"; become pairs.
+    min_size, max_size: bytes, inclusive, or texts like "1M", which become numbers; an underflowed
+    counter passes no min_size of 0 or more.
     min_calls, max_calls: live allocations, inclusive.
     accurate: True, False, or None for both.
     regexps: searched in `FILE:LINE [MODULE] func:FUNCTION`; invert keeps what none matches.
     words: each a file, its name without suffix, a directory, FILE:LINE, a function or a module,
-    whichever exists. Raises UsageError for invalid values. Sequences become tuples.
+    whichever exists. Raises UsageError for values that are invalid or of a wrong type. Sequences
+    become tuples.
+
+    >>> Filter(min_size="1M", lines=[1938, (10, 20)])
+    Filter(lines=((1938, 1938), (10, 20)), min_size=1048576)
     """
 
     files: Sequence[str] = ()
@@ -91,12 +97,36 @@ class Filter:
     excludes: Sequence[str] = ()
     words: Sequence[str] = ()
 
+    if TYPE_CHECKING:  # what is accepted is more than what is kept
+
+        def __init__(
+            self,
+            *,
+            files: Iterable[str] = (),
+            functions: Iterable[str] = (),
+            modules: Iterable[str] = (),
+            builtin: bool = False,
+            lines: Iterable[int | str | tuple[int, int]] = (),
+            min_size: int | str | None = None,
+            max_size: int | str | None = None,
+            min_calls: int | str | None = None,
+            max_calls: int | str | None = None,
+            accurate: bool | None = None,
+            regexps: Iterable[str] = (),
+            ignore_case: bool = False,
+            invert: bool = False,
+            excludes: Iterable[str] = (),
+            words: Iterable[str] = (),
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         for name in ("files", "functions", "modules", "regexps", "excludes", "words"):
             object.__setattr__(self, name, _strings(name, getattr(self, name)))
         object.__setattr__(self, "lines", _ranges("lines", self.lines))
-        for name in ("min_size", "max_size", "min_calls", "max_calls"):
-            _check_number(name, getattr(self, name))
+        for name in ("min_size", "max_size"):
+            object.__setattr__(self, name, _number(name, getattr(self, name), parse_size))
+        for name in ("min_calls", "max_calls"):
+            object.__setattr__(self, name, _number(name, getattr(self, name), parse_count))
         for name in ("builtin", "accurate", "ignore_case", "invert"):
             _check_flag(name, getattr(self, name))
         for what, patterns in (
@@ -215,21 +245,51 @@ def _strings(name: str, value: object) -> tuple[str, ...]:
     raise UsageError(f"{name} must be a list of strings, not {value!r}")
 
 
-def _ranges(name: str, value: Any) -> tuple[tuple[int, int], ...]:
-    try:
-        ranges = tuple((first, last) for first, last in value)
-        if all(isinstance(line, int) for pair in ranges for line in pair):
-            return ranges
-    except (TypeError, ValueError):
-        pass
-    raise UsageError(f"{name} must be pairs of numbers, not {value!r}", f"use {name}=[(100, 200)]")
+def _ranges(name: str, value: object) -> tuple[tuple[int, int], ...]:
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return tuple(_range(name, item) for item in value)
+    raise UsageError(
+        f"{name} must be a list of numbers or pairs, not {value!r}", f"use {name}=[100, (200, 300)]"
+    )
 
 
-def _check_number(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | None):
+def _range(name: str, item: object) -> tuple[int, int]:
+    if isinstance(item, str):
+        return parse_lines(item)
+    if (number := _index(item)) is not None:
+        return number, number
+    pair = tuple(item) if isinstance(item, Sequence) and not isinstance(item, bytes) else ()
+    first, last = map(_index, pair) if len(pair) == 2 else (None, None)
+    if first is None or last is None:
         raise UsageError(
-            f"{name} must be a whole number, not {value!r}", "parse_size() converts sizes like 1M"
+            f"{name} must be numbers or pairs of numbers, not {item!r}",
+            f"use {name}=[100, (200, 300)]",
         )
+    return first, last
+
+
+def _index(value: object) -> int | None:
+    """A whole number, also one of numpy; None for anything else."""
+    return (
+        index(value) if isinstance(value, SupportsIndex) and not isinstance(value, bool) else None
+    )
+
+
+def _number(name: str, value: object, parse: Callable[[str], int]) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            return parse(value)
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}", error.hint) from None
+    if (number := _index(value)) is not None:
+        return number
+    size = parse is parse_size
+    raise UsageError(
+        f"{name} must be a whole number{' or a size' if size else ''}, not {value!r}",
+        f'use {name}=4096 or {name}="4K"' if size else f"use {name}=100",
+    )
 
 
 def _check_flag(name: str, value: object) -> None:

@@ -12,7 +12,12 @@ def parse_size(text: str) -> int:
     """Bytes, 0 to 2**63-1, from `4096`, `64K`, `1M`, `1MiB` (1024s), `1MB` (1000s) or `1.5G`.
 
     Case is ignored and fractions of a byte are dropped. UsageError if invalid or too large.
+
+    >>> parse_size("1.5K"), parse_size("1MB")
+    (1536, 1000000)
     """
+    if not isinstance(text, str):
+        raise UsageError(f"a size must be text, not {text!r}", 'use parse_size("4K")')
     fault, size = read_size(text)
     if fault is NumberFault.BAD:
         raise UsageError(
@@ -49,7 +54,11 @@ def parse_lines(text: str) -> tuple[int, int]:
 
 
 def format_size(size: int) -> str:
-    """A size in powers of 1024, rounded, in at most 7 characters and a sign: `1023`, `-20.0M`."""
+    """A size in powers of 1024, rounded, in at most 7 characters and a sign.
+
+    >>> format_size(1023), format_size(-20971520)
+    ('1023', '-20.0M')
+    """
     value = abs(size)
     if value < 1024:
         return str(size)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import doctest
 import hashlib
+import importlib
+import io
+import json
 import os
 import re
 import subprocess
@@ -14,6 +17,7 @@ from pathlib import Path
 import oracle
 import pytest
 from command import ALLOCQ, saved
+from command import allocq as allocq_command
 from oracle import HEADER, SAMPLE, TEXTS
 
 import allocq
@@ -104,8 +108,118 @@ def test_closing_twice_is_harmless_and_gives_the_descriptor_back() -> None:
 def test_a_closed_source_is_an_error_of_ours() -> None:
     source = allocq.open(allocq.sample_path())
     source.close()
-    with pytest.raises(allocq.SourceError):
+    batches = source.batches(Filter())
+    for use in (
+        source.read,
+        lambda: source.fd,
+        lambda: next(batches),
+        source.listings,
+        source.__enter__,
+    ):
+        with pytest.raises(allocq.SourceError, match=r"sample\.txt is closed") as raised:
+            use()
+        assert raised.value.hint == "open it again"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"path": 5},
+        {"path": b"saved.txt"},
+        {"path": ["saved.txt"]},
+        {"interface": "netlink"},
+        {"interface": None},
+        {"listing": 0},
+        {"listing": "first"},
+        {"listing": 1.5},
+        {"listing": True},
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_of_open_is_refused_by_name(arguments: dict[str, object]) -> None:
+    (name,) = arguments
+    with pytest.raises(allocq.UsageError, match=f"{name} must be "):
+        allocq.open(**arguments)  # type: ignore[arg-type]
+
+
+def test_paths_and_numbers_are_accepted() -> None:
+    with allocq.open(Path(allocq.sample_path()), listing=1) as source:
+        assert len(source.read()) == len(TAGS)
+    with allocq.open(SAMPLE, listing=2) as source, pytest.raises(allocq.SourceError):
         source.read()
+
+
+def test_what_is_no_filter_is_refused() -> None:
+    with allocq.open(SAMPLE) as source:
+        for wrong in ("slub.c", ["slub.c"], {"files": ["slub.c"]}, 5):
+            with pytest.raises(allocq.UsageError, match="filter must be a Filter"):
+                source.read(wrong)  # type: ignore[arg-type]
+            with pytest.raises(allocq.UsageError, match="filter must be a Filter"):
+                next(source.batches(wrong))  # type: ignore[arg-type]
+
+
+def test_a_snapshot_is_a_sequence() -> None:
+    with allocq.open(SAMPLE) as source:
+        snapshot = source.read()
+    assert values(snapshot[0]) == plain(TAGS[0]) and values(snapshot[-1]) == plain(TAGS[-1])
+    assert [values(tag) for tag in snapshot[10:20:3]] == [plain(tag) for tag in TAGS[10:20:3]]
+    assert snapshot[5] in snapshot and snapshot.index(snapshot[5]) == 5
+    assert [values(tag) for tag in reversed(snapshot)] == [plain(tag) for tag in TAGS[::-1]]
+    with pytest.raises(IndexError):
+        snapshot[len(TAGS)]
+    assert bool(snapshot) and repr(snapshot) == f"<Snapshot of {SAMPLE}: {len(TAGS)} tags>"
+    copy = snapshot.tags
+    copy.clear()
+    assert len(snapshot.tags) == len(TAGS)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_the_data_frame_is_the_csv(path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    with allocq.open(path) as source:
+        frame = pandas.DataFrame(source.read().to_dicts())
+    csv = allocq_command("query", "--source", str(path), "-o", "csv").out
+    read = pandas.read_csv(io.BytesIO(csv), keep_default_na=False, dtype={"calls": "uint64"})
+    frame = frame.fillna({"module": ""}).astype({"calls": "uint64"})
+    assert list(frame.columns) == list(read.columns)
+    pandas.testing.assert_frame_equal(frame, read, check_dtype=False)
+    assert len(frame) == len(oracle.parse(path.read_bytes()))
+
+
+def test_a_diff_is_that_of_the_command(tmp_path: Path) -> None:
+    lines = SAMPLE.read_bytes().splitlines(keepends=True)
+    del lines[-1]
+    for at, size in ((50, b"%12d %8d" % (9 << 20, 3)), (900, b"%12d %8d" % (0, 0))):
+        lines[at] = size + lines[at][21:]
+    lines.append(b"        4096        1 new/file.c:7 [new] func:made \n")
+    after = tmp_path / "after"
+    after.write_bytes(b"".join(lines))
+    with allocq.open(SAMPLE) as one, allocq.open(after) as two:
+        before, later = one.read(), two.read()
+    changes = before.diff(later)
+    shown = allocq_command("diff", str(SAMPLE), str(after), "-o", "jsonl").out.splitlines()
+    told = [json.loads(line) for line in shown]
+    assert [
+        (c.kind, c.bytes, c.calls, c.file, c.line, c.module, c.function) for c in changes
+    ] == [
+        tuple(row[k] for k in (
+            "change", "bytes_growth", "calls_growth", "file", "line", "module", "function"
+        )) for row in told
+    ]  # fmt: skip
+    assert len(changes) >= 3
+    assert [-c.bytes for c in later.diff(before)] == [c.bytes for c in changes[::-1]]
+    assert before.diff(before) == []
+    with pytest.raises(allocq.UsageError, match="another Snapshot"):
+        before.diff(str(after))  # type: ignore[arg-type]
+
+
+def test_an_excerpt_is_no_whole_in_a_diff(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.write_bytes(allocq_command("query", "--sample", "-s", "bytes", "-n", "20").out)
+    with allocq.open(SAMPLE) as one, allocq.open(top) as two:
+        changes = one.read().diff(two.read())
+    assert {change.kind for change in changes} == {"unlisted"}
+    assert all(change.bound is not None for change in changes)
 
 
 def test_what_fails_leaves_no_descriptor_open(tmp_path: Path) -> None:
@@ -204,12 +318,24 @@ def test_a_filter_that_cannot_be_meant_is_refused_when_it_is_made(asked: dict[st
         {"regexps": [b"a"]},
         {"modules": [None]},
         {"lines": 5},
-        {"lines": [5]},
+        {"lines": "100-200"},
+        {"lines": [5.0]},
+        {"lines": [True]},
+        {"lines": [None]},
+        {"lines": [b"12"]},
         {"lines": [("1", "2")]},
         {"lines": [(1, 2, 3)]},
+        {"lines": [{1, 2}]},
         {"min_size": 1.5},
-        {"min_size": "1M"},
-        {"max_size": "1M"},
+        {"min_size": "lots"},
+        {"min_size": [1]},
+        {"max_size": b"1M"},
+        {"min_calls": "1M"},
+        {"excludes": b"a"},
+        {"functions": 7},
+        {"words": "slub"},
+        {"words": [1]},
+        {"ignore_case": "yes"},
         {"min_calls": 1.0},
         {"max_calls": b"1"},
         {"max_calls": True},
@@ -223,6 +349,31 @@ def test_what_is_of_the_wrong_type_is_refused_by_name(asked: dict[str, object]) 
     (name,) = asked
     with pytest.raises(allocq.UsageError, match=name):
         Filter(**asked)  # type: ignore[arg-type]
+
+
+class Number:
+    """As numpy has them: a whole number that is no int."""
+
+    def __index__(self) -> int:
+        return 5
+
+
+def test_sizes_and_lines_are_read_as_on_the_command_line() -> None:
+    assert Filter(min_size="1M", max_size="1.5G") == Filter(min_size=1 << 20, max_size=3 << 29)
+    assert Filter(min_calls="3", max_calls=Number()) == Filter(min_calls=3, max_calls=5)  # type: ignore[arg-type]
+    assert Filter(lines=[1938]).lines == ((1938, 1938),)
+    assert Filter(lines=[1, (2, 3), "4-5", "6"]).lines == ((1, 1), (2, 3), (4, 5), (6, 6))
+    assert Filter(lines=range(3, 5)).lines == ((3, 3), (4, 4))
+    assert Filter(lines=[Number(), [1, Number()]]).lines == ((5, 5), (1, 5))  # type: ignore[list-item]
+    assert Filter(files=(name for name in ["a.c"])) == Filter(files=["a.c"])
+    with allocq.open(allocq.sample_path()) as source:
+        assert [tag.line for tag in source.read(Filter(lines=[1938], min_size="1M"))] == [1938]
+
+
+@pytest.mark.parametrize("size", ["", "1Q", "-1M", "1e3", "9E9E"])
+def test_a_bad_size_names_its_field(size: str) -> None:
+    with pytest.raises(allocq.UsageError, match="max_size: "):
+        Filter(max_size=size)
 
 
 def test_filters_and_tags_do_not_change() -> None:
@@ -266,12 +417,17 @@ def test_the_example_of_the_package_runs(tmp_path: Path, monkeypatch: pytest.Mon
     assert done.stdout == "".join(f"{t.bytes} {t.calls} {t.file} {t.line}\n" for t in rapl)
 
 
-def test_docstrings_hold_no_untested_examples() -> None:
-    """The one of the package is run above; one with >>> would be run by nobody."""
+def test_the_examples_in_docstrings_run() -> None:
     sources = sorted(Path(allocq.__file__).parent.rglob("*.py"))
-    assert len(sources) > 20
+    run = 0
     for path in sources:
-        assert not doctest.DocTestParser().get_examples(path.read_text()), path
+        if not doctest.DocTestParser().get_examples(path.read_text()):
+            continue
+        name = ".".join(path.relative_to(Path(allocq.__file__).parents[1]).with_suffix("").parts)
+        result = doctest.testmod(importlib.import_module(name))
+        assert result.failed == 0, path
+        run += result.attempted
+    assert len(sources) > 20 and run > 10
 
 
 def test_types_are_what_a_checker_sees(tmp_path: Path) -> None:
@@ -284,6 +440,11 @@ def test_types_are_what_a_checker_sees(tmp_path: Path) -> None:
         "        reveal_type(tag.bytes)\n"
         "        reveal_type(tag.module)\n"
         "    reveal_type(snapshot.total)\n"
+        "    reveal_type(snapshot[0])\n"
+        "    reveal_type(snapshot[1:])\n"
+        "    reveal_type(snapshot.diff(snapshot))\n"
+        "    reveal_type(snapshot.to_dicts())\n"
+        "    reveal_type(allocq.Filter(min_size='1M', lines=[5, (1, 2)]).min_size)\n"
         "allocq.Filter(file='a')\n"
     )
     out, _, _ = api.run(
@@ -292,6 +453,15 @@ def test_types_are_what_a_checker_sees(tmp_path: Path) -> None:
     assert 'Revealed type is "int"' in out or 'Revealed type is "builtins.int"' in out
     assert "str | None" in out
     assert re.search(r"tuple\[(builtins\.)?int, (builtins\.)?int", out)
+    for words in (
+        "allocq.model.Tag",
+        "list[allocq.model.Tag]",
+        "list[allocq.analysis.diff.Change]",
+    ):
+        assert words in out.replace("builtins.", "")
+    assert "int | None" in out and "list[dict[str, int | str | bool | None]]" in out.replace(
+        "builtins.", ""
+    )
     assert out.count("error:") == 1 and '"file"' in out
 
 

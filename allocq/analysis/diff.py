@@ -50,7 +50,7 @@ class Count:
 
 @dataclass(slots=True)
 class Change:
-    """One key before and after; None if it did not exist.
+    """One key before and after; None if it did not exist. key: (file, line, module, function).
 
     bound: the side that is None is an excerpt that does not list the tag, which held at most this
     many bytes there. Growth is then what is certain.
@@ -60,6 +60,26 @@ class Change:
     before: Count | None
     after: Count | None
     bound: int | None = None
+
+    @property
+    def file(self) -> str:
+        """The file of a tag."""
+        return str(self.key[0])
+
+    @property
+    def line(self) -> int:
+        """The line of a tag."""
+        return int(self.key[1] or 0)
+
+    @property
+    def module(self) -> str | None:
+        """The module of a tag; None for built-in code."""
+        return None if self.key[2] is None else str(self.key[2])
+
+    @property
+    def function(self) -> str:
+        """The function of a tag."""
+        return str(self.key[3])
 
     @property
     def bytes(self) -> int:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.binding import decode, lib
-from ..core.kernel import NativeSource, Plan
+from ..core.kernel import INTERFACES, NativeSource, Plan
 from ..core.table import Table
 from ..core.text import NotPlainError, Text, header
-from ..errors import FormatError, SourceError
-from ..model import NO_CALLS_MAXIMUM, Filter, Info, Tag
+from ..errors import FormatError, SourceError, UsageError
+from ..model import NO_CALLS_MAXIMUM, Filter, Info
 from ..storage.archive import is_packed, texts, unpacked
 from ..storage.compression import MAGIC, unpack
 from ..storage.spool import spool
@@ -28,6 +28,8 @@ from .check import Check
 from .lenient.listing import Choice, Listing
 from .lenient.notes import default_of, metadata_warnings, note, sums_words, time_of
 from .lenient.scan import Scanner, scan_text
+from .snapshot import Snapshot as Snapshot
+from .snapshot import tags_of as tags_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -52,48 +54,6 @@ class Wanted:
     first: int | None = None
 
 
-def tags_of(table: Table) -> list[Tag]:
-    """Every row as a Tag."""
-    return [
-        Tag(bytes_, calls, file, line, None if builtin else module, function, not inaccurate)
-        for bytes_, calls, file, line, builtin, module, function, inaccurate in zip(
-            table.column("bytes"),
-            table.column("calls"),
-            table.strings("file"),
-            table.column("line"),
-            table.column("builtin"),
-            table.strings("module"),
-            table.strings("function"),
-            table.column("inaccurate"),
-            strict=True,
-        )
-    ]
-
-
-class Snapshot:
-    """The matching tags in kernel order, with facts about their source."""
-
-    def __init__(self, info: Info, table: Table) -> None:
-        self.info = info
-        self.table = table
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def __iter__(self) -> Iterator[Tag]:
-        return iter(self.tags)
-
-    @property
-    def tags(self) -> list[Tag]:
-        """Every tag as an object, created at each access."""
-        return tags_of(self.table)
-
-    @property
-    def total(self) -> tuple[int, int]:
-        """(bytes, calls) summed over the tags."""
-        return self.table.total()
-
-
 class Source:
     """An open source; close it, or use it in a `with` statement.
 
@@ -113,6 +73,7 @@ class Source:
         self.info = Info(native.path, "text")
 
     def __enter__(self) -> Self:
+        self._check_open()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -142,7 +103,9 @@ class Source:
 
     @property
     def fd(self) -> int:
-        """The descriptor of the open file."""
+        """The descriptor of the open file. SourceError if it is closed."""
+        if self._closed and self._native.fd < 0:
+            self._check_open()
         return self._native.fd
 
     @contextmanager
@@ -162,7 +125,7 @@ class Source:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise SourceError(f"{self.path} is closed")
+            raise SourceError(f"{self.path} is closed", "open it again")
         if self._process != os.getpid():
             raise SourceError(
                 f"{self.path} was opened by another process, whose cursor it shares",
@@ -205,7 +168,8 @@ class Saved(Source):
         super()._release()
 
     def read(self, filter: Filter | None = None, wanted: Wanted | None = None) -> Snapshot:
-        table, check = Table(), Check(filter or Filter())
+        filter = _filter(filter)
+        table, check = Table(), Check(filter)
         first = wanted.first if wanted else None
         with self._reading():
             self._begin()
@@ -219,10 +183,10 @@ class Saved(Source):
                 table.clear()
                 for batch in self._lenient(check, refusal):
                     table.append(batch)
-        return Snapshot(self.info, table)
+        return Snapshot(self.info, table, filter)
 
     def batches(self, filter: Filter) -> Iterator[Table]:
-        check = Check(filter)
+        check = Check(_filter(filter))
         with self._reading():
             self._begin()
             refusal = self._refusal()
@@ -403,6 +367,17 @@ class Saved(Source):
         return Snapshot(self.info, table)
 
 
+def _filter(filter: object) -> Filter:
+    """`filter`, or the one that matches all for None. UsageError for anything else."""
+    if filter is None:
+        return Filter()
+    if isinstance(filter, Filter):
+        return filter
+    raise UsageError(
+        f"filter must be a Filter, not {filter!r}", 'use allocq.Filter(files=["slub.c"])'
+    )
+
+
 def _failed(path: str, error: OSError) -> Exception:
     if error.errno == ENOMEM:
         return MemoryError()
@@ -459,18 +434,19 @@ class Live(Source):
         yield self.read(filter).table
 
     def read(self, filter: Filter | None = None, wanted: Wanted | None = None) -> Snapshot:
-        check, wanted = Check(filter or Filter()), wanted or Wanted()
+        filter = _filter(filter)
+        check, wanted = Check(filter), wanted or Wanted()
         with self._reading():
             table, native = self._native.read(
                 check.native, check.hooks(), wanted.top or 0, wanted.first or 0
             )
         self.info = _info(self.path, native)
         self.info.kernel = os.uname().release
-        return Snapshot(self.info, table)
+        return Snapshot(self.info, table, filter)
 
     def plan(self, filter: Filter, wanted: Wanted | None = None) -> Plan:
         """The plan that `read` would follow now."""
-        check, wanted = Check(filter), wanted or Wanted()
+        check, wanted = Check(_filter(filter)), wanted or Wanted()
         with self._reading():
             return self._native.plan(
                 check.native, check.hooks(), wanted.top or 0, wanted.first or 0
@@ -492,18 +468,44 @@ def _info(path: str, native: Any) -> Info:
 
 
 def open_source(
-    path: str | None = None, interface: str = "auto", listing: str | None = None
+    path: str | os.PathLike[str] | None = None,
+    interface: str = "auto",
+    listing: str | int | None = None,
 ) -> Live | Saved:
     """Open the running kernel (None), a saved listing, or standard input (`-`).
 
     A path on a proc file system is a running kernel too. interface: auto, ioctl or text. listing:
     which one of several in a file: a number from 1, `last` (the default) or `all`. Raises
-    SourceError, AccessError, InterfaceError.
+    SourceError, AccessError, InterfaceError, and UsageError for a wrong argument.
+
+    >>> import allocq
+    >>> with allocq.open(allocq.sample_path()) as source:
+    ...     len(source.read(allocq.Filter(min_size="1M")))
+    10
     """
-    if path is not None and "\0" in path:
-        raise SourceError(f"no such file: {path!r}")
-    native = NativeSource(path, interface)
-    return Live(native) if native.live else Saved(native, listing)
+    if not isinstance(path, str | os.PathLike | None):
+        raise UsageError(f"path must be a string or a path, not {path!r}")
+    name = None if path is None else os.fspath(path)
+    if isinstance(name, bytes):
+        raise UsageError(f"path must be text, not {name!r}", "use os.fsdecode()")
+    if interface not in INTERFACES:
+        words = ", ".join(INTERFACES)
+        raise UsageError(f"interface must be one of {words}, not {interface!r}")
+    if name is not None and "\0" in name:
+        raise SourceError(f"no such file: {name!r}")
+    chosen = _listing_of(listing)
+    native = NativeSource(name, interface)
+    return Live(native) if native.live else Saved(native, chosen)
+
+
+def _listing_of(listing: object) -> str | None:
+    """`last`, `all` or a number from 1 as text. UsageError for anything else."""
+    if listing is None or listing in ("last", "all"):
+        return None if listing is None else str(listing)
+    text = str(listing) if isinstance(listing, int | str) and not isinstance(listing, bool) else ""
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return str(int(text))
+    raise UsageError(f"listing must be a number from 1, last or all, not {listing!r}")
 
 
 def sample_path() -> str:
