@@ -57,13 +57,8 @@ def test_the_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     import allocq as library
 
     example = README.partition("```python\n")[2].partition("```")[0]
-    # The sample in place of this machine's kernel, which holds more in that file.
-    for there, here in (("allocq.open()", "allocq.open(allocq.sample_path())"), ("=4096", "=0")):
-        assert there in example
-        example = example.replace(there, here)
-    exec(example, {"allocq": library})
-    printed = [line.split()[2:] for line in capsys.readouterr().out.splitlines()]
-    assert printed == [
-        ["arch/x86/events/rapl.c", "745", "None", "init_rapl_pmus"],
-        ["arch/x86/events/rapl.c", "707", "None", "init_rapl_pmu"],
-    ]
+    # The sample in place of this machine's kernel.
+    assert "allocq.open()" in example
+    exec(example.replace("allocq.open()", "allocq.open(allocq.sample_path())"), {"allocq": library})
+    largest = "16351232 3992 mm/readahead.c 200 None ractl_alloc_folio"
+    assert capsys.readouterr().out.splitlines() == [largest]  # a file does not change
