@@ -65,7 +65,7 @@ complete -c allocq -n __allocq_no_command -a bench -d 'Time cat, grep and awk ag
 complete -c allocq -n __allocq_no_command -s h -l help -d 'Show this message and exit'
 complete -c allocq -n __allocq_no_command -s V -l version -d 'Print the version and exit'
 
-complete -c allocq -n '__allocq_command query' -s f -l file -x -d 'Match the whole path, its last components, or a glob that must match the whole path'
+complete -c allocq -n '__allocq_command query' -s f -l file -x -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob that must match the whole path'
 complete -c allocq -n '__allocq_command query' -s F -l function -x -d 'Match the function by name or glob'
 complete -c allocq -n '__allocq_command query' -s m -l module -x -a '(__allocq_modules)' -d 'Match the module by name or glob'
 complete -c allocq -n '__allocq_command query' -l builtin -d 'Only built-in code, not modules'
@@ -100,7 +100,7 @@ complete -c allocq -n '__allocq_command query' -l list-listings -d 'List the lis
 complete -c allocq -n '__allocq_command query' -s h -l help -d 'Show this message and exit'
 complete -c allocq -n '__allocq_command query' -F
 
-complete -c allocq -n '__allocq_command tree' -s f -l file -x -d 'Match the whole path, its last components, or a glob that must match the whole path'
+complete -c allocq -n '__allocq_command tree' -s f -l file -x -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob that must match the whole path'
 complete -c allocq -n '__allocq_command tree' -s F -l function -x -d 'Match the function by name or glob'
 complete -c allocq -n '__allocq_command tree' -s m -l module -x -a '(__allocq_modules)' -d 'Match the module by name or glob'
 complete -c allocq -n '__allocq_command tree' -l builtin -d 'Only built-in code, not modules'
@@ -132,7 +132,7 @@ complete -c allocq -n '__allocq_command tree' -F
 
 complete -c allocq -n '__allocq_command snapshot' -s o -l output -r -F -d 'Write to FILE, whole or not at all'
 complete -c allocq -n '__allocq_command snapshot' -l force -d 'Replace FILE if it exists'
-complete -c allocq -n '__allocq_command snapshot' -s f -l file -x -d 'Match the whole path, its last components, or a glob that must match the whole path'
+complete -c allocq -n '__allocq_command snapshot' -s f -l file -x -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob that must match the whole path'
 complete -c allocq -n '__allocq_command snapshot' -s F -l function -x -d 'Match the function by name or glob'
 complete -c allocq -n '__allocq_command snapshot' -s m -l module -x -a '(__allocq_modules)' -d 'Match the module by name or glob'
 complete -c allocq -n '__allocq_command snapshot' -l builtin -d 'Only built-in code, not modules'
@@ -153,7 +153,7 @@ complete -c allocq -n '__allocq_command snapshot' -l sample -d 'Read the sample 
 complete -c allocq -n '__allocq_command snapshot' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command snapshot' -s h -l help -d 'Show this message and exit'
 
-complete -c allocq -n '__allocq_command diff' -s f -l file -x -d 'Match the whole path, its last components, or a glob that must match the whole path'
+complete -c allocq -n '__allocq_command diff' -s f -l file -x -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob that must match the whole path'
 complete -c allocq -n '__allocq_command diff' -s F -l function -x -d 'Match the function by name or glob'
 complete -c allocq -n '__allocq_command diff' -s m -l module -x -a '(__allocq_modules)' -d 'Match the module by name or glob'
 complete -c allocq -n '__allocq_command diff' -l builtin -d 'Only built-in code, not modules'
@@ -190,7 +190,7 @@ complete -c allocq -n '__allocq_command check; and not __allocq_words --max-grow
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -l interval -x -d 'Wait SECONDS before each retry'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -l drop-caches -d 'Sync and drop the page cache, dentries and inodes before the command and before each retry, so that cached files do not count as leaks'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s L -l ignore-lines -d 'Match by file, module and function only, for a baseline from another kernel'
-complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s f -l file -x -d 'Match the whole path, its last components, or a glob that must match the whole path'
+complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s f -l file -x -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob that must match the whole path'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s F -l function -x -d 'Match the function by name or glob'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s m -l module -x -a '(__allocq_modules)' -d 'Match the module by name or glob'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -l builtin -d 'Only built-in code, not modules'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from command import allocq
 from generators.declared import COMMANDS, Command, flags
 
 import allocq as package
+from allocq.cli.reader import read_words
 
 ROOT = Path(__file__).parents[1]
 # What the versions of Typer show of a type, in place of a metavar or beside it.
@@ -62,3 +64,57 @@ def test_the_version(flag: str) -> None:
 
 def test_the_version_is_the_projects() -> None:
     assert f'\nversion = "{package.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+def page(*argv: str, columns: int = 80, **env: str) -> list[str]:
+    result = allocq(*argv, env={"COLUMNS": str(columns), "TERM": "dumb", **env})
+    assert (result.status, result.err) == (0, "")
+    return result.out.decode().splitlines()
+
+
+def test_the_help_of_query_fits_two_screens() -> None:
+    """Of 24 lines and 80 columns, the least that a terminal has."""
+    lines = page("query", "--help")
+    assert len(lines) <= 2 * 24
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("name", ["", *(command.name for command in COMMANDS)])
+def test_no_word_is_cut_where_the_terminal_is_narrow(name: str) -> None:
+    argv = [name, "--help"] if name else ["--help"]
+    wide, narrow = page(*argv, columns=200), page(*argv, columns=40)
+    assert max(map(len, narrow)) <= 40
+    words = [word for line in narrow for word in line.removesuffix(" \\").split()]
+    assert words == [word for line in wide for word in line.split()]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_a_help_ends_with_examples_that_are_understood(command: Command) -> None:
+    lines = page(command.name, "--help", columns=200)
+    assert command.examples
+    assert lines[-len(command.examples) - 1 :] == [
+        "Examples:",
+        *(f"  {e}" for e in command.examples),
+    ]
+    for example in command.examples:
+        program, name, *words = shlex.split(example.partition(" | ")[0])
+        assert (program, name) == ("allocq", command.name)
+        read_words(words, command.options, command.operands)
+
+
+@pytest.mark.parametrize("name", ["", *(command.name for command in COMMANDS)])
+def test_the_c_locale_gets_ascii(name: str) -> None:
+    for argv in (["--help"], ["--nope"], ["--source", "/nonexistent"]):
+        result = allocq(*([name] if name else []), *argv, env={"LC_ALL": "C", "LANG": "C"})
+        assert result.out.isascii() and result.err.isascii()
+
+
+def test_tables_are_ascii_in_the_c_locale() -> None:
+    for argv in (["query", "-o", "table"], ["tree"], ["tree", "-d", "3"]):
+        result = allocq(*argv, "--sample", env={"LC_ALL": "C", "COLUMNS": "120"})
+        assert result.status == 0 and result.out.isascii()
+
+
+def test_the_readme_has_the_commands_in_the_same_order() -> None:
+    rows = re.findall(r"^\| `allocq (\w+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert rows == [command.name for command in COMMANDS]

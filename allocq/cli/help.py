@@ -6,12 +6,24 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from .. import __version__
+from ..declarations.briefs import BRIEFS, ROWS
 from ..declarations.commands import COMMANDS, Command
-from ..declarations.shared import Option, OptionKind
+from ..declarations.shared import (
+    FILTER_OPTIONS,
+    SOURCE_OPTIONS,
+    VIEW_OPTIONS,
+    Option,
+    OptionKind,
+)
 from ..output.terminal import terminal_width
 
 NAME = "allocq"
 SUMMARY = "Ask Linux which line of kernel source holds the memory (/proc/allocinfo)."
+EXAMPLES = (
+    "sudo allocq query --min-size 1M",
+    "allocq tree --sample",
+    "dmesg | allocq query -",
+)
 OWN_PANEL = "Options"
 HELP = Option("help", ("-h", "--help"), OptionKind.FLAG, OWN_PANEL, "Show this message and exit.")
 VERSION = Option(
@@ -27,20 +39,22 @@ def main_help() -> str:
     sections = [("Commands", rows), _section(OWN_PANEL, (HELP, VERSION))]
     usage = f"Usage: {NAME} COMMAND [OPTIONS] [ARG...]"
     end = f"{NAME} COMMAND --help explains a command; man {NAME} has the rest."
-    return _page(usage, [SUMMARY], sections, [end])
+    return _page(usage, [SUMMARY], sections, [end], EXAMPLES)
 
 
 def command_help(command: Command) -> str:
     """`allocq COMMAND --help`."""
     words = [NAME, command.name, "[OPTIONS]", *(operand.usage for operand in command.operands)]
     panels: dict[str, list[Option]] = {}
-    for option in (*command.options, HELP):
+    for option in command.options:
         panels.setdefault(option.panel, []).append(option)
-    sections = [_section(panel, options) for panel, options in panels.items()]
-    operands = [(operand.metavar, operand.help) for operand in command.operands]
-    if operands:
-        sections.insert(0, ("Arguments", operands))
-    return _page(f"Usage: {' '.join(words)}", [command.help], sections, [])
+    sections = [(panel, _rows(options, command.name)) for panel, options in panels.items()]
+    sections[-1][1].extend(_rows([HELP], command.name))
+    if command.operands:
+        operands = [(operand.metavar, operand.help) for operand in command.operands]
+        sections.insert(0, ("", operands))
+    usage = f"Usage: {' '.join(words)}"
+    return _page(usage, [command.help], sections, [], command.examples)
 
 
 def version_line() -> str:
@@ -53,23 +67,44 @@ def summary(command: Command) -> str:
     return command.help.partition(". ")[0].rstrip(".") + "."
 
 
-def describe(option: Option) -> str:
-    """The help of an option and the values it takes."""
-    if not option.choices:
-        return option.help
-    return f"{option.help} One of: {', '.join(option.choices)}."
+def describe(option: Option, short: str = "") -> str:
+    """The words for an option and the values it takes, which {} in `short` stands for."""
+    choices = ", ".join(option.choices)
+    text = short.replace("{}", choices) if "{}" in short else short or option.help
+    return f"{text} One of: {choices}." if choices and choices not in text else text
 
 
 def _section(title: str, options: Sequence[Option]) -> tuple[str, list[tuple[str, str]]]:
     return title, [(_spelling(option), describe(option)) for option in options]
 
 
-def _spelling(option: Option) -> str:
+def _rows(options: Sequence[Option], command: str) -> list[tuple[str, str]]:
+    """The rows of a panel. Only options that mean the same everywhere have short words."""
+    shared = {id(option) for option in (*FILTER_OPTIONS, *VIEW_OPTIONS, *SOURCE_OPTIONS)}
+    by_name = {option.name: option for option in options if id(option) in shared}
+    rows, done = [], set()
+    for option in options:
+        if option.name in done:
+            continue
+        names, words = ROWS.get(option.name, ((option.name,), ""))
+        together = [by_name[name] for name in names if name in by_name]
+        if len(together) > 1:
+            done |= set(names)
+            spelled = [_spelling(each, each is together[-1]).strip() for each in together]
+            rows.append((" " * 4 + ", ".join(spelled), words))
+        else:
+            known = option.name in by_name or option.name == "list_listings"
+            short = BRIEFS.get(option.name, "") if known else ""
+            rows.append((_spelling(option), describe(option, short)))
+    return rows
+
+
+def _spelling(option: Option, with_value: bool = True) -> str:
     flags = [flag for pair in option.flags for flag in pair.split("/")]
     short = [flag for flag in flags if len(flag) == 2]
     long = [flag for flag in flags if len(flag) > 2]
     indent = "" if short else "    "
-    value = f" {option.metavar}" if option.metavar else ""
+    value = f" {option.metavar}" if option.metavar and with_value else ""
     return indent + ", ".join([*short, *long]) + value
 
 
@@ -78,15 +113,20 @@ def _page(
     paragraphs: Sequence[str],
     sections: Sequence[tuple[str, list[tuple[str, str]]]],
     end: Sequence[str],
+    examples: Sequence[str] = (),
 ) -> str:
     width = max(_NARROWEST, min(terminal_width(), _WIDEST))
     lines = textwrap.wrap(usage, width, subsequent_indent="    ", break_on_hyphens=False)
     for paragraph in paragraphs:
         lines += ["", *_wrapped(paragraph, width, "")]
     for title, rows in sections:
-        lines += ["", f"{title}:"]
+        lines += ["", f"{title}:"] if title else []
         for row in rows:
             lines += _row(*row, width)
+    if examples:
+        lines += ["", "Examples:"]
+        for example in examples:
+            lines += _example(example, width)
     for paragraph in end:
         lines += ["", *_wrapped(paragraph, width, "")]
     return "".join(line + "\n" for line in lines)
@@ -100,17 +140,26 @@ def _row(name: str, text: str, width: int) -> Iterator[str]:
     if len(start) + 2 <= column:
         yield start.ljust(column) + lines[0].lstrip()
         lines = lines[1:]
+    elif len(start) + 2 + len(text) <= width:
+        yield f"{start}  {text}"
+        return
     else:
-        yield start
+        yield from _wrapped(start.strip(), width, "  ", "      ")
     yield from lines
 
 
-def _wrapped(text: str, width: int, indent: str) -> list[str]:
+def _example(command: str, width: int) -> list[str]:
+    """A command line, broken as a shell allows where it is too wide."""
+    lines = _wrapped(command, width - 2, "  ", "      ")
+    return [line + (" \\" if line is not lines[-1] else "") for line in lines]
+
+
+def _wrapped(text: str, width: int, indent: str, later: str | None = None) -> list[str]:
     return textwrap.wrap(
         text,
         width,
         initial_indent=indent,
-        subsequent_indent=indent,
+        subsequent_indent=indent if later is None else later,
         break_long_words=False,
         break_on_hyphens=False,
     )

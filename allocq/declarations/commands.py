@@ -44,13 +44,14 @@ class Operand:
 @dataclass(frozen=True, slots=True)
 class Command:
     """One subcommand. body: `module:function` of allocq; it takes the values by name (absent where
-    not given) and returns the exit status."""
+    not given) and returns the exit status. examples: command lines for the end of --help."""
 
     name: str
     help: str
     body: str
     options: tuple[Option, ...]
     operands: tuple[Operand, ...] = ()
+    examples: tuple[str, ...] = ()
 
     @property
     def runs(self) -> bool:
@@ -228,8 +229,7 @@ TREE_OPTIONS = (
 WORDS = Operand(
     "words",
     "WORD",
-    "A file, directory, FILE:LINE, function or module, whichever exists; or a saved listing to read"
-    " (- is standard input).",
+    "A file, directory, FILE:LINE, function or module; or a saved listing to read (- is stdin).",
     required=False,
     many=True,
 )
@@ -241,6 +241,11 @@ COMMANDS = (
         "commands.query:query_command",
         QUERY_OPTIONS,
         (WORDS,),
+        examples=(
+            "allocq query --file mm/slub.c --min-size 64K",
+            "allocq query slub xfs",
+            "allocq query saved.txt -g module -s bytes -n 10",
+        ),
     ),
     Command(
         "tree",
@@ -249,6 +254,11 @@ COMMANDS = (
         "commands.tree:tree_command",
         TREE_OPTIONS,
         (WORDS,),
+        examples=(
+            "allocq tree -d 2",
+            "allocq tree drivers/net",
+            "allocq tree saved.txt.gz --min-size 1M",
+        ),
     ),
     Command(
         "snapshot",
@@ -256,6 +266,10 @@ COMMANDS = (
         " host, kernel and boot. Exit status 1: no tag matches (the file is saved anyway).",
         "commands.snapshot:snapshot_command",
         SNAPSHOT_OPTIONS,
+        examples=(
+            "allocq snapshot -o before.txt.gz",
+            "allocq snapshot --module xfs | gzip >xfs.txt.gz",
+        ),
     ),
     Command(
         "diff",
@@ -274,6 +288,11 @@ COMMANDS = (
                 "A later one (default: the running kernel).",
                 required=False,
             ),
+        ),
+        examples=(
+            "allocq diff before.txt.gz",
+            "allocq diff before.txt.gz after.txt.gz -g module",
+            "allocq diff loop.log --min-growth 1M",
         ),
     ),
     Command(
@@ -295,12 +314,20 @@ COMMANDS = (
                 runs=True,
             ),
         ),
+        examples=(
+            "allocq check -- ./run-tests.sh",
+            "allocq check --max-growth 4K --module xfs -o junit --report leak.xml -- mount /mnt",
+        ),
     ),
     Command(
         "doctor",
         "Report what this kernel supports, what is enabled, and how to fix what is not.",
         "commands.doctor.doctor:doctor_command",
         DOCTOR_OPTIONS,
+        examples=(
+            "allocq doctor",
+            "allocq doctor -o json",
+        ),
     ),
     Command(
         "verify",
@@ -308,11 +335,19 @@ COMMANDS = (
         " 1: they differ; 2: undetermined.",
         "commands.verify.verify:verify_command",
         VERIFY_OPTIONS,
+        examples=(
+            "allocq verify",
+            "allocq verify --load-module xfs --rounds 1000",
+        ),
     ),
     Command(
         "bench",
         "Time cat, grep and awk against allocq on this machine.",
         "commands.bench.command:bench_command",
         BENCH_OPTIONS,
+        examples=(
+            "allocq bench",
+            "allocq bench --drop-caches --runs 5",
+        ),
     ),
 )

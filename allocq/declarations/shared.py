@@ -47,8 +47,9 @@ _F, _V, _S = FILTER_PANEL, VIEW_PANEL, SOURCE_PANEL
 
 FILTER_OPTIONS = (
     Option("file", ("-f", "--file"), LIST, _F,
-           "Match the whole path, its last components (rapl.c, events/rapl.c), or a glob that must"
-           " match the whole path (fs/xfs/*; * crosses /).", "PATH"),
+           "Match the whole path, its last components (rapl.c, events/rapl.c), a directory"
+           " (fs/xfs), FILE:LINE, or a glob that must match the whole path (fs/xfs/*; * crosses /).",
+           "PATH"),
     Option("function", ("-F", "--function"), LIST, _F, "Match the function by name or glob.",
            "NAME"),
     Option("module", ("-m", "--module"), LIST, _F, "Match the module by name or glob.", "NAME"),

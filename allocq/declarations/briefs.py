@@ -1,0 +1,42 @@
+"""Short words for --help: man pages have the long ones.
+
+A help that fits two screens is read; one that explains everything is scrolled past.
+"""
+
+# By option name. {} stands for the choices.
+BRIEFS = {
+    "file": "A path, its end, a directory, FILE:LINE or a glob.",
+    "function": "A function, by name or glob.",
+    "module": "A module, by name or glob.",
+    "line": "A line number or a range.",
+    "regexp": "Search FILE:LINE [MODULE] func:FUNCTION.",
+    "exclude": "Leave out files, named as for --file.",
+    "format": "As {}.",
+    "sort": "By {}.",
+    "group_by": "Sums by {}.",
+    "limit": "Show only the first N after sorting.",
+    "bounds": "With -g, size and call bounds hold for {}.",
+    "slab": "Slab pages in totals: {}.",
+    "count": "Print only the number of matches.",
+    "quiet": "Print nothing; use the exit status.",
+    "header": "Print the header line (default: on, except procfs).",
+    "bytes": "Show plain byte counts instead of 1.5M.",
+    "color": "Colors: {}.",
+    "pager": "Page long answers: {}.",
+    "source": "A saved listing, log, paste or archive; - is stdin.",
+    "listing": "Which of several listings: 1, 2, last or all.",
+    "list_listings": "List the listings of a source instead.",
+    "sample": "Read the installed sample, a real Linux 7.3.",
+    "interface": "How to ask the running kernel: {}.",
+    "explain": "Print how this would be answered, and why.",
+}
+
+# Options in one row, by the name of the first, with words for all.
+ROWS = {
+    "min_size": (("min_size", "max_size"), "At least, at most SIZE: 64K, 1.5G, 1MB."),
+    "min_calls": (("min_calls", "max_calls"), "At least, at most N live allocations."),
+    "inaccurate": (
+        ("inaccurate", "accurate", "underflowed"),
+        "Only counters of this kind.",
+    ),
+}
