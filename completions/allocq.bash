@@ -8,12 +8,34 @@ _allocq_files() {
 	compopt -o default 2>/dev/null # readline's own, which quotes
 }
 
-_allocq_modules() {
-	local name names=()
-	while read -r name _; do
-		names+=("$name")
-	done 2>/dev/null </proc/modules
-	_allocq_words "${names[*]}" "$1"
+# Names of the kernel of a kind ($1) that begin with $2. allocq has them without starting Python.
+_allocq_names() {
+	local program name word=$2 trim=
+	program=$(type -P -- "${COMP_WORDS[0]}" || type -P allocq) || return
+	word=${word#[\'\"]}
+	word=${word//\\/}
+	# Of a word with colons, readline replaces what is behind the last one.
+	[[ $COMP_WORDBREAKS == *:* && $word == *:* ]] && trim=${word%"${word##*:}"}
+	while IFS= read -r name; do
+		COMPREPLY+=("${name#"$trim"}")
+	done < <("$program" __complete "$1" "$word" 2>/dev/null)
+	compopt -o filenames 2>/dev/null # readline then quotes
+	[[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace 2>/dev/null
+	[[ ${#COMPREPLY[@]} -gt 0 ]]
+}
+
+_allocq_snapshots() {
+	_allocq_names snapshots "$1" || _allocq_files
+}
+
+# Names of the kernel, and files of this machine.
+_allocq_both() {
+	local name
+	_allocq_names words "$1"
+	while IFS= read -r name; do
+		COMPREPLY+=("$name")
+	done < <(compgen -f -- "$1")
+	[[ ${#COMPREPLY[@]} -gt 0 ]] || _allocq_files
 }
 
 # Complete the command to run and its arguments, if the current word ($1) is one of them: it begins
@@ -56,12 +78,18 @@ _allocq_command() {
 
 _allocq() {
 	local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} IFS=$' \t\n'
+	local i=$COMP_CWORD
 	COMPREPLY=()
-	# --flag=value comes as three words.
+	# mm/slub.c:33 comes as three words, and so does --flag=value.
+	while ((i > 2)) && [[ ${COMP_WORDS[i]} == :* || $before == *: ]]; do
+		current=$before$current
+		((i--))
+		before=${COMP_WORDS[i - 1]}
+	done
 	if [[ $current == = ]]; then
 		current=
-	elif [[ $before == = ]] && ((COMP_CWORD > 1)); then
-		before=${COMP_WORDS[COMP_CWORD - 2]}
+	elif [[ $before == = ]] && ((i > 1)); then
+		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
 		_allocq_words "query tree snapshot diff check doctor verify bench -h --help -V --version" "$current"
@@ -70,8 +98,10 @@ _allocq() {
 	case ${COMP_WORDS[1]} in
 	query)
 		case $before in
-		-f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude | -n | --limit | --listing) : ;;
-		-m | --module) _allocq_modules "$current" ;;
+		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+		-F | --function) _allocq_names functions "$current" ;;
+		-m | --module) _allocq_names modules "$current" ;;
+		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit | --listing) : ;;
 		-o | --format) _allocq_words "table procfs json jsonl csv tsv" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls average file function module none" "$current" ;;
 		-g | --group-by) _allocq_words "file directory function module" "$current" ;;
@@ -82,15 +112,17 @@ _allocq() {
 			if [[ $current == -* ]]; then
 				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by -c --count -q --quiet --header --no-header --bytes --color --source --listing --sample --interface --explain --list-listings -h --help" "$current"
 			else
-				_allocq_files
+				_allocq_both "$current"
 			fi
 			;;
 		esac
 		;;
 	tree)
 		case $before in
-		-f | --file | -F | --function | -l | --line | --min-calls | --max-calls | -e | --regexp | -x | --exclude | -d | --depth | --min-size | -n | --limit | --listing) : ;;
-		-m | --module) _allocq_modules "$current" ;;
+		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+		-F | --function) _allocq_names functions "$current" ;;
+		-m | --module) _allocq_names modules "$current" ;;
+		-l | --line | --min-calls | --max-calls | -e | --regexp | -d | --depth | --min-size | -n | --limit | --listing) : ;;
 		-s | --sort) _allocq_words "bytes calls name" "$current" ;;
 		--slab) _allocq_words "include exclude mark" "$current" ;;
 		-o | --format) _allocq_words "table json jsonl csv tsv folded" "$current" ;;
@@ -101,7 +133,7 @@ _allocq() {
 			if [[ $current == -* ]]; then
 				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --source --listing --sample --interface -h --help" "$current"
 			else
-				_allocq_files
+				_allocq_both "$current"
 			fi
 			;;
 		esac
@@ -109,8 +141,10 @@ _allocq() {
 	snapshot)
 		case $before in
 		-o | --output | --source) _allocq_files ;;
-		-f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude | --listing) : ;;
-		-m | --module) _allocq_modules "$current" ;;
+		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+		-F | --function) _allocq_names functions "$current" ;;
+		-m | --module) _allocq_names modules "$current" ;;
+		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --listing) : ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			_allocq_words "-o --output --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --listing --sample --interface -h --help" "$current"
@@ -119,8 +153,10 @@ _allocq() {
 		;;
 	diff)
 		case $before in
-		-f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude | --min-growth | -n | --limit | --top) : ;;
-		-m | --module) _allocq_modules "$current" ;;
+		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+		-F | --function) _allocq_names functions "$current" ;;
+		-m | --module) _allocq_names modules "$current" ;;
+		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --min-growth | -n | --limit | --top) : ;;
 		-g | --group-by) _allocq_words "file directory function module" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls percent after file function module none" "$current" ;;
 		-o | --format) _allocq_words "table json jsonl csv tsv" "$current" ;;
@@ -130,7 +166,7 @@ _allocq() {
 			if [[ $current == -* ]]; then
 				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --min-growth -g --group-by -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --interface -h --help" "$current"
 			else
-				_allocq_files
+				_allocq_snapshots "$current"
 			fi
 			;;
 		esac
@@ -138,9 +174,11 @@ _allocq() {
 	check)
 		_allocq_command "$current" "--max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface" && return
 		case $before in
-		--max-growth | --retries | --interval | -f | --file | -F | --function | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -x | --exclude) : ;;
+		--max-growth | --retries | --interval | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp) : ;;
 		--baseline | --report | --source) _allocq_files ;;
-		-m | --module) _allocq_modules "$current" ;;
+		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+		-F | --function) _allocq_names functions "$current" ;;
+		-m | --module) _allocq_names modules "$current" ;;
 		-o | --format) _allocq_words "table json junit" "$current" ;;
 		--color) _allocq_words "auto always never" "$current" ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
@@ -169,8 +207,9 @@ _allocq() {
 		;;
 	bench)
 		case $before in
-		-n | --runs | -f | --file | --min-size) : ;;
+		-n | --runs | --min-size) : ;;
 		-S | --scenario) _allocq_words "file file-size size" "$current" ;;
+		-f | --file) _allocq_names files "$current" ;;
 		-o | --format) _allocq_words "table json" "$current" ;;
 		*)
 			_allocq_words "-n --runs --drop-caches --warm -S --scenario -f --file --min-size -o --format -h --help" "$current"

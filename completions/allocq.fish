@@ -9,8 +9,21 @@ function __allocq_command
     test (count $words) -gt 1; and test $words[2] = $argv[1]
 end
 
-function __allocq_modules
-    test -r /proc/modules; and string replace -r ' .*' '' </proc/modules
+# Names of the kernel of a kind. allocq has them without starting Python.
+function __allocq_names
+    set -l words (commandline -opc)
+    set -l word (string replace -r -- '^--[^=]*=' '' (commandline -ct) | string unescape)
+    command -q $words[1]; or return
+    command $words[1] __complete $argv[1] "$word" 2>/dev/null
+end
+
+function __allocq_snapshots
+    set -l found (__allocq_names snapshots)
+    if set -q found[1]
+        printf '%s\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
 
 # Print the command to run and its arguments so far: from the first word that is no option, or
@@ -65,9 +78,9 @@ complete -c allocq -n __allocq_no_command -a bench -d 'Time cat, grep and awk ag
 complete -c allocq -n __allocq_no_command -s h -l help -d 'Show this message and exit'
 complete -c allocq -n __allocq_no_command -s V -l version -d 'Print the version and exit'
 
-complete -c allocq -n '__allocq_command query' -s f -l file -x -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob that must match the whole path'
-complete -c allocq -n '__allocq_command query' -s F -l function -x -d 'Match the function by name or glob'
-complete -c allocq -n '__allocq_command query' -s m -l module -x -a '(__allocq_modules)' -d 'Match the module by name or glob'
+complete -c allocq -n '__allocq_command query' -s f -l file -x -a '(__allocq_names files)' -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob of the whole path'
+complete -c allocq -n '__allocq_command query' -s F -l function -x -a '(__allocq_names functions)' -d 'Match the function by name or glob'
+complete -c allocq -n '__allocq_command query' -s m -l module -x -a '(__allocq_names modules)' -d 'Match the module by name or glob'
 complete -c allocq -n '__allocq_command query' -l builtin -d 'Only built-in code, not modules'
 complete -c allocq -n '__allocq_command query' -s l -l line -x -d 'Match a line number or a range'
 complete -c allocq -n '__allocq_command query' -l min-size -x -d 'At least SIZE bytes'
@@ -79,7 +92,7 @@ complete -c allocq -n '__allocq_command query' -l accurate -d 'Only counters not
 complete -c allocq -n '__allocq_command query' -s e -l regexp -x -d 'Search FILE:LINE [MODULE] func:FUNCTION for REGEX'
 complete -c allocq -n '__allocq_command query' -s i -l ignore-case -d 'Ignore case in --regexp'
 complete -c allocq -n '__allocq_command query' -s v -l invert-match -d 'Keep what no --regexp matches'
-complete -c allocq -n '__allocq_command query' -s x -l exclude -x -d 'Leave out files that match PATH, which is read as --file reads it'
+complete -c allocq -n '__allocq_command query' -s x -l exclude -x -a '(__allocq_names files)' -d 'Leave out files that match PATH, which is read as --file reads it'
 complete -c allocq -n '__allocq_command query' -s o -l format -x -a 'table procfs json jsonl csv tsv' -d 'Output format'
 complete -c allocq -n '__allocq_command query' -s s -l sort -x -a 'bytes calls average file function module none' -d 'Sort by KEY, numbers largest first'
 complete -c allocq -n '__allocq_command query' -s r -l reverse -d 'Reverse the sort order'
@@ -98,11 +111,11 @@ complete -c allocq -n '__allocq_command query' -l interface -x -a 'auto ioctl te
 complete -c allocq -n '__allocq_command query' -l explain -d 'Print the plan instead of the answer'
 complete -c allocq -n '__allocq_command query' -l list-listings -d 'List the listings that a file holds instead of tags'
 complete -c allocq -n '__allocq_command query' -s h -l help -d 'Show this message and exit'
-complete -c allocq -n '__allocq_command query' -F
+complete -c allocq -n '__allocq_command query' -F -a '(__allocq_names words)'
 
-complete -c allocq -n '__allocq_command tree' -s f -l file -x -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob that must match the whole path'
-complete -c allocq -n '__allocq_command tree' -s F -l function -x -d 'Match the function by name or glob'
-complete -c allocq -n '__allocq_command tree' -s m -l module -x -a '(__allocq_modules)' -d 'Match the module by name or glob'
+complete -c allocq -n '__allocq_command tree' -s f -l file -x -a '(__allocq_names files)' -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob of the whole path'
+complete -c allocq -n '__allocq_command tree' -s F -l function -x -a '(__allocq_names functions)' -d 'Match the function by name or glob'
+complete -c allocq -n '__allocq_command tree' -s m -l module -x -a '(__allocq_names modules)' -d 'Match the module by name or glob'
 complete -c allocq -n '__allocq_command tree' -l builtin -d 'Only built-in code, not modules'
 complete -c allocq -n '__allocq_command tree' -s l -l line -x -d 'Match a line number or a range'
 complete -c allocq -n '__allocq_command tree' -l min-calls -x -d 'At least N live allocations'
@@ -112,7 +125,7 @@ complete -c allocq -n '__allocq_command tree' -l accurate -d 'Only counters not 
 complete -c allocq -n '__allocq_command tree' -s e -l regexp -x -d 'Search FILE:LINE [MODULE] func:FUNCTION for REGEX'
 complete -c allocq -n '__allocq_command tree' -s i -l ignore-case -d 'Ignore case in --regexp'
 complete -c allocq -n '__allocq_command tree' -s v -l invert-match -d 'Keep what no --regexp matches'
-complete -c allocq -n '__allocq_command tree' -s x -l exclude -x -d 'Leave out files that match PATH, which is read as --file reads it'
+complete -c allocq -n '__allocq_command tree' -s x -l exclude -x -a '(__allocq_names files)' -d 'Leave out files that match PATH, which is read as --file reads it'
 complete -c allocq -n '__allocq_command tree' -s d -l depth -x -d 'Show N levels of directories, files, functions and lines'
 complete -c allocq -n '__allocq_command tree' -l min-size -x -d 'Hide what holds less than SIZE'
 complete -c allocq -n '__allocq_command tree' -s s -l sort -x -a 'bytes calls name' -d 'Sort each level by KEY, numbers largest first'
@@ -128,13 +141,13 @@ complete -c allocq -n '__allocq_command tree' -l listing -x -d 'Which listing of
 complete -c allocq -n '__allocq_command tree' -l sample -d 'Read the sample installed with allocq'
 complete -c allocq -n '__allocq_command tree' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command tree' -s h -l help -d 'Show this message and exit'
-complete -c allocq -n '__allocq_command tree' -F
+complete -c allocq -n '__allocq_command tree' -F -a '(__allocq_names words)'
 
 complete -c allocq -n '__allocq_command snapshot' -s o -l output -r -F -d 'Write to FILE, whole or not at all'
 complete -c allocq -n '__allocq_command snapshot' -l force -d 'Replace FILE if it exists'
-complete -c allocq -n '__allocq_command snapshot' -s f -l file -x -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob that must match the whole path'
-complete -c allocq -n '__allocq_command snapshot' -s F -l function -x -d 'Match the function by name or glob'
-complete -c allocq -n '__allocq_command snapshot' -s m -l module -x -a '(__allocq_modules)' -d 'Match the module by name or glob'
+complete -c allocq -n '__allocq_command snapshot' -s f -l file -x -a '(__allocq_names files)' -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob of the whole path'
+complete -c allocq -n '__allocq_command snapshot' -s F -l function -x -a '(__allocq_names functions)' -d 'Match the function by name or glob'
+complete -c allocq -n '__allocq_command snapshot' -s m -l module -x -a '(__allocq_names modules)' -d 'Match the module by name or glob'
 complete -c allocq -n '__allocq_command snapshot' -l builtin -d 'Only built-in code, not modules'
 complete -c allocq -n '__allocq_command snapshot' -s l -l line -x -d 'Match a line number or a range'
 complete -c allocq -n '__allocq_command snapshot' -l min-size -x -d 'At least SIZE bytes'
@@ -146,16 +159,16 @@ complete -c allocq -n '__allocq_command snapshot' -l accurate -d 'Only counters 
 complete -c allocq -n '__allocq_command snapshot' -s e -l regexp -x -d 'Search FILE:LINE [MODULE] func:FUNCTION for REGEX'
 complete -c allocq -n '__allocq_command snapshot' -s i -l ignore-case -d 'Ignore case in --regexp'
 complete -c allocq -n '__allocq_command snapshot' -s v -l invert-match -d 'Keep what no --regexp matches'
-complete -c allocq -n '__allocq_command snapshot' -s x -l exclude -x -d 'Leave out files that match PATH, which is read as --file reads it'
+complete -c allocq -n '__allocq_command snapshot' -s x -l exclude -x -a '(__allocq_names files)' -d 'Leave out files that match PATH, which is read as --file reads it'
 complete -c allocq -n '__allocq_command snapshot' -l source -r -F -d 'Read a saved /proc/allocinfo, a snapshot, a kernel log, a paste or an archive with one'
 complete -c allocq -n '__allocq_command snapshot' -l listing -x -d 'Which listing of a file that holds several'
 complete -c allocq -n '__allocq_command snapshot' -l sample -d 'Read the sample installed with allocq'
 complete -c allocq -n '__allocq_command snapshot' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command snapshot' -s h -l help -d 'Show this message and exit'
 
-complete -c allocq -n '__allocq_command diff' -s f -l file -x -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob that must match the whole path'
-complete -c allocq -n '__allocq_command diff' -s F -l function -x -d 'Match the function by name or glob'
-complete -c allocq -n '__allocq_command diff' -s m -l module -x -a '(__allocq_modules)' -d 'Match the module by name or glob'
+complete -c allocq -n '__allocq_command diff' -s f -l file -x -a '(__allocq_names files)' -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob of the whole path'
+complete -c allocq -n '__allocq_command diff' -s F -l function -x -a '(__allocq_names functions)' -d 'Match the function by name or glob'
+complete -c allocq -n '__allocq_command diff' -s m -l module -x -a '(__allocq_names modules)' -d 'Match the module by name or glob'
 complete -c allocq -n '__allocq_command diff' -l builtin -d 'Only built-in code, not modules'
 complete -c allocq -n '__allocq_command diff' -s l -l line -x -d 'Match a line number or a range'
 complete -c allocq -n '__allocq_command diff' -l min-size -x -d 'At least SIZE bytes'
@@ -167,7 +180,7 @@ complete -c allocq -n '__allocq_command diff' -l accurate -d 'Only counters not 
 complete -c allocq -n '__allocq_command diff' -s e -l regexp -x -d 'Search FILE:LINE [MODULE] func:FUNCTION for REGEX'
 complete -c allocq -n '__allocq_command diff' -s i -l ignore-case -d 'Ignore case in --regexp'
 complete -c allocq -n '__allocq_command diff' -s v -l invert-match -d 'Keep what no --regexp matches'
-complete -c allocq -n '__allocq_command diff' -s x -l exclude -x -d 'Leave out files that match PATH, which is read as --file reads it'
+complete -c allocq -n '__allocq_command diff' -s x -l exclude -x -a '(__allocq_names files)' -d 'Leave out files that match PATH, which is read as --file reads it'
 complete -c allocq -n '__allocq_command diff' -s L -l ignore-lines -d 'Match by file, module and function only, because lines move between kernels'
 complete -c allocq -n '__allocq_command diff' -l min-growth -x -d 'Show only what grew by at least SIZE bytes'
 complete -c allocq -n '__allocq_command diff' -s g -l group-by -x -a 'file directory function module' -d 'Show sums per KEY instead of single tags'
@@ -182,7 +195,7 @@ complete -c allocq -n '__allocq_command diff' -l bytes -d 'Show plain byte count
 complete -c allocq -n '__allocq_command diff' -l color -x -a 'auto always never' -d 'Colorize tables'
 complete -c allocq -n '__allocq_command diff' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command diff' -s h -l help -d 'Show this message and exit'
-complete -c allocq -n '__allocq_command diff' -F
+complete -c allocq -n '__allocq_command diff' -a '(__allocq_snapshots)'
 
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -l max-growth -x -d 'Let each tag grow by SIZE'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -l baseline -r -F -d 'Compare with a snapshot or a saved /proc/allocinfo instead of readings taken before the command'
@@ -190,9 +203,9 @@ complete -c allocq -n '__allocq_command check; and not __allocq_words --max-grow
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -l interval -x -d 'Wait SECONDS before each retry'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -l drop-caches -d 'Sync and drop the page cache, dentries and inodes before the command and before each retry, so that cached files do not count as leaks'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s L -l ignore-lines -d 'Match by file, module and function only, for a baseline from another kernel'
-complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s f -l file -x -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob that must match the whole path'
-complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s F -l function -x -d 'Match the function by name or glob'
-complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s m -l module -x -a '(__allocq_modules)' -d 'Match the module by name or glob'
+complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s f -l file -x -a '(__allocq_names files)' -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob of the whole path'
+complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s F -l function -x -a '(__allocq_names functions)' -d 'Match the function by name or glob'
+complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s m -l module -x -a '(__allocq_names modules)' -d 'Match the module by name or glob'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -l builtin -d 'Only built-in code, not modules'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s l -l line -x -d 'Match a line number or a range'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -l min-size -x -d 'At least SIZE bytes'
@@ -204,7 +217,7 @@ complete -c allocq -n '__allocq_command check; and not __allocq_words --max-grow
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s e -l regexp -x -d 'Search FILE:LINE [MODULE] func:FUNCTION for REGEX'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s i -l ignore-case -d 'Ignore case in --regexp'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s v -l invert-match -d 'Keep what no --regexp matches'
-complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s x -l exclude -x -d 'Leave out files that match PATH, which is read as --file reads it'
+complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s x -l exclude -x -a '(__allocq_names files)' -d 'Leave out files that match PATH, which is read as --file reads it'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s o -l format -x -a 'table json junit' -d 'Report format'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -l report -r -F -d 'Write the report to FILE instead of standard output, which the command shares'
 complete -c allocq -n '__allocq_command check; and not __allocq_words --max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface >/dev/null' -s q -l quiet -d 'Print no report on standard output'
@@ -231,7 +244,7 @@ complete -c allocq -n '__allocq_command bench' -s n -l runs -x -d 'Run each meth
 complete -c allocq -n '__allocq_command bench' -l drop-caches -d 'Drop the page cache, dentries and inodes of this machine before each run, as for the published figures'
 complete -c allocq -n '__allocq_command bench' -l warm -d 'Keep this machine\'s caches'
 complete -c allocq -n '__allocq_command bench' -s S -l scenario -x -a 'file file-size size' -d 'Time only this question'
-complete -c allocq -n '__allocq_command bench' -s f -l file -x -d 'The file to ask for'
+complete -c allocq -n '__allocq_command bench' -s f -l file -x -a '(__allocq_names files)' -d 'The file to ask for'
 complete -c allocq -n '__allocq_command bench' -l min-size -x -d 'The minimum size to ask for'
 complete -c allocq -n '__allocq_command bench' -s o -l format -x -a 'table json' -d 'Output format'
 complete -c allocq -n '__allocq_command bench' -s h -l help -d 'Show this message and exit'

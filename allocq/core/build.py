@@ -28,7 +28,7 @@ ENGINE = (
     "text.c",
     "utf8.c",
 )
-FRONT = ("front.c", "flags.c", "deliver.c", "python.c")
+FRONT = ("complete.c", "front.c", "flags.c", "deliver.c", "python.c")
 HEADERS = ("abi.h", "api.h", "engine.h", "front.h", "flags.h")
 DEFINES = ["-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64"]
 COMPILE_FLAGS = ["-std=gnu11", *DEFINES, "-O3", "-g0", "-fvisibility=hidden"]

@@ -269,6 +269,8 @@ int main(int argc, char **argv)
 	handle(SIGPIPE, ignored);
 	handle(SIGXFSZ, ignored);
 	hold_standard_streams();
+	if (argc == 4 && !strcmp(argv[1], "__complete"))
+		return front_complete(argv[2], argv[3]);
 	understood = front_read_flags(is_query ? argv + 2 : no_words, &query);
 	status = run(&query, is_query && understood, argv);
 	aq_filter_clear(&query.filter);

@@ -42,6 +42,10 @@ void front_say(const char *prefix, const char *message);
 int front_out_of_memory(void);
 int front_complain(const aq_problem *problem);
 
+/* complete.c */
+/* Print the names of a kind that begin with `prefix`, for a shell; returns the exit status. */
+int front_complete(const char *kind, const char *prefix);
+
 /* python.c */
 /* Run Python on the same command line. Returns only where no Python with allocq is found. */
 void front_exec_python(char *const *argv);

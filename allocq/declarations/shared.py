@@ -48,7 +48,7 @@ _F, _V, _S = FILTER_PANEL, VIEW_PANEL, SOURCE_PANEL
 FILTER_OPTIONS = (
     Option("file", ("-f", "--file"), LIST, _F,
            "Match the whole path, its last components (rapl.c, events/rapl.c), a directory"
-           " (fs/xfs), FILE:LINE, or a glob that must match the whole path (fs/xfs/*; * crosses /).",
+           " (fs/xfs), FILE:LINE, or a glob of the whole path (fs/xfs/*; * crosses /).",
            "PATH"),
     Option("function", ("-F", "--function"), LIST, _F, "Match the function by name or glob.",
            "NAME"),

@@ -8,11 +8,12 @@ from .declared import (
     Command,
     Option,
     flags,
+    names_of,
+    operand_kind,
     options,
     runs,
     spellings,
     takes_file,
-    takes_module,
     takes_value,
 )
 
@@ -26,12 +27,34 @@ _allocq_files() {
 	compopt -o default 2>/dev/null # readline's own, which quotes
 }
 
-_allocq_modules() {
-	local name names=()
-	while read -r name _; do
-		names+=("$name")
-	done 2>/dev/null </proc/modules
-	_allocq_words "${names[*]}" "$1"
+# Names of the kernel of a kind ($1) that begin with $2. allocq has them without starting Python.
+_allocq_names() {
+	local program name word=$2 trim=
+	program=$(type -P -- "${COMP_WORDS[0]}" || type -P allocq) || return
+	word=${word#[\'\"]}
+	word=${word//\\/}
+	# Of a word with colons, readline replaces what is behind the last one.
+	[[ $COMP_WORDBREAKS == *:* && $word == *:* ]] && trim=${word%"${word##*:}"}
+	while IFS= read -r name; do
+		COMPREPLY+=("${name#"$trim"}")
+	done < <("$program" __complete "$1" "$word" 2>/dev/null)
+	compopt -o filenames 2>/dev/null # readline then quotes
+	[[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace 2>/dev/null
+	[[ ${#COMPREPLY[@]} -gt 0 ]]
+}
+
+_allocq_snapshots() {
+	_allocq_names snapshots "$1" || _allocq_files
+}
+
+# Names of the kernel, and files of this machine.
+_allocq_both() {
+	local name
+	_allocq_names words "$1"
+	while IFS= read -r name; do
+		COMPREPLY+=("$name")
+	done < <(compgen -f -- "$1")
+	[[ ${#COMPREPLY[@]} -gt 0 ]] || _allocq_files
 }
 
 # Complete the command to run and its arguments, if the current word ($1) is one of them: it begins
@@ -74,12 +97,18 @@ _allocq_command() {
 
 _allocq() {
 	local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} IFS=$' \t\n'
+	local i=$COMP_CWORD
 	COMPREPLY=()
-	# --flag=value comes as three words.
+	# mm/slub.c:33 comes as three words, and so does --flag=value.
+	while ((i > 2)) && [[ ${COMP_WORDS[i]} == :* || $before == *: ]]; do
+		current=$before$current
+		((i--))
+		before=${COMP_WORDS[i - 1]}
+	done
 	if [[ $current == = ]]; then
 		current=
-	elif [[ $before == = ]] && ((COMP_CWORD > 1)); then
-		before=${COMP_WORDS[COMP_CWORD - 2]}
+	elif [[ $before == = ]] && ((i > 1)); then
+		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
 		_allocq_words "@WORDS@" "$current"
@@ -129,7 +158,8 @@ def _value(option: Option) -> str:
         return f'_allocq_words "{" ".join(option.choices)}" "$current"'
     if takes_file(option):
         return "_allocq_files"
-    return '_allocq_modules "$current"' if takes_module(option) else ":"
+    kind = names_of(option)
+    return f'_allocq_names {kind} "$current"' if kind else ":"
 
 
 def _others(command: Command) -> list[str]:
@@ -137,4 +167,8 @@ def _others(command: Command) -> list[str]:
     words = f'_allocq_words "{known}" "$current"'
     if not command.operands or runs(command):
         return [words]
-    return ["if [[ $current == -* ]]; then", f"\t{words}", "else", "\t_allocq_files", "fi"]
+    operands = {
+        "words": '_allocq_both "$current"',
+        "snapshots": '_allocq_snapshots "$current"',
+    }.get(operand_kind(command), "_allocq_files")
+    return ["if [[ $current == -* ]]; then", f"\t{words}", "else", f"\t{operands}", "fi"]

@@ -53,9 +53,24 @@ def takes_file(option: Option) -> bool:
     return takes_value(option) and (option.name == "source" or option.metavar == "FILE")
 
 
-def takes_module(option: Option) -> bool:
-    """Is the value the name of a kernel module?"""
-    return takes_value(option) and (option.name == "module" or option.metavar == "MODULE")
+_KINDS = {"file": "files", "exclude": "files", "function": "functions", "module": "modules"}
+
+
+def names_of(option: Option) -> str:
+    """The kind of the kernel's names that the value is one of, as `allocq __complete` has it."""
+    if not takes_value(option) or takes_file(option):
+        return ""
+    return _KINDS.get(option.name, "modules" if option.metavar == "MODULE" else "")
+
+
+def operand_kind(command: Command) -> str:
+    """What its operands are: "words" (names or files), "snapshots", "files" or ""."""
+    if not command.operands or runs(command):
+        return ""
+    operand = command.operands[0]
+    if operand.name == "words":
+        return "words"
+    return "snapshots" if operand.name in ("before", "listings", "snapshots") else "files"
 
 
 def repeats(option: Option) -> bool:

@@ -10,10 +10,11 @@ from .declared import (
     brief,
     flags,
     is_switch,
+    names_of,
+    operand_kind,
     options,
     runs,
     takes_file,
-    takes_module,
     takes_value,
 )
 
@@ -29,8 +30,21 @@ function __allocq_command
     test (count $words) -gt 1; and test $words[2] = $argv[1]
 end
 
-function __allocq_modules
-    test -r /proc/modules; and string replace -r ' .*' '' </proc/modules
+# Names of the kernel of a kind. allocq has them without starting Python.
+function __allocq_names
+    set -l words (commandline -opc)
+    set -l word (string replace -r -- '^--[^=]*=' '' (commandline -ct) | string unescape)
+    command -q $words[1]; or return
+    command $words[1] __complete $argv[1] "$word" 2>/dev/null
+end
+
+function __allocq_snapshots
+    set -l found (__allocq_names snapshots)
+    if set -q found[1]
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
 
 # Print the command to run and its arguments so far: from the first word that is no option, or
@@ -101,8 +115,15 @@ def _command(command: Command) -> str:
     if runs(command):
         lines.append(run)
     elif command.operands:
-        lines.append(f"complete -c allocq -n {here} -F")
+        lines.append(f"complete -c allocq -n {here} {_operands(command)}")
     return "\n" + "\n".join(lines) + "\n"
+
+
+def _operands(command: Command) -> str:
+    kind = operand_kind(command)
+    if kind == "words":
+        return "-F -a '(__allocq_names words)'"
+    return "-a '(__allocq_snapshots)'" if kind == "snapshots" else "-F"
 
 
 def _option(where: str, option: Option) -> str:
@@ -125,8 +146,8 @@ def _value(option: Option) -> str:
         return ""
     if takes_file(option):
         return " -r -F"
-    if takes_module(option):
-        return " -x -a '(__allocq_modules)'"
+    if kind := names_of(option):
+        return f" -x -a '(__allocq_names {kind})'"
     return f" -x -a {_quoted(' '.join(option.choices))}" if option.choices else " -x"
 
 

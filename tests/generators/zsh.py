@@ -9,22 +9,41 @@ from .declared import (
     Option,
     brief,
     flags,
+    names_of,
+    operand_kind,
     options,
     repeats,
     runs,
     takes_file,
-    takes_module,
     takes_value,
 )
 
 _BEGIN = r"""#compdef allocq
 # allocq's completion for zsh. Made by tests/generate.py from allocq/declarations.
 
-(( $+functions[_allocq_modules] )) ||
-_allocq_modules() {
+# Names of the kernel of a kind. allocq has them without starting Python.
+(( $+functions[_allocq_names] )) ||
+_allocq_names() {
 	local -a names
-	[[ -r /proc/modules ]] && names=(${${(f)"$(</proc/modules)"}%% *})
-	compadd -- $names
+	local ret=1
+	names=(${(f)"$(command $program __complete $1 ${(Q)PREFIX} 2>/dev/null)"})
+	compadd -S '' -- ${(M)names:#*/} && ret=0
+	compadd -- ${names:#*/} && ret=0
+	return ret
+}
+
+# Names of the kernel, and files of this machine.
+(( $+functions[_allocq_both] )) ||
+_allocq_both() {
+	local ret=1
+	_allocq_names words && ret=0
+	_files && ret=0
+	return ret
+}
+
+(( $+functions[_allocq_snapshots] )) ||
+_allocq_snapshots() {
+	_allocq_names snapshots || _files
 }
 
 # The command to run and its arguments, maybe after --.
@@ -45,8 +64,9 @@ _allocq_commands() {
 }
 
 _allocq() {
-	local curcontext=$curcontext state state_descr line ret=1
+	local curcontext=$curcontext state state_descr line ret=1 program=${(Q)words[1]}
 	local -A opt_args
+	(( $+commands[$program] )) || [[ $program == */* && -x $program ]] || program=allocq
 
 	_arguments -C -s -S : \
 @OPTIONS@		'1: :_allocq_commands' \
@@ -87,10 +107,13 @@ def _command(command: Command) -> str:
     ]
     if runs(command):
         specs.append("'*:: :_allocq_run'")
+    action = {"words": " _allocq_both", "snapshots": " _allocq_snapshots"}.get(
+        operand_kind(command), "_files"
+    )
     for place, operand in enumerate(() if runs(command) else command.operands, 1):
         where = "*" if operand.many else str(place)
         colons = ":" if operand.required or operand.many else "::"
-        specs.append(_quoted(f"{where}{colons}{_message(operand.metavar)}:_files"))
+        specs.append(_quoted(f"{where}{colons}{_message(operand.metavar)}:{action}"))
     body = " \\\n\t\t\t".join(specs)
     # -A: no option of allocq follows the command to run.
     arguments = "_arguments -s -S" + (" -A '-*'" if runs(command) else "")
@@ -117,7 +140,8 @@ def _action(option: Option) -> str:
         return f"({' '.join(option.choices)})"
     if takes_file(option):
         return "_files"
-    return "_allocq_modules" if takes_module(option) else " "
+    kind = names_of(option)
+    return f" _allocq_names {kind}" if kind else " "
 
 
 def _explained(text: str) -> str:
