@@ -400,7 +400,7 @@ def test_a_needed_package_that_is_elsewhere_is_found(
 
 
 @pytest.mark.parametrize(
-    ("package", "argv"), [("typer", ("doctor", "-")), ("_cffi_backend", (*QUERY, "-e", "."))]
+    ("package", "argv"), [("typer", ("doctor", "--")), ("_cffi_backend", (*QUERY, "-e", "."))]
 )
 def test_a_needed_package_that_is_nowhere_is_named(
     wheel: Path, tmp_path: Path, package: str, argv: tuple[str, ...]

@@ -148,7 +148,7 @@ def test_doctors_words_take_any_path() -> None:
     "values",
     [
         {"min_size": 1.5},
-        {"max_size": "1"},
+        {"max_size": "x"},
         {"min_calls": 1.0},
         {"max_calls": True},
         {"lines": [(1.5, 2)]},

@@ -12,6 +12,8 @@ from ..declarations.shared import FAILED, INTERRUPTED, Option, OptionKind
 from ..errors import AllocqError, OutputError
 from ..output.stream import complain, say
 from .help import HELP, NAME, VERSION, command_help, main_help, version_line
+from .mistakes import words_of
+from .reader import Fault, Misread
 
 
 def run_app(argv: list[str]) -> int:
@@ -109,6 +111,10 @@ def _function(command: Command) -> Callable[..., int]:
         for option in command.options:
             if option.kind == OptionKind.SWITCH and values[option.name] is not None:
                 given[option.name] = values[option.name]
+        for operand in command.operands:
+            # Typer 0.16 does not miss one under Click 8.3 and later.
+            if operand.required and operand.name not in given:
+                raise words_of(Misread(Fault.MISSING_OPERAND, operand.metavar), command)
         return command.run(given)
 
     parameters = [_operand(operand) for operand in command.operands]

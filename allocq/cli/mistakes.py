@@ -56,13 +56,13 @@ _READABLE = ("--human", "--human-readable", "--humanize", "-H")
 _CLOSE, _MOST = 0.6, 3
 
 
-def words_of(error: Misread, command: Command, argv: list[str]) -> UsageError:
+def words_of(error: Misread, command: Command) -> UsageError:
     """The mistake in the words behind a command."""
     usage = f"{NAME} {command.name}"
     for operand in command.operands:
         usage += f" {operand.usage}"
     if error.fault is Fault.UNKNOWN_OPTION:
-        return UsageError(f"no such option: {error.word}", _other_option(command, error.word, argv))
+        return UsageError(f"no such option: {error.word}", _other_option(command, error.word))
     if error.fault is Fault.NO_VALUE and error.option is not None:
         return UsageError(f"{error.word} needs a value", _values(error.option, error.word))
     if error.fault is Fault.NEEDLESS_VALUE:
@@ -138,7 +138,7 @@ def _flag_of(word: str) -> str:
     return word.partition("=")[0]
 
 
-def _other_option(command: Command, flag: str, argv: list[str]) -> str:
+def _other_option(command: Command, flag: str) -> str:
     listing = f"{NAME} {command.name} --help"
     if flag in _READABLE and _named(command, "bytes"):
         return "tables show sizes like 1.5M already; --bytes shows plain counts"

@@ -73,7 +73,9 @@ def read_words(
             if any(operand.runs for operand in operands):
                 words += rest  # the command's own options
             continue
-        if word in ("-", "--"):
+        if word == "-":
+            raise Misread(Fault.EXTRA_OPERAND, word)
+        if word == "--":
             raise Misread(Fault.UNSURE)
         flag, equals, value = word.partition("=")
         if word[:2] != "--":

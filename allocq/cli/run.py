@@ -49,7 +49,7 @@ def _run(argv: list[str]) -> int:
             return run_app(argv)
         from .mistakes import words_of
 
-        raise words_of(error, command, argv) from None
+        raise words_of(error, command) from None
     if values.get(HELP_NAME):
         return _print(command_help(command))
     return command.run(values)
