@@ -345,7 +345,7 @@ def test_without_any_python_a_plain_query_is_answered(bare: Path) -> None:
         (("query", "--source", "SAMPLE", "-o", "json"), "this format needs Python"),
         (("query", "--source", "SAMPLE", "-o", "table"), "this format needs Python"),
         (QUERY, "cannot find the sample"),
-        (("query", "--source", "PACKED"), "compressed sources need Python"),
+        (("query", "--source", "PACKED"), "a compressed source needs Python"),
     ],
 )
 def test_without_any_python_it_says_what_it_cannot(

@@ -112,7 +112,9 @@ def read_origin(values: Mapping[str, object]) -> Origin:
         raise UsageError("--sample and --source cannot be used together")
     listing = read_listing(values)
     if (listing or values.get("list_listings")) and path is None and not sample:
-        raise UsageError("the running kernel has one listing", "name a file with --source")
+        raise UsageError(
+            "--listing and --list-listings are for saved listings", "name one with --source"
+        )
     is_word = bool(values.get("source_is_word"))
     return Origin(path, sample, interface, bool(values.get("explain")), listing, is_word)
 
@@ -123,7 +125,9 @@ def read_listing(values: Mapping[str, object]) -> str | None:
     if value is None or value in ("last", "all"):
         return value
     if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value)):
-        raise UsageError(f"bad --listing '{value}'", "a number from 1, last or all")
+        raise UsageError(
+            f"invalid value '{value}' for --listing", "use a number from 1, last or all"
+        )
     return str(int(value))
 
 

@@ -52,7 +52,9 @@ def list_listings(query: Query, fd: int = 1) -> int:
         raise UsageError("--list-listings prints no tags", "-o tsv, csv, json, jsonl or table")
     with query.origin.open() as source:
         if not isinstance(source, Saved):
-            raise UsageError("the running kernel has one listing", "name a file with --source")
+            raise UsageError(
+                "--listing and --list-listings are for saved listings", "name one with --source"
+            )
         listings = source.listings()
     write = writer(format, shape_of(view, format, terminal), LISTING_COLUMNS)
     out.write(write.begin({"source": {"path": source.path}}, "listings"))

@@ -212,7 +212,7 @@ static int answer(struct query *query, char *const *argv)
 	if (!aq_source_is_live(source) && is_compressed(aq_source_fd(source))) {
 		hand_over(source, query->path, argv);
 		aq_source_close(source);
-		return no_python("compressed sources need Python; decompress it first");
+		return no_python("a compressed source needs Python; decompress it first");
 	}
 	/* Where nothing matches, a relative glob may begin at any component of a path. */
 	query->stop_at_nothing = aq_source_is_live(source) || aq_source_is_file(source);

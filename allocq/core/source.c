@@ -84,7 +84,7 @@ static void set_unreadable(const char *path, int error, aq_problem *problem)
 		aq_problem_set(problem, AQ_P_ACCESS,
 			       strcmp(path, AQ_ALLOCINFO) ? "" :
 			       geteuid() ? "only root can read it" :
-					   "root is denied too: a container or a security module forbids it",
+					   "root is denied too: a container or a security module blocks it",
 			       "%s: permission denied", path);
 	else if (error == ENOENT || error == ENOTDIR)
 		aq_problem_set(problem, AQ_P_SOURCE, "", "no such file: %s", path);

@@ -120,7 +120,7 @@ def _unpack(pieces: Iterator[bytes], path: str) -> Iterator[bytes]:
             try:
                 piece = decompressor.decompress(packed, _CHUNK)
             except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError):
-                raise FormatError(f"{path}: the compressed data are damaged") from None
+                raise FormatError(f"{path}: the compressed data is damaged") from None
             if piece:
                 yield piece
             if decompressor.eof:
@@ -133,7 +133,7 @@ def _unpack(pieces: Iterator[bytes], path: str) -> Iterator[bytes]:
             if not packed and getattr(decompressor, "needs_input", True):
                 break
     if decompressor is not None and not _is_fresh(decompressor):
-        raise FormatError(f"{path}: the compressed data are cut off")
+        raise FormatError(f"{path}: the compressed data is truncated")
 
 
 class _Stream:
@@ -218,7 +218,7 @@ class _Blocks:
             if not self._left:
                 self._left = next(self._pieces, b"")
                 if not self._left:
-                    raise FormatError(f"{self._path}: the archive is cut off")
+                    raise FormatError(f"{self._path}: the archive is truncated")
             piece, self._left = self._left[:size], self._left[size:]
             size -= len(piece)
             yield piece

@@ -81,7 +81,7 @@ def _bomb(path: str, gzip: bool) -> FormatError:
     tool = "gzip" if gzip else "zstd"
     return FormatError(
         f"{path} unpacks to more than {RATIO} times its size, as no listing does",
-        f"if it is right all the same: {tool} -dc FILE | allocq ... --source -",
+        f"if that is expected: {tool} -dc FILE | allocq ... --source -",
     )
 
 

@@ -20,7 +20,7 @@ def spool(fd: int, path: str) -> int:
         while piece := os.read(fd, _CHUNK):
             size += len(piece)
             if size > MOST:
-                raise SourceError(f"{path} gives more than {MOST >> 30} GiB", "save it to a file")
+                raise SourceError(f"{path} holds more than {MOST >> 30} GiB", "save it to a file")
             if in_memory and size > IN_MEMORY:
                 out, in_memory = _on_disk(out), False
             view = memoryview(piece)

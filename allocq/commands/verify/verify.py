@@ -93,7 +93,7 @@ def _open(module: Module | None) -> Kernel:
         kernel.close()
         raise InterfaceError(
             f"{ALLOCINFO}: the ioctl is refused: {error.strerror}",
-            "a seccomp filter or a security module may forbid it",
+            "a seccomp filter or a security module may block it",
         ) from None
     return kernel
 

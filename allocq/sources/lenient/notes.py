@@ -67,7 +67,7 @@ def metadata_warnings(path: str, listing: Listing) -> list[str]:
     tags = listing.metadata.get("tags", "")
     if tags.isdecimal() and int(tags) != listing.tags:
         warnings.append(
-            f"{path}: says it has {tags} tags but has {listing.tags}; it may be cut off"
+            f"{path}: says it has {tags} tags but has {listing.tags}; it may be truncated"
         )
     if listing.metadata.get("profiling") == "off":
         warnings.append(f"{path}: profiling was off when it was saved: the counters were frozen")
