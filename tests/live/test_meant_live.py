@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 FILES = (
     "fs/xfs", "fs/xfs/", "xfs/", "xfs", "xfs/*", "kernel/", "./kernel/", "kernel", "sched",
-    "sched/*", "mm/slub.c", "slub.c", "*/slub.c", "mm/*", "include/linux/slab.h", "libxfs", "fs/xfs/libxfs/",
+    "sched/*", "mm/slub.c", "slub.c", "*/slub.c", "mm/*", "include/linux/slab.h", "libxfs",
+    "fs/xfs/libxfs/",
 )  # fmt: skip
 MODULES = (
     "xfs",
