@@ -2,14 +2,14 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from operator import index
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 from .core.filter import PatternFault, pattern_fault, widened
 from .errors import UsageError
-from .units import exact_size, parse_count, parse_lines, parse_size
+from .units import exact_size, parse_bound, parse_lines
 
 NO_MINIMUM = -(1 << 63)
 NO_MAXIMUM = (1 << 63) - 1
@@ -33,7 +33,8 @@ class Tag:
     """One allocation site in the kernel source and what it holds.
 
     bytes: signed; negative if the counter underflowed.
-    calls: live allocations, a gauge (mm/alloc_tag.c).
+    calls: live allocations, a gauge (mm/alloc_tag.c); signed, as bytes are. The text prints what is
+    below zero as a huge number.
     file, function: as the kernel spells them; the ioctl returns only the last 63 bytes, which are
     completed where possible.
     module: None for built-in code.
@@ -47,6 +48,11 @@ class Tag:
     module: str | None
     function: str
     accurate: bool = True
+
+    @property
+    def underflowed(self) -> bool:
+        """Is the counter below zero?"""
+        return self.bytes < 0 or self.calls < 0
 
     @property
     def key(self) -> tuple[str, int, str | None, str]:
@@ -68,9 +74,10 @@ class Filter:
     files, excludes: whole paths, last components, or globs that must match the whole path.
     functions, modules: names or globs. builtin: only built-in code.
     lines: numbers, (first, last) pairs, inclusive, or texts like "100-200"; become pairs.
-    min_size, max_size: bytes, inclusive, or texts like "1M", which become numbers; an underflowed
-    counter passes no min_size of 0 or more.
-    min_calls, max_calls: live allocations, inclusive.
+    min_size, max_size: bytes, inclusive, or texts like "1M", which become numbers; may be below
+    zero, to find underflowed counters.
+    min_calls, max_calls: live allocations, inclusive; may be below zero too.
+    underflowed: only counters whose bytes or calls are below zero.
     accurate: True, False, or None for both.
     regexps: searched in `FILE:LINE [MODULE] func:FUNCTION`; invert keeps what none matches.
     words: each a file, its name without suffix, a directory, FILE:LINE, a function or a module,
@@ -91,6 +98,7 @@ class Filter:
     min_calls: int | None = None
     max_calls: int | None = None
     accurate: bool | None = None
+    underflowed: bool = False
     regexps: Sequence[str] = ()
     ignore_case: bool = False
     invert: bool = False
@@ -123,11 +131,9 @@ class Filter:
         for name in ("files", "functions", "modules", "regexps", "excludes", "words"):
             object.__setattr__(self, name, _strings(name, getattr(self, name)))
         object.__setattr__(self, "lines", _ranges("lines", self.lines))
-        for name in ("min_size", "max_size"):
-            object.__setattr__(self, name, _number(name, getattr(self, name), parse_size))
-        for name in ("min_calls", "max_calls"):
-            object.__setattr__(self, name, _number(name, getattr(self, name), parse_count))
-        for name in ("builtin", "accurate", "ignore_case", "invert"):
+        for name in ("min_size", "max_size", "min_calls", "max_calls"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        for name in ("builtin", "accurate", "underflowed", "ignore_case", "invert"):
             _check_flag(name, getattr(self, name))
         for what, patterns in (
             ("file", self.files),
@@ -146,7 +152,7 @@ class Filter:
         for first, last in self.lines:
             _check_range("line", first, last, 0, NO_CALLS_MAXIMUM)
         _check_range("size", self.min_size, self.max_size, NO_MINIMUM, NO_MAXIMUM)
-        _check_range("calls", self.min_calls, self.max_calls, 0, NO_CALLS_MAXIMUM)
+        _check_range("calls", self.min_calls, self.max_calls, NO_MINIMUM, NO_MAXIMUM)
         if self.invert and not self.regexps:
             raise UsageError("--invert-match needs --regexp", "add -e REGEX")
         self.compiled()
@@ -173,9 +179,27 @@ class Filter:
 
     @property
     def asks_counters(self) -> bool:
-        """Does the filter use counters (sizes, calls or accuracy)?"""
-        bounds = (self.min_size, self.max_size, self.min_calls, self.max_calls, self.accurate)
+        """Does the filter use counters (sizes, calls, accuracy, underflow)?"""
+        return self.underflowed or self.accurate is not None or self.asks_bounds
+
+    @property
+    def asks_bounds(self) -> bool:
+        """Does the filter bound sizes or calls?"""
+        bounds = (self.min_size, self.max_size, self.min_calls, self.max_calls)
         return any(bound is not None for bound in bounds)
+
+    def passes(self, bytes: int, calls: int) -> bool:
+        """Are these counters within the bounds?"""
+        return (
+            (self.min_size is None or bytes >= self.min_size)
+            and (self.max_size is None or bytes <= self.max_size)
+            and (self.min_calls is None or calls >= self.min_calls)
+            and (self.max_calls is None or calls <= self.max_calls)
+        )
+
+    def without_bounds(self) -> Self:
+        """The filter without bounds of sizes and calls."""
+        return replace(self, min_size=None, max_size=None, min_calls=None, max_calls=None)
 
     def items(self) -> dict[str, object]:
         """The fields that are set, sorted by name."""
@@ -275,17 +299,17 @@ def _index(value: object) -> int | None:
     )
 
 
-def _number(name: str, value: object, parse: Callable[[str], int]) -> int | None:
+def _number(name: str, value: object) -> int | None:
+    size = name.endswith("_size")
     if value is None:
         return None
     if isinstance(value, str):
         try:
-            return parse(value)
+            return parse_bound(value, size)
         except UsageError as error:
             raise UsageError(f"{name}: {error}", error.hint) from None
     if (number := _index(value)) is not None:
         return number
-    size = parse is parse_size
     raise UsageError(
         f"{name} must be a whole number{' or a size' if size else ''}, not {value!r}",
         f'use {name}=4096 or {name}="4K"' if size else f"use {name}=100",

@@ -2,7 +2,7 @@
 
 from time import gmtime, strftime
 
-from .core.numbers import NumberFault, read_count, read_size
+from .core.numbers import NumberFault, read_bound, read_count, read_size
 from .errors import UsageError
 
 _LETTERS = "KMGTPE"
@@ -26,6 +26,18 @@ def parse_size(text: str) -> int:
     if fault is NumberFault.LARGE:
         raise UsageError(f"size '{text}' is too large", "the maximum is 2**63-1 bytes")
     return size
+
+
+def parse_bound(text: str, is_size: bool) -> int:
+    """A size or a count of calls as a bound of counters, which may be below zero: `-1`, `-4K`.
+
+    UsageError if invalid or too large.
+    """
+    fault, bound = read_bound(text, is_size)
+    if fault is NumberFault.NONE:
+        return bound
+    digits = text.removeprefix("-")
+    return parse_size(digits) if is_size else parse_count(digits, (1 << 63) - 1)
 
 
 def parse_count(text: str, most: int = (1 << 64) - 1) -> int:

@@ -110,7 +110,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by -c --count -q --quiet --header --no-header --bytes --color --source --listing --sample --interface --explain --list-listings -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by -c --count -q --quiet --header --no-header --bytes --color --source --listing --sample --interface --explain --list-listings -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi
@@ -131,7 +131,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --source --listing --sample --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --source --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi
@@ -147,7 +147,7 @@ _allocq() {
 		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --listing) : ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
-			_allocq_words "-o --output --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --listing --sample --interface -h --help" "$current"
+			_allocq_words "-o --output --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --listing --sample --interface -h --help" "$current"
 			;;
 		esac
 		;;
@@ -164,7 +164,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --min-growth -g --group-by -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --min-growth -g --group-by -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --interface -h --help" "$current"
 			else
 				_allocq_snapshots "$current"
 			fi
@@ -183,7 +183,7 @@ _allocq() {
 		--color) _allocq_words "auto always never" "$current" ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
-			_allocq_words "--max-growth --baseline --retries --interval --drop-caches -L --ignore-lines -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format --report -q --quiet --header --no-header --bytes --color --source --interface -h --help" "$current"
+			_allocq_words "--max-growth --baseline --retries --interval --drop-caches -L --ignore-lines -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format --report -q --quiet --header --no-header --bytes --color --source --interface -h --help" "$current"
 			;;
 		esac
 		;;

@@ -22,8 +22,8 @@ def questions(tags: tuple[Tag, ...]) -> st.SearchStrategy[Asked]:
     functions = st.sampled_from(sorted({tag.function for tag in tags}))
     modules = sorted({tag.module for tag in tags if tag.module}) or ["xfs"]
     lines = st.sampled_from(sorted({tag.line for tag in tags}))
-    some = st.sampled_from(sorted({max(0, tag.bytes) for tag in tags})) | st.integers(0, 1 << 26)
-    calls = st.sampled_from(sorted({tag.calls for tag in tags})) | st.integers(0, 1 << 16)
+    some = st.sampled_from(sorted({tag.bytes for tag in tags})) | st.integers(-1, 1 << 26)
+    calls = st.sampled_from(sorted({tag.calls for tag in tags})) | st.integers(-1, 1 << 16)
     patterns = st.one_of(
         file,
         file.map(lambda name: name.rpartition("/")[2]),
@@ -105,6 +105,7 @@ def questions(tags: tuple[Tag, ...]) -> st.SearchStrategy[Asked]:
         ignore_case=maybe,
         invert=maybe,
         excludes=few(patterns),
+        underflowed=st.sampled_from([False] * 7 + [True]),
     )
 
 

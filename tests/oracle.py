@@ -62,6 +62,7 @@ class Asked(NamedTuple):
     ignore_case: bool = False
     invert: bool = False
     excludes: Sequence[str] = ()
+    underflowed: bool = False
 
     def argv(self) -> list[str]:
         """The options of `allocq query` that ask for it."""
@@ -86,6 +87,7 @@ class Asked(NamedTuple):
                 words += [flag, str(number)]
         for flag, on in (
             ("--builtin", self.builtin),
+            ("--underflowed", self.underflowed),
             ("--accurate", self.accurate is True),
             ("--inaccurate", self.accurate is False),
             ("--ignore-case", self.ignore_case),
@@ -112,6 +114,7 @@ def parse_line(line: str) -> Tag | None:
     size, calls = int(counters[1]), int(counters[2])
     if not -_S64 <= size < _S64 or calls >= _U64:
         return None
+    calls -= _U64 if calls >= _S64 else 0
     head, *parts = line[counters.end() :].split(" func:")
     for i in range(len(parts)):
         place = _PLACE.fullmatch(" func:".join([head, *parts[:i]]))
@@ -242,6 +245,8 @@ def matches(tag: Tag, asked: Asked) -> bool:
     ):
         if (low is not None and value < low) or (high is not None and value > high):
             return False
+    if asked.underflowed and tag.bytes >= 0 and tag.calls >= 0:
+        return False
     if asked.accurate is not None and tag.accurate != asked.accurate:
         return False
     flags = re.IGNORECASE if asked.ignore_case else 0
@@ -278,7 +283,7 @@ def meant(tags: Sequence[Tag], asked: Asked) -> list[Tag]:
 
 
 def average(size: int, calls: int) -> Fraction:
-    return Fraction(size, calls) if calls else Fraction(0)
+    return Fraction(size, calls) if calls > 0 else Fraction(0)
 
 
 def ordered(tags: Sequence[Tag], sort: str, reverse: bool, limit: int | None) -> list[Tag]:

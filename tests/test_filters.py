@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import oracle
 import pytest
 from asking import only, questions
 from command import query, unhurried
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from oracle import TEXTS, Asked
 
@@ -181,7 +182,7 @@ def test_a_case_matters_in_names() -> None:
 
 counts = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 2**63, 2**64 - 1])
 sizes = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 1, -(2**63), 2**63 - 1])
-bounds = st.integers(0, 2**63 - 1) | st.sampled_from([0, 1, 4096, 2**63 - 1])
+bounds = st.integers(-(2**63) + 1, 2**63 - 1) | st.sampled_from([0, 1, -1, 4096, 2**63 - 1])
 
 
 def counters_text(counters: list[tuple[int, int]]) -> bytes:
@@ -196,15 +197,17 @@ def counters_text(counters: list[tuple[int, int]]) -> bytes:
 def test_sizes_and_calls_are_inclusive_and_signed(
     counters: list[tuple[int, int]], data: st.DataObject
 ) -> None:
-    seen = sorted({size for size, _ in counters if size >= 0} | {0})
-    size_bounds = st.none() | bounds | st.sampled_from(seen)
-    call_bounds = st.none() | counts | st.sampled_from([0, *(calls for _, calls in counters)])
+    tags = oracle.parse(counters_text(counters))
+    size_bounds = st.none() | bounds | st.sampled_from([0, *(tag.bytes for tag in tags)])
+    call_bounds = st.none() | bounds | st.sampled_from([0, *(tag.calls for tag in tags)])
     asked = Asked(
         min_size=data.draw(size_bounds),
         max_size=data.draw(size_bounds),
         min_calls=data.draw(call_bounds),
         max_calls=data.draw(call_bounds),
+        underflowed=data.draw(st.booleans()),
     )
+    assume(-(2**63) not in (asked.min_size, asked.max_size, asked.min_calls, asked.max_calls))
     text = counters_text(counters)
     impossible = any(
         low is not None and high is not None and low > high
@@ -214,6 +217,27 @@ def test_sizes_and_calls_are_inclusive_and_signed(
         assert query(text, *asked.argv()).status == 2
     else:
         assert found(text, *asked.argv()) == oracle.meant(oracle.parse(text), asked)
+
+
+def test_calls_below_zero_are_signed_and_found() -> None:
+    """As the kernel prints them: bytes signed, calls as a huge number."""
+    text = oracle.HEADER + (
+        b"       -4096 18446744073709551615 mm/filemap.c:3787 func:do_read_cache_folio \n"
+        b"        4096 18446744073709551614 a.c:1 func:only_calls \n"
+        b"          -1        5 a.c:2 func:only_bytes \n"
+        b"   105475652        0 mm/compaction.c:1880 func:compaction_alloc \n"
+    )
+    for way in (["--underflowed"], ["--max-calls=-1"], ["--max-size", "-1"]):
+        tags = [json.loads(line) for line in query(text, "-o", "jsonl", *way).out.splitlines()]
+        assert all(tag["bytes"] < 0 or tag["calls"] < 0 for tag in tags)
+        assert len(tags) == (3 if way == ["--underflowed"] else 2)
+    csv = query(text, "-o", "csv", "-n", "1").out.splitlines()[1]
+    assert csv == b"-4096,-1,mm/filemap.c,3787,,do_read_cache_folio,true"
+    assert found(text, "--min-calls", "0")[0].function == "only_bytes"
+    assert query(text, "-o", "procfs").out == text.split(b"\n", 2)[2]  # the kernel's own bytes
+    assert query(text, "-c", "--underflowed", "-x", "mm/").out == b"2\n"
+    listed = [tag.function for tag in oracle.parse(query(text, "-s", "calls").out)]
+    assert listed == ["only_bytes", "compaction_alloc", "do_read_cache_folio", "only_calls"]
 
 
 def test_a_counter_below_zero_passes_no_minimum() -> None:

@@ -17,7 +17,7 @@ from .groups import NAMES, Columns, directory_of
 
 Key = tuple[str | int | None, ...]
 
-_COUNTERS = ("min_size", "max_size", "min_calls", "max_calls", "accurate")
+_COUNTERS = ("min_size", "max_size", "min_calls", "max_calls", "accurate", "underflowed")
 
 
 class ChangeKind(StrEnum):
@@ -204,11 +204,9 @@ def passing(changes: Iterable[Change], filter: Filter) -> list[Change]:
 
 def _passes(count: Count, filter: Filter) -> bool:
     return (
-        (filter.min_size is None or count.bytes >= filter.min_size)
-        and (filter.max_size is None or count.bytes <= filter.max_size)
-        and (filter.min_calls is None or count.calls >= filter.min_calls)
-        and (filter.max_calls is None or count.calls <= filter.max_calls)
+        filter.passes(count.bytes, count.calls)
         and filter.accurate in (None, count.accurate)
+        and (not filter.underflowed or count.bytes < 0 or count.calls < 0)
     )
 
 

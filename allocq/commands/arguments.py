@@ -11,7 +11,7 @@ from ..model import Filter
 from ..output import Shape
 from ..output.terminal import terminal_width, wants_color
 from ..sources.source import Live, Saved, Wanted, open_source, sample_path
-from ..units import parse_count, parse_lines, parse_size
+from ..units import parse_bound, parse_count, parse_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +203,7 @@ def read_filter(values: Mapping[str, object]) -> Filter:
         min_calls=_bound(values, "min_calls", min),
         max_calls=_bound(values, "max_calls", max),
         accurate=accurate if accurate or inaccurate else None,
+        underflowed=bool(values.get("underflowed")),
         regexps=strings(values, "regexp"),
         ignore_case=bool(values.get("ignore_case")),
         invert=bool(values.get("invert")),
@@ -227,8 +228,7 @@ def _bound(
     values: Mapping[str, object], name: str, widest: Callable[[list[int]], int]
 ) -> int | None:
     """The bound of a repeated option, which widens: smallest minimum, largest maximum."""
-    parse = parse_size if "size" in name else parse_count
-    bounds = [parse(bound) for bound in strings(values, name)]
+    bounds = [parse_bound(bound, "size" in name) for bound in strings(values, name)]
     return widest(bounds) if bounds else None
 
 

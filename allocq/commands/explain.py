@@ -16,7 +16,7 @@ _METHODS = {
     "filter": "filter: the kernel filters (GET_AT, then GET_NEXT to the end)",
     "text": "text: read the whole file and filter it here",
 }
-_COUNTERS = ("min_size", "max_size", "min_calls", "max_calls", "accurate")
+_COUNTERS = ("min_size", "max_size", "min_calls", "max_calls", "accurate", "underflowed")
 _KERNEL_FIELDS = {
     "files": "file",
     "functions": "function",

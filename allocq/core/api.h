@@ -114,6 +114,11 @@ typedef struct {
 /* Sizes and numbers as people write them; s need not end in a NUL. */
 enum aq_number aq_parse_size(const char *s, size_t len, int64_t *size);
 enum aq_number aq_parse_count(const char *s, size_t len, uint64_t *count);
+/* A size, or a count of calls, that may be below zero: `-1`, `-4K`. */
+enum aq_number aq_parse_bound(const char *s, size_t len, int is_size, int64_t *bound);
+
+/* Does watch(1) show what is written to standard output? */
+int aq_is_watched(void);
 
 /* The table. Rows keep the order they came in. */
 aq_table *aq_table_new(void);
@@ -183,7 +188,8 @@ void aq_filter_builtin(aq_filter *filter);
 void aq_filter_accuracy(aq_filter *filter, int accurate);
 /* Inclusive; INT64_MIN and INT64_MAX stand for no bound. */
 void aq_filter_sizes(aq_filter *filter, int64_t min, int64_t max);
-void aq_filter_calls(aq_filter *filter, uint64_t min, uint64_t max);
+void aq_filter_calls(aq_filter *filter, int64_t min, int64_t max);
+void aq_filter_underflowed(aq_filter *filter); /* only counters below zero */
 
 /* Sources. */
 /*

@@ -27,6 +27,7 @@ ENGINE = (
     "table.c",
     "text.c",
     "utf8.c",
+    "watch.c",
 )
 FRONT = ("complete.c", "front.c", "flags.c", "deliver.c", "python.c")
 HEADERS = ("abi.h", "api.h", "engine.h", "front.h", "flags.h")

@@ -134,8 +134,8 @@ struct aq_filter {
 	size_t n_lines, lines_cap;
 	bool has_names, builtin;
 	int accuracy; /* 1, 0, or -1 for either */
-	int64_t min_size, max_size;
-	uint64_t min_calls, max_calls;
+	bool underflowed; /* only counters below zero */
+	int64_t min_size, max_size, min_calls, max_calls;
 };
 
 void aq_filter_init(aq_filter *filter);
@@ -143,6 +143,14 @@ void aq_filter_init(aq_filter *filter);
 void aq_filter_clear(aq_filter *filter);
 int aq_filter_pattern(aq_filter *filter, enum aq_field field, enum aq_pattern_kind kind, const char *s,
 		      size_t len);
+/*
+ * Did the counter go below zero? The kernel keeps both as unsigned sums and prints bytes as signed,
+ * calls not.
+ */
+static inline bool aq_is_underflowed(int64_t bytes, uint64_t calls)
+{
+	return bytes < 0 || (int64_t)calls < 0;
+}
 /* Does the answer depend on anything that moves: sizes, calls, accuracy? */
 bool aq_filter_asks_counters(const aq_filter *filter);
 /* How much work a name is: how many patterns it may be compared with, and one. */
@@ -169,8 +177,8 @@ struct aq_str aq_function(const char *s, size_t len, bool *accurate);
 struct aq_skim {
 	const aq_filter *filter;
 	bool counters, names;
-	int64_t min_size, max_size;
-	uint64_t min_calls, max_calls;
+	bool underflowed;
+	int64_t min_size, max_size, min_calls, max_calls;
 	bool has_first;
 	char first[32]; /* a file that begins so is never skimmed */
 };

@@ -11,7 +11,8 @@ void aq_filter_init(aq_filter *filter)
 		.accuracy = -1,
 		.min_size = INT64_MIN,
 		.max_size = INT64_MAX,
-		.max_calls = UINT64_MAX,
+		.min_calls = INT64_MIN,
+		.max_calls = INT64_MAX,
 	};
 }
 
@@ -352,7 +353,12 @@ void aq_filter_sizes(aq_filter *filter, int64_t min, int64_t max)
 	filter->max_size = max;
 }
 
-void aq_filter_calls(aq_filter *filter, uint64_t min, uint64_t max)
+void aq_filter_underflowed(aq_filter *filter)
+{
+	filter->underflowed = true;
+}
+
+void aq_filter_calls(aq_filter *filter, int64_t min, int64_t max)
 {
 	filter->min_calls = min;
 	filter->max_calls = max;
@@ -519,8 +525,9 @@ static bool matches_line(const aq_filter *filter, uint64_t line)
 
 bool aq_match_counter(const aq_filter *filter, int64_t bytes, uint64_t calls, bool accurate)
 {
-	return bytes >= filter->min_size && bytes <= filter->max_size && calls >= filter->min_calls &&
-	       calls <= filter->max_calls &&
+	return bytes >= filter->min_size && bytes <= filter->max_size &&
+	       (int64_t)calls >= filter->min_calls && (int64_t)calls <= filter->max_calls &&
+	       (!filter->underflowed || aq_is_underflowed(bytes, calls)) &&
 	       (filter->accuracy < 0 || (filter->accuracy != 0) == accurate);
 }
 
@@ -558,8 +565,9 @@ bool aq_match_names(const aq_filter *filter, const struct aq_tag *tag)
 
 bool aq_filter_asks_counters(const aq_filter *filter)
 {
-	return filter->min_size != INT64_MIN || filter->max_size != INT64_MAX || filter->min_calls ||
-	       filter->max_calls != UINT64_MAX || filter->accuracy >= 0;
+	return filter->min_size != INT64_MIN || filter->max_size != INT64_MAX ||
+	       filter->min_calls != INT64_MIN || filter->max_calls != INT64_MAX || filter->underflowed ||
+	       filter->accuracy >= 0;
 }
 
 /* An empty range in the class members s[start..end): its position, or `end`. */

@@ -55,7 +55,15 @@ class NativeFilter:
 
     def set_calls(self, low: int | None, high: int | None) -> None:
         """Live allocations, inclusive; None for no bound."""
-        lib.aq_filter_calls(self.native, low or 0, (1 << 64) - 1 if high is None else high)
+        lib.aq_filter_calls(
+            self.native,
+            NO_MINIMUM if low is None else low,
+            NO_MAXIMUM if high is None else high,
+        )
+
+    def set_underflowed(self) -> None:
+        """Only counters below zero."""
+        lib.aq_filter_underflowed(self.native)
 
     def count(self, table: Table) -> int:
         """How many rows have matching names and lines, whatever their counters."""

@@ -62,26 +62,14 @@ static bool take_lines(aq_filter *filter, const char *value)
 }
 
 /* One option given several times widens: the least minimum, the greatest maximum. */
-static bool take_size(const char *value, bool *given, bool is_minimum, int64_t *bound)
+static bool take_bound(const char *value, bool is_size, bool *given, bool is_minimum, int64_t *bound)
 {
-	int64_t size;
+	int64_t taken;
 
-	if (aq_parse_size(value, strlen(value), &size) != AQ_NUMBER_OK)
+	if (aq_parse_bound(value, strlen(value), is_size, &taken) != AQ_NUMBER_OK)
 		return false;
-	if (!*given || (is_minimum ? size < *bound : size > *bound))
-		*bound = size;
-	*given = true;
-	return true;
-}
-
-static bool take_calls(const char *value, bool *given, bool is_minimum, uint64_t *bound)
-{
-	uint64_t calls;
-
-	if (aq_parse_count(value, strlen(value), &calls) != AQ_NUMBER_OK)
-		return false;
-	if (!*given || (is_minimum ? calls < *bound : calls > *bound))
-		*bound = calls;
+	if (!*given || (is_minimum ? taken < *bound : taken > *bound))
+		*bound = taken;
 	*given = true;
 	return true;
 }
@@ -122,13 +110,13 @@ static bool take_value(struct reading *reading, int id, const char *value)
 	case OPTION_LINE:
 		return take_lines(filter, value);
 	case OPTION_MIN_SIZE:
-		return take_size(value, &reading->has_min_size, true, &filter->min_size);
+		return take_bound(value, true, &reading->has_min_size, true, &filter->min_size);
 	case OPTION_MAX_SIZE:
-		return take_size(value, &reading->has_max_size, false, &filter->max_size);
+		return take_bound(value, true, &reading->has_max_size, false, &filter->max_size);
 	case OPTION_MIN_CALLS:
-		return take_calls(value, &reading->has_min_calls, true, &filter->min_calls);
+		return take_bound(value, false, &reading->has_min_calls, true, &filter->min_calls);
 	case OPTION_MAX_CALLS:
-		return take_calls(value, &reading->has_max_calls, false, &filter->max_calls);
+		return take_bound(value, false, &reading->has_max_calls, false, &filter->max_calls);
 	case OPTION_FORMAT:
 		return take_format(query, value);
 	case OPTION_SORT:
@@ -160,6 +148,8 @@ static bool take_flag(struct reading *reading, int id, bool on)
 	case OPTION_BUILTIN:
 		aq_filter_builtin(&query->filter);
 		return true;
+	case OPTION_UNDERFLOWED:
+		return query->filter.underflowed = true;
 	case OPTION_ACCURATE:
 		return reading->accurate = true;
 	case OPTION_INACCURATE:

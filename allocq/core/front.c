@@ -168,12 +168,16 @@ static int no_python(const char *why)
 	return STATUS_ERROR;
 }
 
-/* Can the answer be given here? A terminal wants a table, or at least escapes. */
+/* Can the answer be given here? A terminal wants a table, or at least escapes; watch(1) a table. */
 static bool serves(const struct query *query)
 {
 	bool prints = !query->quiet && !query->count;
 
-	return !prints || (query->format != FRONT_TABLE && query->format != FRONT_JSON && !isatty(STDOUT_FILENO));
+	if (!prints)
+		return true;
+	if (query->format == FRONT_DEFAULT && aq_is_watched())
+		return false;
+	return query->format != FRONT_TABLE && query->format != FRONT_JSON && !isatty(STDOUT_FILENO);
 }
 
 /* Only root may: with the command that does it. cli/run.py does the same. */

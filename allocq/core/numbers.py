@@ -21,6 +21,12 @@ def read_size(text: str) -> tuple[NumberFault, int]:
     return NumberFault(lib.aq_parse_size(data, len(data), size)), int(size[0])
 
 
+def read_bound(text: str, is_size: bool) -> tuple[NumberFault, int]:
+    """A size, or a count of calls, that may be below zero: `-1`, `-4K`."""
+    bound, data = ffi.new("int64_t *"), encode(text)
+    return NumberFault(lib.aq_parse_bound(data, len(data), is_size, bound)), int(bound[0])
+
+
 def read_count(text: str) -> tuple[NumberFault, int]:
     """A whole number from 0 to 2**64-1."""
     count, data = ffi.new("uint64_t *"), encode(text)

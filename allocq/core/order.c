@@ -39,8 +39,8 @@ static uint64_t magnitude(int64_t value)
 /* bytes / calls of each, exactly: a double could not tell averages apart above 2^53. */
 static int compare_average(const struct aq_row *a, const struct aq_row *b)
 {
-	/* Without calls there is no average; it sorts as 0. */
-	int64_t a_bytes = a->calls ? a->bytes : 0, b_bytes = b->calls ? b->bytes : 0;
+	/* Without calls, or with calls below zero, there is no average; it sorts as 0. */
+	int64_t a_bytes = (int64_t)a->calls > 0 ? a->bytes : 0, b_bytes = (int64_t)b->calls > 0 ? b->bytes : 0;
 	int a_sign = (a_bytes > 0) - (a_bytes < 0), b_sign = (b_bytes > 0) - (b_bytes < 0);
 	struct wide left, right;
 	int order;
@@ -81,7 +81,8 @@ static int by_position(const struct rank *a, const struct rank *b, int order)
 	}
 
 ORDER_BY(bytes, (a->row->bytes > b->row->bytes) - (a->row->bytes < b->row->bytes))
-ORDER_BY(calls, compare_u64(a->row->calls, b->row->calls))
+ORDER_BY(calls, ((int64_t)a->row->calls > (int64_t)b->row->calls) -
+			((int64_t)a->row->calls < (int64_t)b->row->calls))
 ORDER_BY(average, compare_average(a->row, b->row))
 ORDER_BY(name, compare_names(a, b))
 

@@ -78,7 +78,8 @@ enum { NAME_FIELDS = sizeof(name_fields) / sizeof(name_fields[0]) };
 /*
  * What of a filter the kernel checks exactly, without knowing which tags there are. A file is only
  * the end of a path unless it is absolute; a maximum size alone would drop counters below zero,
- * which the kernel compares unsigned.
+ * which the kernel compares unsigned. It cannot find all that are underflowed: calls can be below
+ * zero where bytes are not, and it compares no calls.
  */
 static struct fields kernel_fields(const aq_filter *filter)
 {
@@ -97,7 +98,12 @@ static struct fields kernel_fields(const aq_filter *filter)
 		set_number(&fields, AQ_K_LINE, filter->lines[0].low);
 	if (filter->accuracy >= 0)
 		set_number(&fields, AQ_K_INACCURATE, !filter->accuracy);
-	if (filter->min_size >= 0) {
+	if (filter->max_size < 0) {
+		/* Both bounds are below zero: in order as unsigned numbers too, above all others. */
+		set_number(&fields, AQ_K_MIN_SIZE, (uint64_t)filter->min_size);
+		if (filter->max_size >= filter->min_size)
+			set_number(&fields, AQ_K_MAX_SIZE, (uint64_t)filter->max_size);
+	} else if (filter->min_size >= 0) {
 		set_number(&fields, AQ_K_MIN_SIZE, (uint64_t)filter->min_size);
 		/* The kernel refuses a range that is empty. */
 		if (filter->max_size != INT64_MAX && filter->max_size >= filter->min_size)
@@ -144,7 +150,7 @@ static bool is_narrow(const struct fields *fields)
 	return fields->set[AQ_K_FUNCTION] || fields->set[AQ_K_FILE] || fields->set[AQ_K_LINE] ||
 	       (fields->set[AQ_K_MODULE] && fields->names[AQ_K_MODULE].len) ||
 	       (fields->set[AQ_K_INACCURATE] && fields->numbers[AQ_K_INACCURATE] == 1) ||
-	       (fields->set[AQ_K_MIN_SIZE] && (int64_t)fields->numbers[AQ_K_MIN_SIZE] >= NARROW_SIZE);
+	       (fields->set[AQ_K_MIN_SIZE] && fields->numbers[AQ_K_MIN_SIZE] >= (uint64_t)NARROW_SIZE);
 }
 
 /* How many tags of the cache a kernel filter lets through, its sizes included or not. */
@@ -415,7 +421,7 @@ static int add_filter_plans(const struct known *known, aq_plan **plans)
 		if (!error)
 			error = add_filter_plan(known, &option, plans);
 	}
-	if (error || !top || filter->max_size != INT64_MAX)
+	if (error || !top || filter->max_size != INT64_MAX || filter->underflowed)
 		return error;
 	error = find_top_size(known, &known->cache->names, top,
 			      option.fields.set[AQ_K_MIN_SIZE] ?
@@ -502,7 +508,7 @@ static bool is_top_of_all(const struct aq_question *question)
 	const aq_filter *filter = question->filter;
 
 	return question->wanted->top && question->wanted->top < SIZE_MAX / 4 && !filter->has_names &&
-	       filter->max_size == INT64_MAX && !(question->hooks && question->hooks->search);
+	       !filter->underflowed && filter->max_size == INT64_MAX && !(question->hooks && question->hooks->search);
 }
 
 /*

@@ -124,7 +124,7 @@ static void put_object(struct out *out, const aq_table *table, const struct aq_r
 	PUT(out, "{\"bytes\":");
 	put_signed(out, row->bytes);
 	PUT(out, ",\"calls\":");
-	put_number(out, row->calls);
+	put_signed(out, (int64_t)row->calls);
 	PUT(out, ",\"file\":");
 	put_json(out, file.s, file.len);
 	PUT(out, ",\"line\":");
@@ -147,7 +147,7 @@ static void put_cells(struct out *out, const aq_table *table, const struct aq_ro
 {
 	put_signed(out, row->bytes);
 	put(out, &separator, 1);
-	put_number(out, row->calls);
+	put_signed(out, (int64_t)row->calls);
 	put(out, &separator, 1);
 	put_text(out, aq_row_str(table, row, row->file, row->file_len));
 	put(out, &separator, 1);

@@ -102,3 +102,24 @@ enum aq_number aq_parse_size(const char *s, size_t len, int64_t *size)
 		return AQ_NUMBER_BAD;
 	return scaled(s, whole, fraction, factor, size);
 }
+
+enum aq_number aq_parse_bound(const char *s, size_t len, int is_size, int64_t *bound)
+{
+	bool negative = len && s[0] == '-';
+	enum aq_number fault;
+	uint64_t count;
+
+	s += negative;
+	len -= negative;
+	if (is_size) {
+		fault = aq_parse_size(s, len, bound);
+	} else {
+		fault = aq_parse_count(s, len, &count);
+		if (fault == AQ_NUMBER_OK && count > INT64_MAX)
+			fault = AQ_NUMBER_LARGE;
+		*bound = fault == AQ_NUMBER_OK ? (int64_t)count : 0;
+	}
+	if (negative)
+		*bound = -*bound;
+	return fault;
+}

@@ -13,7 +13,9 @@ struct aq_skim aq_skim_of(const aq_filter *filter)
 	return (struct aq_skim){
 		.filter = filter,
 		.counters = filter->min_size != INT64_MIN || filter->max_size != INT64_MAX ||
-			    filter->min_calls != 0 || filter->max_calls != UINT64_MAX,
+			    filter->min_calls != INT64_MIN || filter->max_calls != INT64_MAX ||
+			    filter->underflowed,
+		.underflowed = filter->underflowed,
 		.names = filter->has_names,
 		.min_size = filter->min_size,
 		.max_size = filter->max_size,
@@ -139,10 +141,11 @@ static bool asked(const struct aq_skim *skim, const char *line, struct aq_str fi
 {
 	if (skim->counters) {
 		int64_t bytes = (int64_t)(four(line) * 100000000u + eight(line + 4));
-		uint64_t calls = eight(line + CALLS_AT);
+		int64_t calls = (int64_t)eight(line + CALLS_AT);
 
-		if (bytes < skim->min_size || bytes > skim->max_size || calls < skim->min_calls ||
-		    calls > skim->max_calls)
+		/* There is no sign in these columns. */
+		if (skim->underflowed || bytes < skim->min_size || bytes > skim->max_size ||
+		    calls < skim->min_calls || calls > skim->max_calls)
 			return false;
 	}
 	return !skim->names || aq_may_match(skim->filter, file, rest);

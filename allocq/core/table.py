@@ -74,11 +74,12 @@ class Table:
         return sum(self.column("bytes")), sum(self.column("calls"))
 
     def column(self, name: str) -> list[int]:
-        """The numbers of one column: bytes, calls, line, inaccurate or builtin (0 or 1)."""
+        """The numbers of one column: bytes and calls, which are signed, line, inaccurate or builtin
+        (0 or 1)."""
         rows = len(self)
         numbers = ffi.new("int64_t[]", rows)
         lib.aq_table_column(self.native, _COLUMNS[name], numbers)
-        if name in ("calls", "line"):
+        if name == "line":
             return list(ffi.unpack(ffi.cast("uint64_t *", numbers), rows))
         return list(ffi.unpack(numbers, rows))
 

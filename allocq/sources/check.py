@@ -24,6 +24,8 @@ class Check:
             native.set_builtin()
         if filter.accurate is not None:
             native.set_accuracy(filter.accurate)
+        if filter.underflowed:
+            native.set_underflowed()
         native.set_sizes(filter.min_size, filter.max_size)
         native.set_calls(filter.min_calls, filter.max_calls)
         self._searches = [regexp.search for regexp in filter.compiled()]

@@ -20,7 +20,7 @@ from ..core.kernel import INTERFACES, NativeSource, Plan
 from ..core.table import Table
 from ..core.text import NotPlainError, Text, header
 from ..errors import FormatError, SourceError, UsageError
-from ..model import NO_CALLS_MAXIMUM, Filter, Info
+from ..model import NO_MAXIMUM, Filter, Info
 from ..storage.archive import is_packed, texts, unpacked
 from ..storage.compression import MAGIC, unpack
 from ..storage.spool import spool
@@ -235,7 +235,7 @@ class Saved(Source):
     def _refusal(self) -> NotPlainError | None:
         """Why the text cannot be read strictly."""
         try:
-            for _ in self._strict(Check(Filter(min_calls=NO_CALLS_MAXIMUM, max_size=0))):
+            for _ in self._strict(Check(Filter(min_calls=NO_MAXIMUM, max_size=0))):
                 pass
         except NotPlainError as refusal:
             return refusal

@@ -299,7 +299,9 @@ struct question {
 	aq_filter *filter;
 	const char *file, *function, *other, *module, *exclude;
 	bool file_glob, builtin, has_hooks;
-	uint64_t low, high, min_calls;
+	uint64_t low, high;
+	int64_t min_calls;
+	bool underflowed;
 	int64_t min, max;
 	int accuracy;
 	aq_wanted wanted;
@@ -312,7 +314,7 @@ static void make_question(struct question *q, struct input *in)
 {
 	uint8_t names = byte(in), numbers = byte(in), more = byte(in);
 
-	*q = (struct question){ .filter = aq_filter_new(), .min = INT64_MIN, .max = INT64_MAX, .accuracy = -1,
+	*q = (struct question){ .filter = aq_filter_new(), .min = INT64_MIN, .max = INT64_MAX, .min_calls = INT64_MIN, .accuracy = -1,
 				.high = UINT64_MAX };
 	CHECK(q->filter);
 	if (names & 1) {
@@ -350,7 +352,9 @@ static void make_question(struct question *q, struct input *in)
 		q->max = sizes[byte(in) % 8];
 	aq_filter_sizes(q->filter, q->min, q->max);
 	if (numbers & 8)
-		aq_filter_calls(q->filter, q->min_calls = byte(in) % 3, UINT64_MAX);
+		aq_filter_calls(q->filter, q->min_calls = byte(in) % 3, INT64_MAX);
+	if (numbers & 0x80)
+		aq_filter_underflowed(q->filter), q->underflowed = true;
 	if (numbers & 0x10)
 		aq_filter_accuracy(q->filter, q->accuracy = numbers >> 5 & 1);
 	if (more & 3)
@@ -376,7 +380,7 @@ static bool wants(const struct question *q, const struct tag *tag)
 	       (!q->module || (tag->module && !strcmp(q->module, tag->module))) &&
 	       !(q->builtin && tag->module) && !(q->exclude && !fnmatch(q->exclude, tag->file, 0)) &&
 	       tag->line >= q->low && tag->line <= q->high && tag->bytes >= q->min && tag->bytes <= q->max &&
-	       tag->calls >= q->min_calls && (q->accuracy < 0 || q->accuracy == tag->accurate) &&
+	       (int64_t)tag->calls >= q->min_calls && (!q->underflowed || tag->bytes < 0 || tag->calls >> 63) && (q->accuracy < 0 || q->accuracy == tag->accurate) &&
 	       !(q->has_hooks && q->search && tag->line % 4 == q->search);
 }
 

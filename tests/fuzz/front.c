@@ -60,9 +60,10 @@ struct asked {
 	uint64_t lines[MOST_WORDS][2];
 	size_t n_patterns, n_lines;
 	int64_t min_size, max_size;
-	uint64_t min_calls, max_calls, limit;
+	int64_t min_calls, max_calls;
+	uint64_t limit;
 	bool has_min_size, has_max_size, has_min_calls, has_max_calls, has_limit;
-	bool builtin, accurate, inaccurate, reverse, count, quiet, sample;
+	bool builtin, accurate, inaccurate, underflowed, reverse, count, quiet, sample;
 	int header, sort, interface;
 	const char *format, *path;
 };
@@ -79,6 +80,7 @@ static const struct {
 	{ "source", 0, true },	       { "interface", 0, true },    { "builtin", 0, false },
 	{ "accurate", 0, false },      { "inaccurate", 0, false },  { "reverse", 'r', false },
 	{ "count", 'c', false },       { "quiet", 'q', false },	    { "sample", 0, false },
+	{ "underflowed", 0, false },
 	{ "bytes", 0, false },	       { "header", 0, false },	    { "no-header", 0, false },
 };
 
@@ -139,20 +141,25 @@ static bool is_count(const char *s, size_t len, uint64_t *value)
 
 static bool take_size(const char *value, bool *has, int64_t *bound, bool least)
 {
+	bool negative = *value == '-';
 	int64_t size;
 
-	if (aq_parse_size(value, strlen(value), &size) != AQ_NUMBER_OK)
+	if (aq_parse_size(value + negative, strlen(value + negative), &size) != AQ_NUMBER_OK)
 		return false;
+	size = negative ? -size : size;
 	*bound = *has ? (least == (size < *bound) ? size : *bound) : size;
 	return *has = true;
 }
 
-static bool take_calls(const char *value, bool *has, uint64_t *bound, bool least)
+static bool take_calls(const char *value, bool *has, int64_t *bound, bool least)
 {
-	uint64_t calls;
+	bool negative = *value == '-';
+	uint64_t count;
+	int64_t calls;
 
-	if (!is_count(value, strlen(value), &calls))
+	if (!is_count(value + negative, strlen(value + negative), &count) || count > INT64_MAX)
 		return false;
+	calls = negative ? -(int64_t)count : (int64_t)count;
 	*bound = *has ? (least == (calls < *bound) ? calls : *bound) : calls;
 	return *has = true;
 }
@@ -203,6 +210,7 @@ static bool take(struct asked *asked, const char *name, const char *value)
 		return *(asked->path = value);
 	asked->builtin |= !strcmp(name, "builtin");
 	asked->accurate |= !strcmp(name, "accurate");
+	asked->underflowed |= !strcmp(name, "underflowed");
 	asked->inaccurate |= !strcmp(name, "inaccurate");
 	asked->reverse |= !strcmp(name, "reverse");
 	asked->count |= !strcmp(name, "count");
@@ -226,7 +234,7 @@ static int find(const char *name, size_t len, char letter)
 static bool read_words(char *const *words, struct asked *asked)
 {
 	*asked = (struct asked){ .header = -1, .min_size = INT64_MIN, .max_size = INT64_MAX,
-				 .max_calls = UINT64_MAX };
+				 .min_calls = INT64_MIN, .max_calls = INT64_MAX };
 	for (; *words; words++) {
 		const char *word = *words, *equals = strchr(word, '=');
 
@@ -394,7 +402,8 @@ static bool matches(const struct asked *asked, const struct aq_tag *tag)
 	       (tag->has_module ? matches_one(asked, 'm', tag->module, 0) != 0 :
 				  matches_one(asked, 'm', tag->file, 0) < 0) &&
 	       tag->bytes >= asked->min_size && tag->bytes <= asked->max_size &&
-	       tag->calls >= asked->min_calls && tag->calls <= asked->max_calls &&
+	       (int64_t)tag->calls >= asked->min_calls && (int64_t)tag->calls <= asked->max_calls &&
+	       (!asked->underflowed || tag->bytes < 0 || tag->calls >> 63) &&
 	       !(asked->accurate && !tag->accurate) && !(asked->inaccurate && tag->accurate);
 }
 
@@ -561,7 +570,7 @@ static void add_row(struct bytes *to, const aq_table *table, const struct aq_row
 		add(to, table->text + row->text, row->text_len);
 		add(to, "\n", 1);
 	} else if (!strcmp(format, "jsonl")) {
-		ADD("{\"bytes\":%lld,\"calls\":%llu,\"file\":", (long long)row->bytes, (unsigned long long)row->calls);
+		ADD("{\"bytes\":%lld,\"calls\":%lld,\"file\":", (long long)row->bytes, (long long)row->calls);
 		add_json(to, file);
 		ADD(",\"line\":%llu,\"module\":%s", (unsigned long long)row->line, row->has_module ? "" : "null");
 		if (row->has_module)
@@ -572,7 +581,7 @@ static void add_row(struct bytes *to, const aq_table *table, const struct aq_row
 	} else {
 		char between = csv ? ',' : '\t';
 
-		ADD("%lld%c%llu%c", (long long)row->bytes, between, (unsigned long long)row->calls, between);
+		ADD("%lld%c%lld%c", (long long)row->bytes, between, (long long)row->calls, between);
 		add_cell(to, file, csv);
 		ADD("%c%llu%c", between, (unsigned long long)row->line, between);
 		add_cell(to, module, csv);

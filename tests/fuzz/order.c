@@ -68,11 +68,13 @@ static int compare(const aq_table *table, enum aq_sort sort, size_t a, size_t b)
 	case AQ_SORT_BYTES:
 		return sign(y->bytes, x->bytes);
 	case AQ_SORT_CALLS:
-		return sign(y->calls, x->calls);
+		return sign((int64_t)y->calls, (int64_t)x->calls);
 	case AQ_SORT_AVERAGE:
-		/* Without calls the average is 0: 0 / 1. */
-		return sign((__int128)(y->calls ? y->bytes : 0) * (x->calls ? x->calls : 1),
-			    (__int128)(x->calls ? x->bytes : 0) * (y->calls ? y->calls : 1));
+		/* Without calls, or below zero, the average is 0: 0 / 1. */
+		return sign((__int128)(y->calls && !(y->calls >> 63) ? y->bytes : 0) *
+				    (x->calls && !(x->calls >> 63) ? x->calls : 1),
+			    (__int128)(x->calls && !(x->calls >> 63) ? x->bytes : 0) *
+				    (y->calls && !(y->calls >> 63) ? y->calls : 1));
 	case AQ_SORT_FILE:
 		order = compare_str(aq_row_str(table, x, x->file, x->file_len),
 				    aq_row_str(table, y, y->file, y->file_len));

@@ -67,9 +67,9 @@ static aq_filter *filter_from(struct input *in, const char *text, size_t len)
 	if (more & 2)
 		aq_filter_sizes(filter, INT64_MIN, (int64_t)bound(in, text, len));
 	if (more & 4)
-		aq_filter_calls(filter, bound(in, text, len), UINT64_MAX);
+		aq_filter_calls(filter, (int64_t)bound(in, text, len), INT64_MAX);
 	if (more & 8)
-		aq_filter_calls(filter, 0, bound(in, text, len));
+		aq_filter_calls(filter, INT64_MIN, (int64_t)bound(in, text, len));
 	if (more & 16)
 		CHECK(!aq_filter_line(filter, byte(in), (uint64_t)byte(in) << 4));
 	if (more & 32)

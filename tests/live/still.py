@@ -23,7 +23,12 @@ def key(tag: Tag) -> tuple[object, ...]:
 def names_of(asked: Asked) -> Asked:
     """The part of the question that no counter decides."""
     return asked._replace(
-        min_size=None, max_size=None, min_calls=None, max_calls=None, accurate=None
+        min_size=None,
+        max_size=None,
+        min_calls=None,
+        max_calls=None,
+        accurate=None,
+        underflowed=False,
     )
 
 

@@ -14,17 +14,18 @@ from .paste import Units, read_amount, read_number
 MOST_JSON = 32 << 20
 COLUMNS = ("bytes", "calls", "file", "line", "module", "function", "accurate")
 _TABLE_HEAD = re.compile(
-    r"\s{0,16}BYTES\s+CALLS\s+(?:(?P<sums>TAGS)\s+(?P<by>[A-Z]+)|WHERE\s+FUNCTION)\s*"
+    r"\s{0,16}BYTES\s+CALLS\s+(?:(?P<average>AVERAGE)\s+)?(?:(?P<sums>TAGS)\s+(?P<by>[A-Z]+)|WHERE\s+FUNCTION)\s*"
 )
 _TABLE_ROW = re.compile(
-    r"\s{0,32}(?P<size>-?[0-9]+(?:\.[0-9])?[KMGTPE]?)(?P<mark>~?)\s{1,32}(?P<calls>[0-9]{1,20})"
-    r"\s{2,}(?P<file>\S.*):(?P<line>[0-9]{1,20})(?: \[(?P<module>[^\]]+)\])?\s{2,}"
+    r"\s{0,32}(?P<size>-?[0-9]+(?:\.[0-9])?[KMGTPE]?)(?P<mark>[~*!]{0,3})\s{1,32}(?P<calls>-?[0-9]{1,20})"
+    r"(?:\s{2,}(?:-?[0-9]+(?:\.[0-9])?[KMGTPE]?))?\s{2,}(?P<file>\S.*):(?P<line>[0-9]{1,20})(?: \[(?P<module>[^\]]+)\])?\s{2,}"
     r"(?P<function>[A-Za-z_.][^\s:]*)\s*"
 )
 _TABLE_TOTAL = re.compile(
-    r"\s{0,32}\S+\s+\S+\s+total of [0-9]+ tags?(?:, .*)?\s*|~ .*counter.*|~ inaccurate.*"
+    r"\s{0,32}\S+\s+\S+\s+(?:\S+\s+)?(?:total of [0-9,]+ tags?|[0-9,]+ of [0-9,]+ tags?: .*)(?:, .*)?\s*"
+    r"|~ .*counter.*|[~*!] [a-z].*|[0-9,]+ .*not shown.*"
 )
-_ROW_START = re.compile(r"-?[0-9]{1,19}[,\t][0-9]{1,20}[,\t]")
+_ROW_START = re.compile(r"-?[0-9]{1,19}[,\t]-?[0-9]{1,20}[,\t]")
 _UNESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r"}
 _UNITS = Units()
@@ -104,7 +105,7 @@ class Output:
                 cells = next(csv.reader([line], strict=True))
             except (csv.Error, StopIteration):
                 return None
-        if len(cells) == 4 and all(cell.isdigit() for cell in cells[1:3]):
+        if len(cells) == 4 and cells[1].removeprefix("-").isdigit() and cells[2].isdigit():
             self.sums = self.sums or "something"
         if len(cells) != len(COLUMNS) or cells[6].strip() not in ("true", "false"):
             return None
@@ -133,7 +134,7 @@ class Output:
                 "line": int(match.group("line")),
                 "module": match.group("module"),
                 "function": match.group("function"),
-                "accurate": not match.group("mark"),
+                "accurate": "~" not in match.group("mark"),
             }
         )
         if tag:
@@ -154,7 +155,7 @@ def tag_of(value: Mapping[str, object]) -> FoundTag | None:
     file, module, function = value.get("file"), value.get("module"), value.get("function")
     for number, least, most in (
         (size, -MOST_BYTES - 1, MOST_BYTES),
-        (calls, 0, MOST_CALLS),
+        (calls, -MOST_BYTES - 1, MOST_CALLS),
         (line, 0, MOST_CALLS),
     ):
         if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
@@ -164,6 +165,8 @@ def tag_of(value: Mapping[str, object]) -> FoundTag | None:
     assert isinstance(size, int) and isinstance(calls, int) and isinstance(line, int)
     assert isinstance(file, str) and isinstance(function, str)
     assert module is None or isinstance(module, str)
+    if calls < 0:  # as the kernel prints it
+        calls += MOST_CALLS + 1
     extra = ("accurate:no",) if value.get("accurate") is False else ()
     return FoundTag(size, calls, file, line, module, function, False, extra)
 
