@@ -104,13 +104,15 @@ _allocq() {
 		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit | --listing) : ;;
 		-o | --format) _allocq_words "table procfs json jsonl csv tsv" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls average file function module none" "$current" ;;
-		-g | --group-by) _allocq_words "file directory function module" "$current" ;;
-		--color) _allocq_words "auto always never" "$current" ;;
+		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
+		--bounds) _allocq_words "sums tags" "$current" ;;
+		--slab) _allocq_words "once include exclude only" "$current" ;;
+		--color | --pager) _allocq_words "auto always never" "$current" ;;
 		--source) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by -c --count -q --quiet --header --no-header --bytes --color --source --listing --sample --interface --explain --list-listings -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by --bounds --slab -c --count -q --quiet --header --no-header --bytes --color --pager --source --listing --sample --interface --explain --list-listings -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi
@@ -124,14 +126,14 @@ _allocq() {
 		-m | --module) _allocq_names modules "$current" ;;
 		-l | --line | --min-calls | --max-calls | -e | --regexp | -d | --depth | --min-size | -n | --limit | --listing) : ;;
 		-s | --sort) _allocq_words "bytes calls name" "$current" ;;
-		--slab) _allocq_words "include exclude mark" "$current" ;;
+		--slab) _allocq_words "once include exclude only" "$current" ;;
 		-o | --format) _allocq_words "table json jsonl csv tsv folded" "$current" ;;
-		--color) _allocq_words "auto always never" "$current" ;;
+		--color | --pager) _allocq_words "auto always never" "$current" ;;
 		--source) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --source --listing --sample --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --pager --source --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi
@@ -164,7 +166,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --min-growth -g --group-by -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --interface -h --help" "$current"
 			else
 				_allocq_snapshots "$current"
 			fi

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from ..model import Filter
 from .groups import NAMES, Columns, directory_of
+from .slab import SlabRule, slab_pages
 
 Key = tuple[str | int | None, ...]
 
@@ -33,12 +34,17 @@ class ChangeKind(StrEnum):
 
 @dataclass(slots=True)
 class Count:
-    """The counters of one or several tags: bytes (signed), calls, and whether all are accurate."""
+    """The counters of one or several tags: bytes and calls (signed), and whether all are accurate.
+
+    slab_bytes, slab_calls: of the slab pages among them.
+    """
 
     bytes: int
     calls: int
     accurate: bool = True
     tags: int = 1
+    slab_bytes: int = 0
+    slab_calls: int = 0
 
     def add(self, other: Self) -> None:
         """Add the counters of another."""
@@ -46,6 +52,8 @@ class Count:
         self.calls += other.calls
         self.accurate = self.accurate and other.accurate
         self.tags += other.tags
+        self.slab_bytes += other.slab_bytes
+        self.slab_calls += other.slab_calls
 
 
 @dataclass(slots=True)
@@ -117,6 +125,19 @@ class Change:
         return ChangeKind.GROWN if growth > 0 else ChangeKind.SHRUNK if growth else ChangeKind.SAME
 
     @property
+    def has_slab_pages(self) -> bool:
+        """Are slab pages in it?"""
+        return any(
+            count.slab_bytes or count.slab_calls for count in (self.before, self.after) if count
+        )
+
+    @property
+    def underflowed(self) -> bool:
+        """Is a counter below zero on either side?"""
+        counts = [count for count in (self.before, self.after) if count]
+        return any(count.bytes < 0 or count.calls < 0 for count in counts)
+
+    @property
     def accurate(self) -> bool:
         """Is neither side flagged inaccurate?"""
         return all(count.accurate for count in (self.before, self.after) if count)
@@ -143,10 +164,17 @@ def _by_key(tags: Columns) -> dict[Key, list[Count]]:
         tags.strings("file"), tags.column("line"), modules, tags.strings("function"), strict=True
     )
     counters = zip(
-        tags.column("bytes"), tags.column("calls"), tags.column("inaccurate"), strict=True
+        tags.column("bytes"),
+        tags.column("calls"),
+        tags.column("inaccurate"),
+        slab_pages(tags),
+        strict=True,
     )
-    for key, (bytes_, calls, inaccurate) in zip(keys, counters, strict=True):
-        counts.setdefault(key, []).append(Count(bytes_, calls, not inaccurate))
+    for key, (bytes_, calls, inaccurate, slab_page) in zip(keys, counters, strict=True):
+        count = Count(bytes_, calls, not inaccurate)
+        if slab_page:
+            count.slab_bytes, count.slab_calls = bytes_, calls
+        counts.setdefault(key, []).append(count)
     return counts
 
 
@@ -210,9 +238,15 @@ def _passes(count: Count, filter: Filter) -> bool:
     )
 
 
+def leaves_out_pages(changes: Iterable[Change], rule: SlabRule) -> bool:
+    """Are slab pages left out of the total? Not where nothing else changed."""
+    pages = [change.has_slab_pages for change in changes]
+    return rule is SlabRule.ONCE and any(pages) and not all(pages)
+
+
 def sums(changes: Iterable[Change], by: str) -> list[Change]:
-    """The changes summed by `by`: file, directory, function, module, or place (file, module and
-    function without the line)."""
+    """The changes summed by `by`: file, directory, function, module, location, or place (file,
+    module and function without the line)."""
     group = _GROUPS[by]
     wholes: dict[Key, Change] = {}
     for change in changes:
@@ -247,6 +281,7 @@ _GROUPS: dict[str, Callable[[Any], Key]] = {
     "function": lambda key: (key[3],),
     "module": lambda key: (key[2],),
     "place": lambda key: (key[0], None, key[2], key[3]),
+    "location": lambda key: tuple(key),
 }
 
 

@@ -1,4 +1,4 @@
-"""Sums of tags by file, directory, function or module, and their order."""
+"""Sums of tags by file, directory, function, module or location, and their order."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,8 +6,10 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from ..errors import UsageError
+from .slab import Sum, slab_pages
 
 NAMES = ("file", "function", "module")
+LOCATION = ("file", "line", "module", "function")
 
 
 class Columns(Protocol):
@@ -24,14 +26,15 @@ def directory_of(file: str) -> str:
     return directory or ("/" if file.startswith("/") else ".")
 
 
-@dataclass(slots=True)
-class Group:
-    """The sum of one group; key is None for built-in code when grouped by module."""
+Key = str | None | tuple[str, int, str | None, str]
+"""None: built-in code, by module; (file, line, module, function) by location."""
 
-    key: str | None
-    tags: int = 0
-    bytes: int = 0
-    calls: int = 0
+
+@dataclass(slots=True)
+class Group(Sum):
+    """The sum of one group."""
+
+    key: Key = None
 
 
 def order_groups(groups: list[Group], sort: str, reverse: bool, limit: int | None) -> list[Group]:
@@ -45,28 +48,45 @@ def order_groups(groups: list[Group], sort: str, reverse: bool, limit: int | Non
 
 def _group_key(sort: str) -> Callable[[Group], Any]:
     if sort in NAMES:
-        return lambda group: group.key or ""
+        return lambda group: _name(group.key, sort)
     if sort == "average":
         return lambda group: Fraction(group.bytes, group.calls) if group.calls else Fraction(0)
     return lambda group: getattr(group, sort)
 
 
-def add_groups(groups: dict[str | None, Group], table: Columns, by: str) -> None:
+def _name(key: Key, sort: str) -> Any:
+    if not isinstance(key, tuple):
+        return key or ""
+    file, line, module, function = key
+    return {"file": (file, line), "function": function}.get(sort, module or "")
+
+
+def add_groups(groups: dict[Key, Group], table: Columns, by: str) -> None:
     """Add the tags of one batch to the sums. UsageError for an unknown `by`."""
-    keys: list[str | None]
-    if by == "directory":
+    keys: list[Any]
+    if by == "location":
+        keys = list(zip(*(_names(table, name) for name in LOCATION), strict=True))
+    elif by == "directory":
         keys = [directory_of(file) for file in table.strings("file")]
     elif by == "module":
-        builtin = table.column("builtin")
-        keys = [None if b else m for m, b in zip(table.strings("module"), builtin, strict=True)]
+        keys = _names(table, "module")
     elif by in NAMES:
         keys = list(table.strings(by))
     else:
         raise UsageError(f"cannot group by '{by}'")
-    for key, bytes_, calls in zip(keys, table.column("bytes"), table.column("calls"), strict=True):
+    counters = zip(table.column("bytes"), table.column("calls"), slab_pages(table), strict=True)
+    for key, (size, calls, slab_page) in zip(keys, counters, strict=True):
         group = groups.get(key)
         if group is None:
-            group = groups[key] = Group(key)
-        group.tags += 1
-        group.bytes += bytes_
-        group.calls += calls
+            group = groups[key] = Group(key=key)
+        group.add(size, calls, slab_page)
+
+
+def _names(table: Columns, name: str) -> list[Any]:
+    """One part of the location of every tag; None for the module of built-in code."""
+    if name == "line":
+        return table.column("line")
+    if name != "module":
+        return list(table.strings(name))
+    builtin = table.column("builtin")
+    return [None if b else m for m, b in zip(table.strings("module"), builtin, strict=True)]

@@ -24,7 +24,9 @@ class NodeKind(StrEnum):
 @dataclass(slots=True, eq=False)
 class Node:
     """A node. bytes, calls: sums over its `tags` tags; slab: bytes of slab pages among them;
-    number: the line number of a line; depth: 0 for the root."""
+    underflowed: how many of its tags are left out of these, their counters below zero;
+    below: the bytes and calls of those; number: the line number of a line; depth: 0 for the root.
+    """
 
     name: str
     kind: NodeKind
@@ -35,10 +37,17 @@ class Node:
     calls: int = 0
     tags: int = 0
     slab: int = 0
+    underflowed: int = 0
+    below: tuple[int, int] = (0, 0)
     children: dict[tuple[NodeKind, str], Self] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.depth = self.parent.depth + 1 if self.parent else 0
+
+    @property
+    def counters(self) -> tuple[int, int]:
+        """(bytes, calls) to show: of what is left out where there is nothing else."""
+        return self.below if self.tags == self.underflowed else (self.bytes, self.calls)
 
     def child(self, name: str, kind: NodeKind, nodes: list[Self], number: int = 0) -> Self:
         """The child of that name; a new child is also appended to `nodes`."""
@@ -71,7 +80,7 @@ class Choice:
 
     def passes(self, node: Node) -> bool:
         """Is the node large enough to show?"""
-        if self.holding and not (node.bytes or node.calls):
+        if self.holding and not (node.bytes or node.calls or node.underflowed):
             return False
         return self.least is None or node.bytes >= self.least
 
@@ -115,7 +124,7 @@ def build(
     lines: Sequence[int],
     sizes: Sequence[int],
     calls: Sequence[int],
-    slab: Sequence[bool],
+    slab: Sequence[int],
 ) -> Node:
     """The root of the tree of tags, given by column."""
     root = Node("", NodeKind.DIRECTORY, None)
@@ -133,9 +142,13 @@ def build(
             place = known[file] = place.child(base, NodeKind.FILE, nodes)
         parent = place.child(function, NodeKind.FUNCTION, nodes)
         leaf = parent.child(str(line), NodeKind.LINE, nodes, line)
+        leaf.tags += 1
+        if size < 0 or count < 0:
+            leaf.underflowed += 1
+            leaf.below = leaf.below[0] + size, leaf.below[1] + count
+            continue
         leaf.bytes += size
         leaf.calls += count
-        leaf.tags += 1
         if is_slab:
             leaf.slab += size
     for node in reversed(nodes):
@@ -145,6 +158,8 @@ def build(
         above.calls += node.calls
         above.tags += node.tags
         above.slab += node.slab
+        above.underflowed += node.underflowed
+        above.below = above.below[0] + node.below[0], above.below[1] + node.below[1]
     return root
 
 

@@ -5,11 +5,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..declarations.shared import COLORS, FORMATS, GROUPS, INTERFACES, SORTS
+from ..analysis.slab import SlabRule
+from ..declarations.shared import (
+    BOUNDS,
+    COLORS,
+    FORMATS,
+    GROUPS,
+    INTERFACES,
+    PAGERS,
+    SLABS,
+    SORTS,
+)
 from ..errors import UsageError
 from ..model import Filter
 from ..output import Shape
-from ..output.terminal import terminal_width, wants_color
+from ..output.terminal import Screen, wants_color
 from ..sources.source import Live, Saved, Wanted, open_source, sample_path
 from ..units import parse_bound, parse_count, parse_lines
 
@@ -28,6 +38,22 @@ class View:
     header: bool | None = None
     bytes: bool = False
     color: str = "auto"
+    bounds: str = "sums"
+    slab: SlabRule = SlabRule.ONCE
+    pager: str = "auto"
+
+    @property
+    def is_default(self) -> bool:
+        """Is nothing asked for but how a table looks?"""
+        return self == View(
+            header=self.header, bytes=self.bytes, color=self.color, slab=self.slab, pager=self.pager
+        )
+
+
+def read_slab(values: Mapping[str, object]) -> SlabRule:
+    """--slab; `mark` is its old spelling of `once`. UsageError for other values."""
+    value = values.get("slab")
+    return SlabRule(choice("slab", None if value == "mark" else value, SLABS) or "once")
 
 
 def read_view(values: Mapping[str, object]) -> View:
@@ -44,6 +70,9 @@ def read_view(values: Mapping[str, object]) -> View:
         header=None if header is None else bool(header),
         bytes=bool(values.get("bytes")),
         color=choice("color", values.get("color"), COLORS) or "auto",
+        bounds=choice("bounds", values.get("bounds"), BOUNDS) or "sums",
+        slab=read_slab(values),
+        pager=choice("pager", values.get("pager"), PAGERS) or "auto",
     )
 
 
@@ -66,6 +95,8 @@ def sort_of(view: View, format: str) -> str:
 
 def wanted_of(view: View, sort: str) -> Wanted:
     """How many of the matching tags the view needs."""
+    if view.slab.keeps_pages is not None:
+        return Wanted()
     if view.quiet:
         return Wanted(first=1)
     if view.count or view.group_by or view.reverse or view.limit is None:
@@ -76,11 +107,13 @@ def wanted_of(view: View, sort: str) -> Wanted:
     return Wanted(first=max(view.limit, 1)) if sort == "none" else Wanted()
 
 
-def shape_of(view: View, format: str, terminal: bool) -> Shape:
-    """The layout for a view. terminal: is the output a terminal?"""
+def shape_of(view: View, format: str, screen: Screen | bool) -> Shape:
+    """The layout for a view. screen: where it is shown, or whether that is a terminal."""
     header = format in ("table", "csv", "tsv") if view.header is None else view.header
-    color = wants_color(view.color, terminal)
-    return Shape(header, view.bytes, color, terminal_width() if terminal else None)
+    if isinstance(screen, bool):
+        screen = Screen(screen)
+    color = wants_color(view.color, screen.terminal)
+    return Shape(header, view.bytes, color, screen.width, average=view.sort == "average")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from ..analysis.diff import (
     Change,
     bound,
     changed,
+    leaves_out_pages,
     match,
     names_only,
     ordered,
     passing,
     sums,
 )
+from ..analysis.slab import SlabRule
 from ..declarations.commands import DIFF_FORMATS, DIFF_SORTS
 from ..declarations.shared import FOUND, GROUPS, INTERFACES, NOTHING
 from ..errors import UsageError
@@ -22,7 +24,16 @@ from ..output import writer
 from ..output.changes import ChangeLayout, change_words
 from ..output.stream import Output, warn
 from ..units import format_size, parse_size
-from .arguments import View, choice, number, read_filter, read_table_view, shape_of, text
+from .arguments import (
+    View,
+    choice,
+    number,
+    read_filter,
+    read_slab,
+    read_table_view,
+    shape_of,
+    text,
+)
 from .listings import Side, differences, filter_alike, heading, interval, read_ends, read_side
 
 
@@ -42,6 +53,7 @@ class DiffRequest:
     limit: int | None
     format: str | None
     quiet: bool
+    slab: SlabRule
     view: View
 
     def __post_init__(self) -> None:
@@ -67,6 +79,7 @@ def read_request(values: Mapping[str, object]) -> DiffRequest:
         limit=number("limit", values.get("limit")),
         format=choice("format", values.get("format"), DIFF_FORMATS),
         quiet=bool(values.get("quiet")),
+        slab=read_slab(values),
         view=read_table_view(values),
     )
 
@@ -121,6 +134,8 @@ def select(request: DiffRequest, before: Side, after: Side) -> list[Change]:
         before.table.cancel(after.table)
     changes = match(before.table, after.table)
     bound(changes, _least(before), _least(after))
+    if (pages := request.slab.keeps_pages) is not None:
+        changes = [change for change in changes if change.has_slab_pages == pages]
     if request.ignore_lines:
         changes = sums(changes, "place")
     if request.filter.asks_counters:
@@ -139,12 +154,12 @@ def _write(request: DiffRequest, before: Side, after: Side, changes: list[Change
     shown = changes[: request.limit]
     seconds = interval(before, after)
     out = Output(1, escape=terminal and format != "table")
-    layout = ChangeLayout(format == "table", request.group_by, seconds)
+    left_out = leaves_out_pages(changes, request.slab)
+    layout = ChangeLayout(format == "table", request.group_by, seconds, left_out)
     write = writer(format, shape_of(request.view, format, terminal), layout.columns)
     out.write(write.begin(heading(before, after, request.filter, seconds), "changes"))
     for piece in write.rows(layout.rows(shown)):
         out.write(piece)
-    out.write(
-        write.end(layout.total(shown), change_words(len(shown), len(changes), request.group_by))
-    )
+    words = change_words(shown, changes, request.group_by, request.slab, request.view.bytes)
+    out.write(write.end(layout.total(shown), words))
     out.release()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 from ..core.kernel import Plan
 from ..declarations.shared import FOUND
 from ..output.json import dump
 from ..output.stream import Output
+from ..output.terminal import screen_of
 from ..sources.source import Live, Saved
 from .arguments import Query, format_of, sort_of, wanted_of
 
@@ -41,8 +40,11 @@ def explain(query: Query, source: Live | Saved, out: Output) -> int:
 def _plan(query: Query, source: Live | Saved) -> Plan:
     if isinstance(source, Saved):
         return Plan("text", "the source is a saved listing", {}, 0, [], None, None, False)
-    sort = sort_of(query.view, format_of(query.view, os.isatty(1)))
-    return source.plan(query.applied, wanted_of(query.view, sort))
+    format = format_of(query.view, screen_of(1).people)
+    sort = sort_of(query.view, format)
+    # A table has a total of all tags. --format json is that of the plan.
+    wanted = None if format == "table" else wanted_of(query.view, sort)
+    return source.plan(query.applied, wanted)
 
 
 def as_json(plan: Plan, query: Query) -> dict[str, object]:

@@ -7,21 +7,26 @@ The native program (core/front.c) answers plain queries itself and leaves the ot
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..analysis.groups import Group, add_groups, order_groups
+from ..analysis.groups import Group, Key, add_groups, order_groups
+from ..analysis.slab import SlabRule, Sum, slab_pages, sum_of
 from ..core.table import Table
 from ..declarations.shared import FOUND, NOTHING
 from ..errors import UsageError
 from ..output import TAG_COLUMNS, Column, ColumnKind, Writer, writer
 from ..output.json import head_of
 from ..output.stream import Output, warn
-from ..output.table import total_words
+from ..output.sums import GroupLayout
+from ..output.table import wrapped
+from ..output.terminal import Screen, screen_of
+from ..output.totals import quantity, total_values, total_words
 from ..sources.source import Live, Saved
 from .arguments import Query, View, format_of, read_query, shape_of, sort_of, wanted_of
 from .explain import explain
 from .nearest import Words, as_meant, tell_no_match, tell_words
+from .paging import pager_for
 
 
 def query_command(values: Mapping[str, object]) -> int:
@@ -81,77 +86,164 @@ def list_listings(query: Query, fd: int = 1) -> int:
 
 def run_query(query: Query, fd: int = 1) -> int:
     """Write the answer to a descriptor; returns the exit status. AllocqError, BrokenPipeError."""
-    terminal = os.isatty(fd)
-    out = Output(fd, escape=terminal and format_of(query.view, terminal) != "table")
+    screen = screen_of(fd)
+    bare = is_bare(query, screen)
+    pager = None if bare else pager_for(query.view.pager, screen)
+    escape = screen.terminal and format_of(query.view, screen.people) != "table"
+    out = Output(fd, escape, pager)
     with query.origin.open() as source:
         query = replace(query, meant=as_meant(source, query.filter))
         if query.origin.explain:
             return explain(query, source, out)
-        words = Words(query.filter.words if terminal else ())
-        matching = _answer(query, source, out, terminal, words)
+        words = Words(query.filter.words if screen.terminal else ())
+        try:
+            matching = _answer(query, source, out, screen, bare, words)
+        finally:
+            if pager:
+                pager.finish()
         for text in source.info.warnings:
             warn(text)
-        if terminal and not query.view.quiet:
+        if screen.terminal and not query.view.quiet:
             tell_words(words, query.origin, source)
             if not matching:
                 tell_no_match(query.filter, source)
     return FOUND if matching else NOTHING
 
 
-def _answer(query: Query, source: Live | Saved, out: Output, terminal: bool, words: Words) -> int:
+def is_bare(query: Query, screen: Screen) -> bool:
+    """Is nothing in particular asked for, so that what fits the screen is enough?"""
+    view = query.view
+    asked = query.filter.items() or query.origin.explain or not view.is_default
+    return screen.people and view.pager != "always" and not asked
+
+
+def _answer(
+    query: Query, source: Live | Saved, out: Output, screen: Screen, bare: bool, words: Words
+) -> int:
     """Write the answer; returns how many tags or groups matched, or at least 1 if quiet."""
     view = query.view
+    if view.group_by:
+        return _groups(query, source, out, screen, words)
     if view.quiet:
         return _any_match(query, source)
     if view.count:
-        return _count(query, source, out, words)
-    if view.group_by:
-        return _groups(query, source, out, terminal, words)
-    return _tags(query, source, out, terminal, words)
+        return _count(sum(map(len, _batches(query, source, words))), out)
+    return _tags(query, source, out, screen, bare, words)
+
+
+def _tag_filter(query: Query) -> Filter:
+    """What tags must match: with --group-by, bounds are for the sums."""
+    sums = query.view.group_by and query.view.bounds == "sums"
+    return query.applied.without_bounds() if sums else query.applied
+
+
+def _batches(query: Query, source: Live | Saved, words: Words) -> Iterator[Table]:
+    """The matching tags that the slab rule keeps."""
+    for batch in source.batches(_tag_filter(query)):
+        _keep(batch, query.view.slab)
+        words.add(batch)
+        yield batch
+
+
+def _keep(table: Table, rule: SlabRule) -> None:
+    if rule.keeps_pages is not None:
+        pages = slab_pages(table)
+        table.keep(bytes(bool(page) == rule.keeps_pages for page in pages))
 
 
 def _any_match(query: Query, source: Live | Saved) -> int:
-    if isinstance(source, Live):
+    if isinstance(source, Live) and query.view.slab.keeps_pages is None:
         return len(source.read(query.applied, wanted_of(query.view, "none")))
-    return any(map(len, source.batches(query.applied)))
+    return any(map(len, _batches(query, source, Words(()))))
 
 
-def _count(query: Query, source: Live | Saved, out: Output, words: Words) -> int:
-    matching = 0
-    for batch in source.batches(query.applied):
-        matching += len(batch)
-        words.add(batch)
+def _count(matching: int, out: Output) -> int:
     out.write(f"{matching}\n".encode())
     out.release()
     return matching
 
 
-def _writer(view: View, columns: Sequence[Column], terminal: bool, version: str) -> Writer:
-    format = format_of(view, terminal)
-    shape = shape_of(view, format, terminal)
+def _writer(
+    view: View, columns: Sequence[Column], screen: Screen, version: str, slab_mark: bool = False
+) -> Writer:
+    format = format_of(view, screen.people)
+    shape = shape_of(view, format, screen)
     shape.version = version or shape.version
+    shape.slab_mark = slab_mark
     return writer(format, shape, columns)
 
 
-def _tags(query: Query, source: Live | Saved, out: Output, terminal: bool, words: Words) -> int:
-    format = format_of(query.view, terminal)
-    sort = sort_of(query.view, format)
-    # What is said of a saved text in JSON's head is known at its end.
-    some = isinstance(source, Live) or format != "json"
-    snapshot = source.read(query.applied, wanted_of(query.view, sort) if some else None)
-    words.add(snapshot.table)
-    order = _order(snapshot.table, query.view, sort)
-    write = _writer(query.view, TAG_COLUMNS, terminal, snapshot.info.version)
+def _tags(
+    query: Query, source: Live | Saved, out: Output, screen: Screen, bare: bool, words: Words
+) -> int:
+    view = query.view
+    format = format_of(view, screen.people)
+    sort = sort_of(view, format)
+    # What is said of a saved text in JSON's head is known at its end; a total is of all tags.
+    some = format not in ("table", "json")
+    snapshot = source.read(query.applied, wanted_of(view, sort) if some else None)
+    table = snapshot.table
+    _keep(table, view.slab)
+    words.add(table)
+    order = _order(table, view, sort)
     head = head_of(query.filter, snapshot.info)
-    if query.view.limit is not None:
-        head["limit"] = query.view.limit
-    out.write(write.begin(head, "tags"))
-    for piece in write.tags(snapshot.table, order):
+    if view.limit is not None:
+        head["limit"] = view.limit
+    if some:
+        write = _writer(view, TAG_COLUMNS, screen, snapshot.info.version)
+        pieces = [write.begin(head, "tags"), *write.tags(table, order), write.end(None, "")]
+    else:
+        pages = slab_pages(table)
+        sums = (table.column("bytes"), table.column("calls"), pages)
+        matching = sum_of(*sums)
+
+        def render(order: Sequence[int] | None) -> list[bytes]:
+            mark = matching.leaves_out_pages(view.slab)
+            write = _writer(view, TAG_COLUMNS, screen, snapshot.info.version, mark)
+            rows = range(len(table)) if order is None else order
+            shown = sum_of(*([column[i] for i in rows] for column in sums))
+            said = total_words(shown, matching, view.slab, view.bytes)
+            total = total_values(shown, matching, view.slab)
+            return [
+                write.begin(head, "tags"), *write.tags(table, order), write.end(total, said)
+            ]  # fmt: skip
+
+        pieces = _fitting(render, table, order, screen) if bare else render(order)
+    for piece in pieces:
         out.write(piece)
-    total = _total(snapshot.table, order)
-    out.write(write.end(total, total_words(total["tags"])))
     out.release()
-    return len(snapshot)
+    return len(table)
+
+
+def _fitting(
+    render: Callable[[Sequence[int]], list[bytes]],
+    table: Table,
+    order: Sequence[int] | None,
+    screen: Screen,
+) -> list[bytes]:
+    """The first rows of a table that fit the screen, without empty tags, and a line that says what
+    is left out."""
+    sizes, calls = table.column("bytes"), table.column("calls")
+    rows = range(len(table)) if order is None else order
+    holding = [i for i in rows if sizes[i] or calls[i]]
+    shown = min(len(holding), screen.height)
+    while True:
+        pieces = render(holding[:shown])
+        note = "".join(f"{line}\n" for line in _rest(table, holding, shown, screen)).encode()
+        lines = sum(piece.count(b"\n") for piece in pieces) + note.count(b"\n")
+        if lines <= screen.height or shown <= 1:
+            return [*pieces, note]
+        shown = max(1, shown - (lines - screen.height))
+
+
+def _rest(table: Table, holding: Sequence[int], shown: int, screen: Screen) -> list[str]:
+    hidden, empty = len(table) - shown, len(table) - len(holding)
+    if not hidden:
+        return []
+    words = f"{quantity(hidden, 'tag')} not shown"
+    if empty:
+        words += f", {empty:,} of them empty" if empty < hidden else ", as they are empty"
+    return wrapped(f"{words}: -o table shows all", screen.width or 80)
 
 
 def _order(table: Table, view: View, sort: str) -> Sequence[int] | None:
@@ -161,40 +253,34 @@ def _order(table: Table, view: View, sort: str) -> Sequence[int] | None:
     return table.order(sort, view.reverse)[: view.limit]
 
 
-def _total(table: Table, order: Sequence[int] | None) -> dict[str, int]:
-    """The sums of the rows shown."""
-    rows = range(len(table)) if order is None else order
-    sizes, calls = table.column("bytes"), table.column("calls")
-    return {
-        "tags": len(rows),
-        "bytes": sum(sizes[i] for i in rows),
-        "calls": sum(calls[i] for i in rows),
-    }
-
-
-def _groups(query: Query, source: Live | Saved, out: Output, terminal: bool, words: Words) -> int:
+def _groups(query: Query, source: Live | Saved, out: Output, screen: Screen, words: Words) -> int:
     view, by = query.view, query.view.group_by or "file"
-    groups: dict[str | None, Group] = {}
-    for batch in source.batches(query.applied):
+    groups: dict[Key, Group] = {}
+    for batch in _batches(query, source, words):
         add_groups(groups, batch, by)
-        words.add(batch)
-    sort = sort_of(view, format_of(view, terminal))
-    shown = order_groups(list(groups.values()), sort, view.reverse, view.limit)
-    columns = (
-        Column("bytes", ColumnKind.SIZE),
-        Column("calls", ColumnKind.NUMBER),
-        Column("tags", ColumnKind.NUMBER),
-        Column(by, ColumnKind.TEXT),
-    )
-    write = _writer(view, columns, terminal, source.info.version)
+    passing = list(groups.values())
+    if view.bounds == "sums":
+        passing = [each for each in passing if query.applied.passes(each.bytes, each.calls)]
+    if view.quiet:
+        return len(passing)
+    if view.count:
+        return _count(len(passing), out)
+    format = format_of(view, screen.people)
+    shown = order_groups(passing, sort_of(view, format), view.reverse, view.limit)
+    totals = []
+    for each in (shown, passing):
+        total = Sum()
+        for group in each:
+            total.merge(group)
+        totals.append(total)
+    mark = totals[1].leaves_out_pages(view.slab)
+    layout = GroupLayout(by, format == "table", view.sort == "average", mark)
+    write = _writer(view, layout.columns, screen, source.info.version)
     out.write(write.begin(head_of(query.filter, source.info), "groups"))
-    for piece in write.rows((g.bytes, g.calls, g.tags, g.key) for g in shown):
+    for piece in write.rows(map(layout.row, shown)):
         out.write(piece)
-    total = {
-        "tags": sum(group.tags for group in shown),
-        "bytes": sum(group.bytes for group in shown),
-        "calls": sum(group.calls for group in shown),
-    }
-    out.write(write.end(total, "total"))
+    said = total_words(totals[0], totals[1], view.slab, view.bytes, (len(shown), len(passing), by))
+    values = {**total_values(totals[0], totals[1], view.slab), "groups": len(shown)}
+    out.write(write.end(values, said))
     out.release()
-    return len(groups)
+    return len(passing)

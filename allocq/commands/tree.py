@@ -4,20 +4,22 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ..analysis.slab import is_slab_page
+from ..analysis.slab import SlabRule, Sum, slab_pages, sum_of
 from ..analysis.tree import Choice, Node, NodeKind, build, fold, path_of, walk
-from ..declarations.commands import SLABS, TREE_FORMATS, TREE_SORTS
-from ..declarations.shared import COLORS, FOUND, NOTHING
+from ..declarations.commands import TREE_FORMATS, TREE_SORTS
+from ..declarations.shared import COLORS, FOUND, NOTHING, PAGERS
 from ..errors import UsageError
 from ..output import Column, ColumnKind, Shape, writer
 from ..output.json import dump, head_of
 from ..output.stream import Output, warn
-from ..output.table import total_words
-from ..output.terminal import speaks_utf8, terminal_width, wants_color
-from ..output.tree import TreeLayout, fitting_depth, lay_out
+from ..output.table import wrapped
+from ..output.terminal import Screen, screen_of, speaks_utf8, wants_color
+from ..output.totals import quantity, total_values, total_words
+from ..output.tree import TreeLayout, fitting_depth, fitting_size, lay_out
 from ..units import format_size, parse_size
-from .arguments import choice, number, read_filter, read_origin, resolve_words, text
+from .arguments import choice, number, read_filter, read_origin, read_slab, resolve_words, text
 from .nearest import Words, as_meant, tell_no_match, tell_words
+from .paging import pager_for
 
 LINES = 60
 _FRAME = str.maketrans(";\r\n", "___")
@@ -38,10 +40,12 @@ class TreeRequest:
     """The checked options of one `allocq tree`."""
 
     format: str
-    slab: str
+    slab: SlabRule
     color: str
     header: bool
     bytes: bool
+    pager: str
+    is_default: bool
     choice: Choice
 
 
@@ -54,10 +58,12 @@ def read_request(values: Mapping[str, object]) -> TreeRequest:
     least = text(values, "min_size")
     return TreeRequest(
         format=format,
-        slab=choice("slab", values.get("slab"), SLABS) or "mark",
+        slab=read_slab(values),
         color=choice("color", values.get("color"), COLORS) or "auto",
         header=bool(values.get("header", True)),
         bytes=bool(values.get("bytes")),
+        pager=choice("pager", values.get("pager"), PAGERS) or "auto",
+        is_default=not {"format", "depth", "min_size", "sort", "limit"} & values.keys(),
         choice=Choice(
             depth=depth,
             least=None if least is None else parse_size(least),
@@ -73,6 +79,10 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
     values = resolve_words(values)
     request = read_request(values)
     filter = read_filter({name: value for name, value in values.items() if name != "min_size"})
+    screen = screen_of(fd)
+    bare = screen.people and request.is_default and not filter.items()
+    bare = bare and request.pager != "always"
+    pager = None if bare else pager_for(request.pager, screen)
     origin = read_origin(values)
     with origin.open() as source:
         asked, filter = filter, as_meant(source, filter)
@@ -80,68 +90,96 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
         table = snapshot.table
         words = Words(filter.words)
         words.add(table)
-        slab = list(
-            map(is_slab_page, table.strings("file"), table.strings("function"),
-                table.strings("module"))
-        )  # fmt: skip
-        if request.slab == "exclude":
-            table.keep(bytes(not page for page in slab))
-            slab = [False] * len(table)
+        pages = slab_pages(table)
+        if (kept := request.slab.keeps_pages) is not None:
+            table.keep(bytes(bool(page) == kept for page in pages))
+            pages = slab_pages(table)
+        sizes, calls = table.column("bytes"), table.column("calls")
         root = build(
-            table.strings("file"),
-            table.strings("function"),
-            table.column("line"),
-            table.column("bytes"),
-            table.column("calls"),
-            slab,
-        )
-        out = Output(fd, escape=os.isatty(fd) and request.format != "table")
-        for piece in _render(root, request, head_of(filter, snapshot.info), fd):
-            out.write(piece)
-        out.release()
+            table.strings("file"), table.strings("function"), table.column("line"),
+            sizes, calls, pages,
+        )  # fmt: skip
+        total = sum_of(sizes, calls, pages)
+        escape = screen.terminal and request.format != "table"
+        out = Output(fd, escape, pager)
+        try:
+            for piece in _render(
+                root, total, request, head_of(filter, snapshot.info), screen, bare
+            ):
+                out.write(piece)
+            out.release()
+        finally:
+            if pager:
+                pager.finish()
         for warning in snapshot.info.warnings:
             warn(warning)
-        if os.isatty(fd):
+        if screen.terminal:
             tell_words(words, origin, source)
             if not root.tags:
                 tell_no_match(asked, source)
     return FOUND if root.tags else NOTHING
 
 
-def _render(root: Node, request: TreeRequest, head: dict[str, object], fd: int) -> Iterator[bytes]:
+def _render(
+    root: Node,
+    total: Sum,
+    request: TreeRequest,
+    head: dict[str, object],
+    screen: Screen,
+    bare: bool,
+) -> Iterator[bytes]:
     if request.format == "table":
-        shown = request.choice
-        if shown.depth is None:
-            shown = replace(shown, depth=fitting_depth(root, shown, LINES))
-        lines = lay_out(root, shown, _layout(request, fd), words(root, request.slab))
-        page = "".join(line + "\n" for line in lines) if root.tags else ""
+        lines = _lines(root, total, request, screen, bare) if root.tags else []
+        page = "".join(line + "\n" for line in lines)
         return iter((page.encode("utf-8", "backslashreplace"),))
     if request.format == "folded":
         return folded(root, request.choice)
     if request.format == "json":
-        return document(root, request.choice, {**head, "slab": request.slab})
+        values = total_values(total, total, request.slab)
+        return document(root, request.choice, {**head, "slab": request.slab}, values)
     return _flat(root, request)
 
 
-def _layout(request: TreeRequest, fd: int) -> TreeLayout:
-    terminal = os.isatty(fd)
-    color = wants_color(request.color, terminal)
-    width = terminal_width() if terminal else None
-    mark = request.slab == "mark"
-    return TreeLayout(width, request.bytes, speaks_utf8(os.environ), color, request.header, mark)
+def _lines(root: Node, total: Sum, request: TreeRequest, screen: Screen, bare: bool) -> list[str]:
+    layout = _layout(request, total, screen)
+    words = total_words(total, total, request.slab, request.bytes)
+    counted = total.counted(request.slab)
+    shown = request.choice
+    if not bare:
+        if shown.depth is None:
+            shown = replace(shown, depth=fitting_depth(root, shown, LINES))
+        return lay_out(root, shown, layout, words, counted)
+    room = screen.height
+    while True:
+        least = fitting_size(root, shown, room)
+        fitting = replace(shown, least=least)
+        lines = lay_out(root, fitting, layout, words, counted)
+        lines += _rest(root, shown, least, screen)
+        if len(lines) <= screen.height or room <= 1:
+            return lines
+        room -= max(1, len(lines) - screen.height)
 
 
-def words(root: Node, slab: str) -> str:
-    """The label of the total."""
-    total = total_words(root.tags)
-    if slab == "exclude":
-        return f"{total}, without slab pages"
-    if root.slab:
-        without = format_size(root.bytes - root.slab)
-        return (
-            f"{total}; slab pages ({format_size(root.slab)}) counted twice, {without} without them"
-        )
-    return total
+def _rest(root: Node, choice: Choice, least: int | None, screen: Screen) -> list[str]:
+    """What a screen left out, and how to see it."""
+    if least is None:
+        return []
+    hidden = [node for node in walk(root, choice) if node.bytes < least and not node.children]
+    deepest = max(node.depth for node in walk(root, choice))
+    words = f"{quantity(len(hidden), 'line')} below {format_size(least)} not shown"
+    return wrapped(f"{words}: --depth {deepest} shows all", screen.width or 80)
+
+
+def _layout(request: TreeRequest, total: Sum, screen: Screen) -> TreeLayout:
+    return TreeLayout(
+        screen.width,
+        request.bytes,
+        speaks_utf8(os.environ),
+        wants_color(request.color, screen.terminal),
+        request.header,
+        mark=total.leaves_out_pages(request.slab) or request.slab is SlabRule.INCLUDE,
+        once=total.leaves_out_pages(request.slab),
+    )
 
 
 def folded(root: Node, choice: Choice) -> Iterator[bytes]:
@@ -167,18 +205,18 @@ def _row(node: Node) -> tuple[int | str | None, ...]:
     path = node.path()
     function = next((step.name for step in path if step.kind == NodeKind.FUNCTION), None)
     line = node.number if node.kind == NodeKind.LINE else None
-    sums = (node.bytes, node.calls, node.tags, node.slab)
-    return (*sums, node.kind, path_of(path), function, line)
+    return (*node.counters, node.tags, node.slab, node.kind, path_of(path), function, line)
 
 
-def document(root: Node, choice: Choice, head: Mapping[str, object]) -> Iterator[bytes]:
+def document(
+    root: Node, choice: Choice, head: Mapping[str, object], total: Mapping[str, object]
+) -> Iterator[bytes]:
     """One JSON object; `tree` is the root, `children` of a node are those shown."""
     for key, value in head.items():
         yield f"{'{' if key == next(iter(head)) else ''}{dump(key)}:{dump(value)},\n".encode()
     yield b'"tree":'
     yield from _nested(root, choice)
-    total = {"tags": root.tags, "bytes": root.bytes, "calls": root.calls, "slab_bytes": root.slab}
-    yield f',\n"total":{dump(total)}}}\n'.encode()
+    yield f',\n"total":{dump(dict(total))}}}\n'.encode()
 
 
 def _nested(root: Node, choice: Choice) -> Iterator[bytes]:
@@ -203,5 +241,6 @@ def _nested(root: Node, choice: Choice) -> Iterator[bytes]:
 
 
 def _opened(node: Node) -> bytes:
-    sums = f'"bytes":{node.bytes},"calls":{node.calls},"tags":{node.tags},"slab_bytes":{node.slab}'
+    size, calls = node.counters
+    sums = f'"bytes":{size},"calls":{calls},"tags":{node.tags},"slab_bytes":{node.slab}'
     return f'{{"name":{dump(node.name)},"kind":"{node.kind}",{sums},"children":['.encode()

@@ -126,7 +126,7 @@ DIFF_OPTIONS = (
            " of a function are summed."),
     Option("min_growth", ("--min-growth",), TEXT, _V,
            "Show only what grew by at least SIZE bytes.", "SIZE"),
-    *named(VIEW_OPTIONS, "group_by"),
+    *named(VIEW_OPTIONS, "group_by", "slab"),
     Option("sort", ("-s", "--sort"), TEXT, _V,
            "Sort by KEY: growth in bytes, calls or percent, or bytes after; largest first"
            " (default: bytes).", "KEY", DIFF_SORTS),
@@ -202,7 +202,6 @@ VERIFY_OPTIONS = (
 
 TREE_FORMATS = ("table", "json", "jsonl", "csv", "tsv", "folded")
 TREE_SORTS = ("bytes", "calls", "name")
-SLABS = ("include", "exclude", "mark")
 
 TREE_OPTIONS = (
     *(option for option in FILTER_OPTIONS if option.name not in ("min_size", "max_size")),
@@ -216,13 +215,11 @@ TREE_OPTIONS = (
            "Sort each level by KEY, numbers largest first (default: bytes).", "KEY", TREE_SORTS),
     Option("limit", ("-n", "--limit"), TEXT, _V,
            "Show only the first N at each level; a table adds a line for the rest.", "N"),
-    Option("slab", ("--slab",), TEXT, _V,
-           "Slab pages (mm/slub.c, alloc_slab_page), whose objects are also counted at their own"
-           " tags: mark, exclude or include them (default: mark).", "HOW", SLABS),
+    *named(VIEW_OPTIONS, "slab"),
     Option("format", ("-o", "--format"), TEXT, _V,
            "Output format; flame graph tools read folded, which has paths in place of stacks and"
            " leaves out what is zero or less (default: table).", "FORMAT", TREE_FORMATS),
-    *named(VIEW_OPTIONS, "header", "bytes", "color"),
+    *named(VIEW_OPTIONS, "header", "bytes", "color", "pager"),
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip
 

@@ -11,7 +11,10 @@ FOUND, NOTHING, FAILED, CLOSED_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
 
 FORMATS = ("table", "procfs", "json", "jsonl", "csv", "tsv")
 SORTS = ("bytes", "calls", "average", "file", "function", "module", "none")
-GROUPS = ("file", "directory", "function", "module")
+GROUPS = ("file", "directory", "function", "module", "location")
+SLABS = ("once", "include", "exclude", "only")
+BOUNDS = ("sums", "tags")
+PAGERS = ("auto", "always", "never")
 COLORS = ("auto", "always", "never")
 INTERFACES = ("auto", "ioctl", "text")
 
@@ -57,7 +60,8 @@ FILTER_OPTIONS = (
     Option("line", ("-l", "--line"), LIST, _F, "Match a line number or a range.", "N[-M]"),
     Option("min_size", ("--min-size",), LIST, _F,
            "At least SIZE bytes: 4096, 64K, 1M, 1MiB (1024s), 1MB (1000s), 1.5G.", "SIZE"),
-    Option("max_size", ("--max-size",), LIST, _F, "At most SIZE bytes; -1 finds what is below zero.", "SIZE"),
+    Option("max_size", ("--max-size",), LIST, _F,
+           "At most SIZE bytes; -1 finds what is below zero.", "SIZE"),
     Option("min_calls", ("--min-calls",), LIST, _F, "At least N live allocations.", "N"),
     Option("max_calls", ("--max-calls",), LIST, _F, "At most N live allocations.", "N"),
     Option("inaccurate", ("--inaccurate",), FLAG, _F,
@@ -83,8 +87,16 @@ VIEW_OPTIONS = (
     Option("reverse", ("-r", "--reverse"), FLAG, _V, "Reverse the sort order."),
     Option("limit", ("-n", "--limit"), TEXT, _V, "Show only the first N after sorting.", "N"),
     Option("group_by", ("-g", "--group-by"), TEXT, _V,
-           "Show sums per KEY instead of single tags.", "KEY", GROUPS),
-    Option("count", ("-c", "--count"), FLAG, _V, "Print only the number of matching tags."),
+           "Show sums per KEY instead of single tags; location is file, line, module and"
+           " function.", "KEY", GROUPS),
+    Option("bounds", ("--bounds",), TEXT, _V,
+           "With --group-by, what size and call bounds hold for (default: sums).", "WHAT", BOUNDS),
+    Option("slab", ("--slab",), TEXT, _V,
+           "Slab pages, whose objects are also counted at their own tags: once leaves the pages out"
+           " of totals, include counts both, exclude and only drop tags (default: once).", "HOW",
+           SLABS),
+    Option("count", ("-c", "--count"), FLAG, _V,
+           "Print only the number of matching tags, or of groups."),
     Option("quiet", ("-q", "--quiet"), FLAG, _V,
            "Print nothing; report only through the exit status."),
     Option("header", ("--header/--no-header",), SWITCH, _V,
@@ -92,6 +104,9 @@ VIEW_OPTIONS = (
     Option("bytes", ("--bytes",), FLAG, _V, "Show plain byte counts in tables instead of 1.5M."),
     Option("color", ("--color",), TEXT, _V,
            "Colorize tables. NO_COLOR turns auto off (default: auto).", "WHEN", COLORS),
+    Option("pager", ("--pager",), TEXT, _V,
+           "On a terminal, show what was asked for in full with $PAGER; always: all there is"
+           " (default: auto).", "WHEN", PAGERS),
 )  # fmt: skip
 
 SOURCE_OPTIONS = (

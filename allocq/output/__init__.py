@@ -30,24 +30,29 @@ class ColumnKind(StrEnum):
 class Column:
     """One column: its name (JSON key, CSV heading) and type.
 
-    signed: tables show a plus sign before positive values.
+    signed: tables show a plus sign before positive values. spare: a table too wide for the terminal
+    drops the column with the highest number first; 0: never.
     """
 
     name: str
     kind: ColumnKind
     signed: bool = False
+    spare: int = 0
 
 
 @dataclass(slots=True)
 class Shape:
     """Layout: header line, plain byte counts, color, terminal width in columns (None: unlimited),
-    format version in a procfs header."""
+    format version in a procfs header, an AVERAGE column in a table of tags, and are slab pages left
+    out of its total?"""
 
     header: bool = False
     bytes: bool = False
     color: bool = False
     width: int | None = None
     version: str = "2.0"
+    average: bool = False
+    slab_mark: bool = False
 
 
 class Rows(Protocol):
@@ -74,7 +79,7 @@ class Writer(Protocol):
     def begin(self, head: Mapping[str, object], what: str) -> bytes: ...
     def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]: ...
     def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]: ...
-    def end(self, total: Mapping[str, Value] | None, words: str) -> bytes: ...
+    def end(self, total: Mapping[str, object] | None, words: str) -> bytes: ...
 
 
 TAG_COLUMNS = (

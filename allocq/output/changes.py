@@ -2,44 +2,95 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..analysis.diff import Change
+from ..analysis.diff import Change, leaves_out_pages
+from ..analysis.slab import SlabRule
+from ..units import format_size
 from . import Column, ColumnKind, Value
+from .totals import part_of
 
 
-def change_words(shown: int, changed: int, group_by: str | None) -> str:
-    """The label of a table's total."""
-    what = "changed " + (group_by or "tag")
-    plural = {"changed directory": "changed directories"}.get(what, what + "s")
-    if shown < changed:
-        return f"total of {shown} of {changed} {plural}"
-    return f"total of {changed} {what if changed == 1 else plural}"
+def change_words(
+    shown: Sequence[Change],
+    changes: Sequence[Change],
+    group_by: str | None,
+    rule: SlabRule,
+    plain: bool = False,
+) -> str:
+    """The label of a table's total. plain: byte counts."""
+
+    def size(growth: int) -> str:
+        return ("+" if growth > 0 else "") + (str(growth) if plain else format_size(growth))
+
+    left_out = leaves_out_pages(changes, rule)
+    growth = (_growth(shown, left_out)[0], _growth(changes, left_out)[0])
+    words = part_of(len(shown), len(changes), growth, f"changed {group_by or 'tag'}", size)
+    slab = sum(_slab_growth(change)[0] for change in changes)
+    if left_out:
+        words += f", without {size(slab)} of slab pages"
+    elif rule is SlabRule.INCLUDE and slab:
+        words += f", with {size(slab)} of slab pages, counted twice"
+    elif rule is SlabRule.EXCLUDE:
+        words += ", without slab pages"
+    elif rule is SlabRule.ONLY:
+        words += ", slab pages only"
+    below = sum(change.underflowed for change in changes)
+    return words + (f", {below:,} underflowed" if below else "")
+
+
+def _slab_growth(change: Change) -> tuple[int, int]:
+    """(bytes, calls) by which the slab pages of a change grew."""
+    before, after = change.before, change.after
+    return (
+        (after.slab_bytes if after else 0) - (before.slab_bytes if before else 0),
+        (after.slab_calls if after else 0) - (before.slab_calls if before else 0),
+    )
+
+
+def _growth(changes: Iterable[Change], without_pages: bool) -> tuple[int, int]:
+    size = calls = 0
+    for change in changes:
+        slab = _slab_growth(change) if without_pages else (0, 0)
+        size += change.bytes - slab[0]
+        calls += change.calls - slab[1]
+    return size, calls
 
 
 class ChangeLayout:
     """Lays out changes as rows.
 
     table: the columns for people; otherwise all columns. seconds: between the two listings, None
-    if unknown (then there are no rates).
+    if unknown (then there are no rates). slab_left_out: totals are without slab pages.
     """
 
-    def __init__(self, table: bool, group_by: str | None, seconds: float | None) -> None:
+    def __init__(
+        self,
+        table: bool,
+        group_by: str | None,
+        seconds: float | None,
+        slab_left_out: bool = False,
+    ) -> None:
         self._table = table
-        self._group_by = group_by
+        # Sums by location are rows as single tags are.
+        self._group_by = None if group_by == "location" else group_by
+        self._summed = group_by is not None
         self._seconds = seconds
+        self._slab_left_out = slab_left_out
         self.columns = self._people() if table else self._machines()
 
     def _people(self) -> list[Column]:
-        rate = [Column("per_second", ColumnKind.SIZE, signed=True)] if self._seconds else []
+        rate = [Column("per_second", ColumnKind.SIZE, signed=True, spare=6)]
         return [
             Column("growth", ColumnKind.SIZE, signed=True),
-            Column("percent", ColumnKind.PERCENT, signed=True),
-            *rate,
-            Column("before", ColumnKind.SIZE),
-            Column("after", ColumnKind.SIZE),
-            Column("calls", ColumnKind.NUMBER, signed=True),
-            Column("change", ColumnKind.TEXT),
+            Column("percent", ColumnKind.PERCENT, signed=True, spare=4),
+            *(rate if self._seconds else []),
+            Column("before", ColumnKind.SIZE, spare=3),
+            Column("after", ColumnKind.SIZE, spare=1),
+            Column("calls", ColumnKind.NUMBER, signed=True, spare=2),
+            Column("change", ColumnKind.TEXT, spare=5),
             *self._names(Column("where", ColumnKind.TEXT), Column("function", ColumnKind.TEXT)),
             Column("accurate", ColumnKind.FLAG),
+            Column("slab_pages", ColumnKind.FLAG),
+            Column("underflowed", ColumnKind.FLAG),
         ]
 
     def _machines(self) -> list[Column]:
@@ -55,7 +106,7 @@ class ChangeLayout:
             Column("bytes_after", ColumnKind.SIZE),
             Column("calls_before", ColumnKind.NUMBER),
             Column("calls_after", ColumnKind.NUMBER),
-            *(tags if self._group_by else []),
+            *(tags if self._summed else []),
             *self._names(
                 Column("file", ColumnKind.TEXT),
                 Column("line", ColumnKind.NUMBER),
@@ -85,6 +136,8 @@ class ChangeLayout:
             change.kind,
             *(change.key if self._group_by else place_of(change)),
             change.accurate,
+            self._slab_left_out and change.has_slab_pages,
+            change.underflowed,
         ]
 
     def _long(self, change: Change) -> Sequence[Value]:
@@ -102,7 +155,7 @@ class ChangeLayout:
             after.bytes if after else None,
             before.calls if before else None,
             after.calls if after else None,
-            *(tags if self._group_by else []),
+            *(tags if self._summed else []),
             *change.key,
             change.accurate,
         ]
@@ -111,10 +164,11 @@ class ChangeLayout:
         return round(growth / self._seconds, 3) if self._seconds else None
 
     def total(self, changes: Sequence[Change]) -> Mapping[str, Value]:
-        """The sums of the given changes."""
-        growth, calls = sum(c.bytes for c in changes), sum(c.calls for c in changes)
-        before = sum(c.before.bytes for c in changes if c.before)
-        after = sum(c.after.bytes for c in changes if c.after)
+        """The sums of the given changes, without slab pages if these are left out."""
+        out = self._slab_left_out
+        growth, calls = _growth(changes, out)
+        before = sum(c.before.bytes - out * c.before.slab_bytes for c in changes if c.before)
+        after = sum(c.after.bytes - out * c.after.slab_bytes for c in changes if c.after)
         if self._table:
             total = {"growth": growth, "before": before, "after": after, "calls": calls}
             return {**total, "per_second": self._rate(growth)}
@@ -126,6 +180,8 @@ class ChangeLayout:
             "calls_per_second": self._rate(calls),
             "bytes_before": before,
             "bytes_after": after,
+            "slab_growth": sum(_slab_growth(change)[0] for change in changes),
+            "slab_left_out": out,
         }
 
 

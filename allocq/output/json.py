@@ -37,7 +37,7 @@ class Writer:
             yield self._lead + row_object(self._keys, row)
             self._lead = b",\n"
 
-    def end(self, total: Mapping[str, Value] | None, words: str) -> bytes:
+    def end(self, total: Mapping[str, object] | None, words: str) -> bytes:
         """The end of the list and the total."""
         tail = "" if total is None else f',\n"total":{dump(total)}'
         return f"\n]{tail}}}\n".encode()

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+from typing import Protocol
 
 from ..declarations.shared import FAILED
 from ..errors import AllocqError, OutputError
@@ -11,17 +12,26 @@ from .terminal import printable, printable_lines
 HELD = 16 << 20
 
 
+class Shows(Protocol):
+    """A pager."""
+
+    def start(self, fd: int) -> int: ...
+
+
 class Output:
     """An output descriptor. Bytes are held back until `release`, so that an error leaves no partial
     answer; `full` tells the caller that more than HELD bytes are held.
 
     escape: for a terminal; control characters in names are escaped. Only for output without color.
+    pager: what shows the answer instead; that it is left early is no error.
     Each write holds whole characters.
     """
 
-    def __init__(self, fd: int = 1, escape: bool = False) -> None:
+    def __init__(self, fd: int = 1, escape: bool = False, pager: Shows | None = None) -> None:
         self._fd = fd
         self._escape = escape
+        self._pager = pager
+        self._left = False
         self._held: list[bytes] = []
         self._size = 0
         self._open = False
@@ -43,6 +53,8 @@ class Output:
 
     def release(self) -> None:
         """Write what is held back, and from now on write immediately."""
+        if self._pager and self._held and not self._open:
+            self._fd = self._pager.start(self._fd)
         self._open = True
         held, self._held = b"".join(self._held), []
         self._put(held)
@@ -53,11 +65,13 @@ class Output:
 
     def _put(self, data: bytes) -> None:
         view = memoryview(data)
-        while view:
+        while view and not self._left:
             try:
                 view = view[os.write(self._fd, view) :]
             except BrokenPipeError:
-                raise
+                if not self._pager:
+                    raise
+                self._left = True
             except BlockingIOError:
                 select.select((), (self._fd,), ())
             except OSError as error:

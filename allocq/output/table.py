@@ -1,28 +1,41 @@
 """The table format, for people: aligned, fitted to the terminal, with a total."""
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from ..analysis.slab import slab_pages
 from ..units import format_size
 from . import Column, ColumnKind, Rows, Shape, Value
-from .terminal import fit, pad, printable, width
+from .terminal import fit, head, pad, printable, width
+from .totals import SLAB_LEGEND, SLAB_MARK, UNDERFLOW_LEGEND, UNDERFLOW_MARK
 
 MARK = "~"
 LEGEND = f"{MARK} inaccurate: the kernel missed allocations"
+_LEGENDS = {MARK: LEGEND, SLAB_MARK: SLAB_LEGEND, UNDERFLOW_MARK: UNDERFLOW_LEGEND}
+# The mark of a FLAG column, and the value that it marks.
+_FLAGS = {
+    "accurate": (MARK, False),
+    "slab_pages": (SLAB_MARK, True),
+    "underflowed": (UNDERFLOW_MARK, True),
+}
 _BOLD, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[33m", "\x1b[0m"
+_READABLE = 24  # columns are dropped before a text gets less room than this
 _NARROWEST = 12
 _WIDEST = 256  # what all rows are padded to; one name may have a million characters
-_TAGS = (
-    Column("bytes", ColumnKind.SIZE),
-    Column("calls", ColumnKind.NUMBER),
-    Column("where", ColumnKind.TEXT),
-    Column("function", ColumnKind.TEXT),
-)
+_CALLS = Column("calls", ColumnKind.NUMBER, spare=1)
+_AVERAGE = Column("average", ColumnKind.SIZE, spare=2)
+_PLACE = (Column("where", ColumnKind.TEXT), Column("function", ColumnKind.TEXT))
+
+
+def average_of(size: int, calls: int) -> int | None:
+    """Bytes a call, rounded down; None without calls, or below zero."""
+    return size // calls if calls > 0 and size >= 0 else None
 
 
 class Writer:
     """Writes everything at the end, because the widths depend on all rows.
 
-    FLAG columns are not shown: a row whose flag is False gets a mark after its first cell.
+    FLAG columns are not shown: they mark a row after its first cell.
     """
 
     streams = False
@@ -31,35 +44,49 @@ class Writer:
         self._shape = shape
         self._columns = list(columns)
         self._rows: list[list[Value]] = []
-        self._marked: list[bool] = []
+        self._marks: list[str] = []
 
     def begin(self, head: Mapping[str, object], what: str) -> bytes:
         """Nothing: the widths are not known yet."""
         return b""
 
     def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]:
-        """One row per tag: BYTES CALLS WHERE FUNCTION."""
-        self._columns = list(_TAGS)
+        """One row per tag: BYTES CALLS [AVERAGE] WHERE FUNCTION."""
+        average = self._shape.average
+        extra = [_AVERAGE] if average else []
+        self._columns = [Column("bytes", ColumnKind.SIZE), _CALLS, *extra, *_PLACE]
         sizes, calls = table.column("bytes"), table.column("calls")
         files, lines = table.strings("file"), table.column("line")
         modules, functions = table.strings("module"), table.strings("function")
         inaccurate = table.column("inaccurate")
+        pages = slab_pages(table) if self._shape.slab_mark else bytes(len(table))
         for i in range(len(table)) if order is None else order:
             module = f" [{modules[i]}]" if modules[i] else ""
-            self._rows.append([sizes[i], calls[i], f"{files[i]}:{lines[i]}{module}", functions[i]])
-            self._marked.append(inaccurate[i] != 0)
+            row: list[Value] = [sizes[i], calls[i]]
+            if average:
+                row.append(average_of(sizes[i], calls[i]))
+            self._rows.append([*row, f"{files[i]}:{lines[i]}{module}", functions[i]])
+            below = sizes[i] < 0 or calls[i] < 0
+            self._marks.append(
+                MARK * (inaccurate[i] != 0) + SLAB_MARK * pages[i] + UNDERFLOW_MARK * below
+            )
         yield from ()
 
     def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
         """One line per row; module None is built-in code."""
-        flags = [i for i, column in enumerate(self._columns) if column.kind == ColumnKind.FLAG]
+        flags = {
+            i: _FLAGS[column.name]
+            for i, column in enumerate(self._columns)
+            if column.kind == ColumnKind.FLAG
+        }
         for row in rows:
             self._rows.append([value for i, value in enumerate(row) if i not in flags])
-            self._marked.append(any(row[i] is False for i in flags))
+            marks = (mark for i, (mark, when) in flags.items() if row[i] is when)
+            self._marks.append("".join(marks))
         self._columns = [column for column in self._columns if column.kind != ColumnKind.FLAG]
         yield from ()
 
-    def end(self, total: Mapping[str, Value] | None, words: str) -> bytes:
+    def end(self, total: Mapping[str, object] | None, words: str) -> bytes:
         """The whole table: header, rows, total, and a legend if a row is marked."""
         if not self._rows:
             return b""
@@ -67,24 +94,30 @@ class Writer:
         lines = [
             [self._cell(c, v) for c, v in zip(columns, row, strict=True)] for row in self._rows
         ]
-        sums = [self._cell(c, total[c.name]) if total and c.name in total else "" for c in columns]
+        sums = [self._sum(column, total) for column in columns]
         heads = [column.name.upper() for column in columns]
         shown = [*lines, sums, heads] if self._shape.header else [*lines, sums]
         most = max(_WIDEST, self._shape.width or 0)
         widths = [min(most, max(width(line[i]) for line in shown)) for i in range(len(columns))]
-        self._fit(widths, heads)
+        marks = max(map(len, self._marks), default=0)
+        self._fit(widths, heads, max(0, marks - 1))
         out = []
         if self._shape.header:
-            out.append(self._paint(_BOLD, self._line(heads, widths)))
-        for line, marked in zip(lines, self._marked, strict=True):
-            out.append(self._line(line, widths, marked))
+            out.append(self._paint(_BOLD, self._line(heads, widths, " " * marks)))
+        for line, mark in zip(lines, self._marks, strict=True):
+            out.append(self._line(line, widths, mark.ljust(marks)))
         if total is not None:
             numbers = [i for i, column in enumerate(columns) if column.kind != ColumnKind.TEXT]
-            start = self._line(sums, widths, only=numbers)
-            out.append(self._paint(_BOLD, f"{start}  {words}"))
-        if any(self._marked):
-            out.append(LEGEND)
+            start = self._line(sums, widths, " " * marks, only=numbers)
+            out += [self._paint(_BOLD, line) for line in self._sentence(f"{start}  {words}")]
+        for mark, legend in _LEGENDS.items():
+            if any(mark in marked for marked in self._marks):
+                out += self._sentence(legend)
         return "".join(line + "\n" for line in out).encode()
+
+    def _sum(self, column: Column, total: Mapping[str, object] | None) -> str:
+        value = total.get(column.name) if total else None
+        return self._cell(column, value) if isinstance(value, (int, float, str)) else ""
 
     def _cell(self, column: Column, value: Value) -> str:
         if value is None:
@@ -100,43 +133,84 @@ class Writer:
             return f"{sign}{value:.1f}%"
         return sign + (f"{value:.1f}" if isinstance(value, float) else str(value))
 
-    def _fit(self, widths: list[int], heads: list[str]) -> None:
-        """Narrow the text columns, widest first, until lines fit the terminal. Without a terminal,
-        nothing is cut."""
-        if self._shape.width is None:
+    def _fit(self, widths: list[int], heads: list[str], marks: int) -> None:
+        """Make lines fit the terminal: drop the columns that can be spared while a text column
+        would be hard to read, then narrow the text columns, widest first. A dropped column has the
+        width -1. Without a terminal, nothing is cut."""
+        room = self._shape.width
+        if room is None:
             return
         texts = [i for i, column in enumerate(self._columns) if column.kind == ColumnKind.TEXT]
-        over = sum(widths) + 2 * (len(widths) - 1) - self._shape.width
-        while over > 0:
+
+        def over() -> int:
+            kept = [size for size in widths if size >= 0]
+            return sum(kept) + 2 * (len(kept) - 1) + marks - room
+
+        def give() -> int:
+            return sum(max(0, widths[i] - _READABLE) for i in texts)
+
+        while over() > give():
+            spare = max(
+                (i for i, column in enumerate(self._columns) if column.spare and widths[i] >= 0),
+                key=lambda i: self._columns[i].spare,
+                default=None,
+            )
+            if spare is None:
+                break
+            widths[spare] = -1
+        excess = over()
+        while excess > 0:
             widest = max(texts, key=lambda i: widths[i], default=None)
             if widest is None or widths[widest] <= max(_NARROWEST, len(heads[widest])):
                 return
             widths[widest] -= 1
-            over -= 1
+            excess -= 1
 
     def _line(
         self,
         cells: list[str],
         widths: list[int],
-        marked: bool = False,
+        mark: str = "",
         only: Sequence[int] | None = None,
     ) -> str:
         parts = []
         for i in range(len(cells)) if only is None else only:
+            if widths[i] < 0:
+                continue
             if self._columns[i].kind == ColumnKind.TEXT:
                 whole = self._shape.width is None
                 parts.append(pad(cells[i] if whole else fit(cells[i], widths[i]), widths[i]))
             else:
                 parts.append(cells[i].rjust(widths[i]))
-        if marked:
-            mark = self._paint(_YELLOW, MARK)
-            return (parts[0] + mark + " " + "  ".join(parts[1:])).rstrip()
-        return "  ".join(parts).rstrip()
+        first, mark = parts[0], mark.ljust(1)
+        line = f"{first}{mark} {'  '.join(parts[1:])}".rstrip()
+        room = self._shape.width
+        if room is not None:
+            line = head(line, room)
+        end = len(first) + len(mark.rstrip())
+        if mark.strip() and len(line) >= end:
+            return first + self._paint(_YELLOW, mark.rstrip()) + line[end:]
+        return line
+
+    def _sentence(self, text: str) -> list[str]:
+        """A sentence on as many lines as it takes on the terminal."""
+        room = self._shape.width
+        if room is None or width(text) <= room:
+            return [text]
+        return wrapped(text, room)
 
     def _paint(self, how: str, text: str) -> str:
         return how + text + _PLAIN if self._shape.color else text
 
 
-def total_words(tags: int) -> str:
-    """The label of a table's total."""
-    return f"total of {tags} {'tag' if tags == 1 else 'tags'}"
+def wrapped(text: str, columns: int) -> list[str]:
+    """`text` in lines of so many columns; its first line keeps its blanks."""
+    indent = text[: len(text) - len(text.lstrip())]
+    lines = textwrap.wrap(
+        text.strip(),
+        max(1, columns),
+        initial_indent=indent,
+        subsequent_indent="  " if columns > 20 else "",
+        drop_whitespace=True,
+    )
+    return lines or [text]

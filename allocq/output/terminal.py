@@ -3,8 +3,10 @@
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ..core.table import printable as printable
+from ..core.watch import is_watched
 
 _ODD = re.compile(rb"[^ -~\n\t]")
 _PIECES = re.compile(r"[\n\t]|[^\n\t]+")
@@ -78,20 +80,67 @@ def pad(text: str, columns: int) -> str:
     return text + " " * (columns - width(text))
 
 
+def is_dumb() -> bool:
+    """Does the terminal know no more than text?"""
+    return os.environ.get("TERM") == "dumb"
+
+
 def wants_color(when: str, terminal: bool) -> bool:
-    """Colorize? when: auto, always or never; NO_COLOR turns auto off."""
-    return when == "always" or (when == "auto" and terminal and not os.environ.get("NO_COLOR"))
+    """Colorize? when: auto, always or never; NO_COLOR and TERM=dumb turn auto off."""
+    plain = not terminal or is_dumb() or os.environ.get("NO_COLOR")
+    return when == "always" or (when == "auto" and not plain)
 
 
 def terminal_width() -> int:
     """The width of the terminal on standard output in columns; COLUMNS overrides it."""
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isascii() and columns.isdigit() and len(columns) < 6 and int(columns) > 0:
-        return int(columns)
+    return _set("COLUMNS") or _size()[0] or 80
+
+
+def terminal_height() -> int:
+    """The lines of the terminal on standard output; LINES overrides them."""
+    return _set("LINES") or _size()[1] or 24
+
+
+def _set(name: str) -> int:
+    """A positive number in the environment, or 0."""
+    value = os.environ.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 6 else 0
+
+
+def _size() -> tuple[int, int]:
     try:
-        return os.get_terminal_size(1).columns or 80
+        return os.get_terminal_size(1)
     except OSError:  # no terminal, or a seccomp filter forbids to ask it
-        return 80
+        return 0, 0
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Where the answer is shown. terminal: on one; watched: by watch(1), in its pipe."""
+
+    terminal: bool
+    watched: bool = False
+
+    @property
+    def people(self) -> bool:
+        """Is it read by a person, and not by a program?"""
+        return self.terminal or self.watched
+
+    @property
+    def width(self) -> int | None:
+        """Columns; None where lines may be of any length."""
+        return terminal_width() if self.people else None
+
+    @property
+    def height(self) -> int:
+        """Lines that fit without scrolling: a prompt follows, or watch(1) has a title."""
+        return max(4, terminal_height() - (2 if self.watched else 1))
+
+
+def screen_of(fd: int) -> Screen:
+    """The facts about an output descriptor."""
+    terminal = os.isatty(fd)
+    return Screen(terminal, not terminal and fd == 1 and is_watched())
 
 
 def speaks_utf8(environment: Mapping[str, str]) -> bool:

@@ -1,15 +1,17 @@
 """Lays out a tree as a table: one line per node, with bars on a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from ..analysis.tree import Choice, Node, NodeKind
+from ..analysis.tree import Choice, Node, NodeKind, walk
 from ..units import format_size
+from .table import wrapped
 from .terminal import cut, printable
+from .totals import SLAB_LEGEND, SLAB_MARK, SLAB_TWICE, UNDERFLOW_LEGEND, UNDERFLOW_MARK
 
-MARK = "*"
 BAR = 20
+_HEADS = ("BYTES", "CALLS", "SHARE")
 _NARROWEST = 24
 _DEEPEST = 16
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -19,7 +21,8 @@ _BOLD, _CYAN, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[36m", "\x1b[33m", "\x1b[0m"
 @dataclass(frozen=True, slots=True)
 class TreeLayout:
     """Layout. width: terminal columns; None: no bars and no truncation. plain: byte counts instead
-    of 1.5M. utf8: draw bars with block characters. mark: mark slab pages."""
+    of 1.5M. utf8: draw bars with block characters. mark: mark slab pages; once: the total leaves
+    them out."""
 
     width: int | None = None
     plain: bool = False
@@ -27,6 +30,7 @@ class TreeLayout:
     color: bool = False
     header: bool = True
     mark: bool = False
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class TreeRow:
     bytes: int
     calls: int
     slab: int
+    underflowed: int = 0
 
 
 def rows(root: Node, choice: Choice) -> Iterator[TreeRow]:
@@ -56,7 +61,9 @@ def rows(root: Node, choice: Choice) -> Iterator[TreeRow]:
         else:
             name = "/".join(names).replace("//", "/", 1)
             name += "/" * (entry.kind == NodeKind.DIRECTORY and not name.endswith("/"))
-        yield TreeRow("  " * indent + printable(name), entry.bytes, entry.calls, entry.slab)
+        size, calls = entry.counters
+        label = "  " * indent + printable(name)
+        yield TreeRow(label, size, calls, entry.slab, entry.underflowed)
         stack += _level(entry, choice, indent + 1)
 
 
@@ -73,6 +80,7 @@ def _level(node: Node, choice: Choice, indent: int) -> list[tuple[Node | TreeRow
                     sum(child.bytes for child in rest),
                     sum(child.calls for child in rest),
                     sum(child.slab for child in rest),
+                    sum(child.underflowed for child in rest),
                 ),
                 indent,
             )
@@ -89,7 +97,8 @@ def _only_child(node: Node, choice: Choice) -> Node | None:
     if len(shown) != 1 or shown[0].kind != only:
         return None
     child = shown[0]
-    return child if (child.bytes, child.calls) == (node.bytes, node.calls) else None
+    same = child.counters == node.counters and child.underflowed == node.underflowed
+    return child if same else None
 
 
 def fitting_depth(root: Node, choice: Choice, lines: int) -> int | None:
@@ -101,43 +110,105 @@ def fitting_depth(root: Node, choice: Choice, lines: int) -> int | None:
     return None
 
 
-def lay_out(root: Node, choice: Choice, layout: TreeLayout, words: str) -> list[str]:
-    """The lines of the table; `words` label the total."""
+def fitting_size(root: Node, choice: Choice, lines: int) -> int | None:
+    """The least size of a node from which on the rows fit `lines` lines; None if all fit.
+
+    What is above a node is at least as large, so the largest are shown with the way to them.
+    """
+
+    def fits(least: int | None) -> bool:
+        shown = rows(root, replace(choice, least=least))
+        return sum(1 for _ in islice(shown, lines + 1)) <= lines
+
+    if fits(None):
+        return None
+    sizes = sorted({node.bytes for node in walk(root, choice) if node.bytes > 0}, reverse=True)
+    good, bad = 0, len(sizes)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if fits(sizes[middle]) else (good, middle)
+    return sizes[good] if sizes else None
+
+
+def lay_out(
+    root: Node, choice: Choice, layout: TreeLayout, words: str, total: tuple[int, int] | None = None
+) -> list[str]:
+    """The lines of the table; `words` label the total, which is the root's if there is none."""
+    whole = (root.bytes, root.calls) if total is None else total
     shown = list(rows(root, choice))
     size = str if layout.plain else format_size
-    sizes = [size(row.bytes) for row in shown]
-    calls = [str(row.calls) for row in shown]
-    total = [size(root.bytes), str(root.calls)]
-    marks = [MARK if layout.mark and row.slab else "" for row in shown]
-    pad = 1 if any(marks) else 0
+    cells = [[size(row.bytes), str(row.calls), _share(row, whole[0])] for row in shown]
+    sums = [size(whole[0]), str(whole[1]), ""]
+    marks = [_marks(row, layout) for row in shown]
+    pad = max(map(len, marks), default=0)
     widths = [
-        max(len(text) for text in (*column, total[i], head if layout.header else ""))
-        for i, (column, head) in enumerate(((sizes, "BYTES"), (calls, "CALLS")))
+        max(len(text) for text in (*column, sums[i], head if layout.header else ""))
+        for i, (column, head) in enumerate(
+            zip(zip(*cells, strict=True) if cells else ((), (), ()), _HEADS, strict=True)
+        )
     ]
-    left = widths[0] + pad + 2 + widths[1] + 2 + 6 + 2
+    kept = _kept(widths, pad, layout)
+    left = sum(widths[i] + 2 for i in kept) + pad
     bar = BAR if layout.width is not None and layout.width >= left + BAR + 2 + _NARROWEST else 0
-    room = None
-    if layout.width is not None:
-        room = max(_NARROWEST, layout.width - left - (bar + 2 if bar else 0))
+    room = None if layout.width is None else layout.width - left - (bar + 2 if bar else 0)
     lines = []
     if layout.header:
-        head = f"{'BYTES':>{widths[0]}}{' ' * pad}  {'CALLS':>{widths[1]}}  {'SHARE':>6}"
-        lines.append(_paint(layout, _BOLD, f"{head}  {' ' * (bar + 2) if bar else ''}WHERE"))
-    for row, text, count, mark in zip(shown, sizes, calls, marks, strict=True):
-        share = row.bytes / root.bytes if root.bytes > 0 else 0.0
-        marked = _paint(layout, _YELLOW, mark) + " " * (pad - len(mark))
-        line = f"{text:>{widths[0]}}{marked}  {count:>{widths[1]}}  {share:>6.1%}"
-        if bar:
-            line += "  " + _paint(layout, _CYAN, draw(share, bar, layout.utf8))
-        name = row.name if room is None else cut(row.name, room)
-        lines.append(f"{line}  {name}".rstrip())
-    end = f"{total[0]:>{widths[0]}}{' ' * pad}  {total[1]:>{widths[1]}}  {words}"
-    lines.append(_paint(layout, _BOLD, end))
-    if any(marks):
+        head = _joined(_HEADS, widths, kept, " " * pad)
         lines.append(
-            f"{MARK} includes slab pages, whose objects are also counted at their own tags"
+            _paint(layout, _BOLD, _cut(f"{head}  {' ' * (bar + 2) if bar else ''}WHERE", layout))
         )
+    for row, texts, mark in zip(shown, cells, marks, strict=True):
+        marked = _paint(layout, _YELLOW, mark) + " " * (pad - len(mark))
+        line = _joined(texts, widths, kept, marked)
+        if bar:
+            share = row.bytes / whole[0] if whole[0] > 0 else 0.0
+            line += "  " + _paint(layout, _CYAN, draw(share, bar, layout.utf8))
+        name = row.name if room is None else cut(row.name, max(room, 2))
+        lines.append(f"{line}  {name}".rstrip())
+    end = _joined(sums, widths, [i for i in kept if i < 2], " " * pad)
+    sentences = [f"{end}  {words}"]
+    lines += [_paint(layout, _BOLD, line) for line in _sentence(sentences[0], layout)]
+    legend = SLAB_LEGEND if layout.once else SLAB_TWICE
+    for mark, text in ((SLAB_MARK, legend), (UNDERFLOW_MARK, UNDERFLOW_LEGEND)):
+        if any(mark in marked for marked in marks):
+            lines += _sentence(text, layout)
     return lines
+
+
+def _share(row: TreeRow, whole: int) -> str:
+    return "" if row.bytes < 0 else f"{row.bytes / whole if whole > 0 else 0.0:.1%}"
+
+
+def _marks(row: TreeRow, layout: TreeLayout) -> str:
+    return SLAB_MARK * (layout.mark and row.slab > 0) + UNDERFLOW_MARK * (row.underflowed > 0)
+
+
+def _kept(widths: list[int], pad: int, layout: TreeLayout) -> list[int]:
+    """The columns that a narrow terminal has room for: bytes, then the share, then calls."""
+    kept = [0, 1, 2]
+    for spare in (1, 2):
+        if (
+            layout.width is None
+            or sum(widths[i] + 2 for i in kept) + pad + _NARROWEST <= layout.width
+        ):
+            break
+        kept.remove(spare)
+    return kept
+
+
+def _joined(texts: Sequence[str], widths: list[int], kept: list[int], mark: str) -> str:
+    cells = [f"{texts[i]:>{widths[i]}}" for i in kept]
+    return "  ".join([cells[0] + mark, *cells[1:]])
+
+
+def _cut(line: str, layout: TreeLayout) -> str:
+    return line if layout.width is None else line[: layout.width]
+
+
+def _sentence(text: str, layout: TreeLayout) -> list[str]:
+    if layout.width is None or len(text) <= layout.width:
+        return [text]
+    return wrapped(text, layout.width)
 
 
 def draw(share: float, width: int, utf8: bool) -> str:

@@ -14,16 +14,18 @@ from .paste import Units, read_amount, read_number
 MOST_JSON = 32 << 20
 COLUMNS = ("bytes", "calls", "file", "line", "module", "function", "accurate")
 _TABLE_HEAD = re.compile(
-    r"\s{0,16}BYTES\s+CALLS\s+(?:(?P<average>AVERAGE)\s+)?(?:(?P<sums>TAGS)\s+(?P<by>[A-Z]+)|WHERE\s+FUNCTION)\s*"
+    r"\s{0,16}BYTES\s+CALLS\s+(?:AVERAGE\s+)?"
+    r"(?:(?P<sums>TAGS)\s+(?P<by>[A-Z]+)(?:\s+FUNCTION)?|WHERE\s+FUNCTION)\s*"
 )
 _TABLE_ROW = re.compile(
-    r"\s{0,32}(?P<size>-?[0-9]+(?:\.[0-9])?[KMGTPE]?)(?P<mark>[~*!]{0,3})\s{1,32}(?P<calls>-?[0-9]{1,20})"
-    r"(?:\s{2,}(?:-?[0-9]+(?:\.[0-9])?[KMGTPE]?))?\s{2,}(?P<file>\S.*):(?P<line>[0-9]{1,20})(?: \[(?P<module>[^\]]+)\])?\s{2,}"
+    r"\s{0,32}(?P<size>-?[0-9]+(?:\.[0-9])?[KMGTPE]?)(?P<mark>[~*!]{0,3})"
+    r"\s{1,32}(?P<calls>-?[0-9]{1,20})(?:\s{2,32}[0-9]+(?:\.[0-9])?[KMGTPE]?)?"
+    r"\s{2,}(?P<file>\S.*):(?P<line>[0-9]{1,20})(?: \[(?P<module>[^\]]+)\])?\s{2,}"
     r"(?P<function>[A-Za-z_.][^\s:]*)\s*"
 )
 _TABLE_TOTAL = re.compile(
-    r"\s{0,32}\S+\s+\S+\s+(?:\S+\s+)?(?:total of [0-9,]+ tags?|[0-9,]+ of [0-9,]+ tags?: .*)(?:, .*)?\s*"
-    r"|~ .*counter.*|[~*!] [a-z].*|[0-9,]+ .*not shown.*"
+    r"\s{0,32}\S+\s+\S+\s+(?:\S+\s+)?(?:total of [0-9,]+ tags?|[0-9,]+ of [0-9,]+ tags?:).*"
+    r"|~ .*counter.*|[~*!] (?:inaccurate|slab pages|underflowed).*|[0-9,]+ tags? not shown.*"
 )
 _ROW_START = re.compile(r"-?[0-9]{1,19}[,\t]-?[0-9]{1,20}[,\t]")
 _UNESCAPE = re.compile(r"\\(.)")
