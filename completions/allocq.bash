@@ -92,7 +92,7 @@ _allocq() {
 		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query tree snapshot diff check doctor verify bench -h --help -V --version" "$current"
+		_allocq_words "query tree memory snapshot diff check doctor verify bench -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -137,6 +137,18 @@ _allocq() {
 			else
 				_allocq_both "$current"
 			fi
+			;;
+		esac
+		;;
+	memory)
+		case $before in
+		-n | --limit | --listing) : ;;
+		-o | --format) _allocq_words "table json" "$current" ;;
+		--color) _allocq_words "auto always never" "$current" ;;
+		--meminfo | --source) _allocq_files ;;
+		--interface) _allocq_words "auto ioctl text" "$current" ;;
+		*)
+			_allocq_words "-n --limit -o --format --bytes --color --meminfo --source --listing --sample --interface -h --help" "$current"
 			;;
 		esac
 		;;

@@ -69,6 +69,7 @@ end
 complete -c allocq -f
 complete -c allocq -n __allocq_no_command -a query -d 'Find tags and print them'
 complete -c allocq -n __allocq_no_command -a tree -d 'Show memory by source directory, file, function and line, like du'
+complete -c allocq -n __allocq_no_command -a memory -d 'Set the tags beside /proc/meminfo'
 complete -c allocq -n __allocq_no_command -a snapshot -d 'Save the tags to a file that cat, grep and every allocq command can read, with the time, host, kernel and boot'
 complete -c allocq -n __allocq_no_command -a diff -d 'Show what grew between two listings, or since one'
 complete -c allocq -n __allocq_no_command -a check -d 'Run COMMAND and fail if a tag grew more than allowed'
@@ -148,6 +149,17 @@ complete -c allocq -n '__allocq_command tree' -l sample -d 'Read the sample inst
 complete -c allocq -n '__allocq_command tree' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command tree' -s h -l help -d 'Show this message and exit'
 complete -c allocq -n '__allocq_command tree' -F -a '(__allocq_names words)'
+
+complete -c allocq -n '__allocq_command memory' -s n -l limit -x -d 'Show the N largest tags of the kernel'
+complete -c allocq -n '__allocq_command memory' -s o -l format -x -a 'table json' -d 'Output format'
+complete -c allocq -n '__allocq_command memory' -l bytes -d 'Show plain byte counts in tables instead of 1.5M'
+complete -c allocq -n '__allocq_command memory' -l color -x -a 'auto always never' -d 'Colorize tables'
+complete -c allocq -n '__allocq_command memory' -l meminfo -r -F -d 'Read /proc/meminfo from FILE'
+complete -c allocq -n '__allocq_command memory' -l source -r -F -d 'Read a saved /proc/allocinfo, a snapshot, a kernel log, a paste or an archive with one'
+complete -c allocq -n '__allocq_command memory' -l listing -x -d 'Which listing of a file that holds several'
+complete -c allocq -n '__allocq_command memory' -l sample -d 'Read the sample installed with allocq'
+complete -c allocq -n '__allocq_command memory' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
+complete -c allocq -n '__allocq_command memory' -s h -l help -d 'Show this message and exit'
 
 complete -c allocq -n '__allocq_command snapshot' -s o -l output -r -F -d 'Write to FILE, whole or not at all'
 complete -c allocq -n '__allocq_command snapshot' -l force -d 'Replace FILE if it exists'

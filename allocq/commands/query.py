@@ -15,6 +15,7 @@ from ..analysis.slab import SlabRule, Sum, slab_pages, sum_of
 from ..core.table import Table
 from ..declarations.shared import FOUND, NOTHING
 from ..errors import UsageError
+from ..model import Filter
 from ..output import TAG_COLUMNS, Column, ColumnKind, Writer, writer
 from ..output.json import head_of
 from ..output.stream import Output, warn

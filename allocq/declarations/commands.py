@@ -223,6 +223,19 @@ TREE_OPTIONS = (
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip
 
+MEMORY_FORMATS = ("table", "json")
+MEMORY_OPTIONS = (
+    Option("limit", ("-n", "--limit"), TEXT, _V,
+           "Show the N largest tags of the kernel (default: 5).", "N"),
+    Option("format", ("-o", "--format"), TEXT, _V, "Output format (default: table).", "FORMAT",
+           MEMORY_FORMATS),
+    *named(VIEW_OPTIONS, "bytes", "color"),
+    Option("meminfo", ("--meminfo",), TEXT, _S,
+           "Read /proc/meminfo from FILE (default: the running kernel's, or the one in a"
+           " snapshot).", "FILE"),
+    *(option for option in SOURCE_OPTIONS if option.name != "explain"),
+)  # fmt: skip
+
 WORDS = Operand(
     "words",
     "WORD",
@@ -256,6 +269,13 @@ COMMANDS = (
             "allocq tree drivers/net",
             "allocq tree saved.txt.gz --min-size 1M",
         ),
+    ),
+    Command(
+        "memory",
+        "Set the tags beside /proc/meminfo: cache or leak, user or kernel, and what neither"
+        " explains.",
+        "commands.memory:memory_command",
+        MEMORY_OPTIONS,
     ),
     Command(
         "snapshot",

@@ -50,13 +50,31 @@ def count_cpus(ranges: str | None) -> int | None:
 
 def read_meminfo(root: str = "") -> dict[str, int]:
     """/proc/meminfo: bytes by name; what is no amount in kB is left out."""
+    return parse_meminfo(read_line(f"{root}/proc/meminfo") or "")
+
+
+def parse_meminfo(text: str) -> dict[str, int]:
+    """The text of /proc/meminfo: bytes by name; what is no amount in kB is left out."""
     amounts = {}
-    for line in (read_line(f"{root}/proc/meminfo") or "").splitlines():
+    for line in text.splitlines():
         name, _, value = line.partition(":")
         number, _, unit = value.strip().partition(" ")
         if unit == "kB" and number.isdecimal():
             amounts[name] = int(number) * 1024
     return amounts
+
+
+def parse_cpu_lists(zoneinfo: str) -> int:
+    """The pages of /proc/zoneinfo that are free, but kept on lists of the CPUs."""
+    pages, in_list = 0, False
+    for line in zoneinfo.splitlines():
+        words = line.split()
+        if words[:1] == ["cpu:"]:
+            in_list = True
+        elif in_list and words[:1] == ["count:"] and words[1:2] and words[1].isdecimal():
+            pages += int(words[1])
+            in_list = False
+    return pages
 
 
 def boot_parameter(root: str = "", name: str = BOOT_PARAMETER) -> str | None:

@@ -137,7 +137,7 @@ def lay_out(
     whole = (root.bytes, root.calls) if total is None else total
     shown = list(rows(root, choice))
     size = str if layout.plain else format_size
-    cells = [[size(row.bytes), str(row.calls), _share(row, whole[0])] for row in shown]
+    cells = [[size(row.bytes), str(row.calls), _share(row, whole[0], layout)] for row in shown]
     sums = [size(whole[0]), str(whole[1]), ""]
     marks = [_marks(row, layout) for row in shown]
     pad = max(map(len, marks), default=0)
@@ -161,7 +161,7 @@ def lay_out(
         marked = _paint(layout, _YELLOW, mark) + " " * (pad - len(mark))
         line = _joined(texts, widths, kept, marked)
         if bar:
-            share = row.bytes / whole[0] if whole[0] > 0 else 0.0
+            share = _counted(row, layout) / whole[0] if whole[0] > 0 else 0.0
             line += "  " + _paint(layout, _CYAN, draw(share, bar, layout.utf8))
         name = row.name if room is None else cut(row.name, max(room, 2))
         lines.append(f"{line}  {name}".rstrip())
@@ -175,8 +175,16 @@ def lay_out(
     return lines
 
 
-def _share(row: TreeRow, whole: int) -> str:
-    return "" if row.bytes < 0 else f"{row.bytes / whole if whole > 0 else 0.0:.1%}"
+def _counted(row: TreeRow, layout: TreeLayout) -> int:
+    """The bytes of a row that are in the total."""
+    return row.bytes - row.slab if layout.once else row.bytes
+
+
+def _share(row: TreeRow, whole: int, layout: TreeLayout) -> str:
+    counted = _counted(row, layout)
+    if counted < 0 or (row.slab and not counted):
+        return ""
+    return f"{counted / whole if whole > 0 else 0.0:.1%}"
 
 
 def _marks(row: TreeRow, layout: TreeLayout) -> str:

@@ -1,0 +1,164 @@
+"""`allocq memory`: sets the tags beside /proc/meminfo."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ..analysis.excerpt import excerpt_of
+from ..analysis.memory import Account, Tagged, account, tagged
+from ..core.table import Table
+from ..declarations.commands import MEMORY_FORMATS
+from ..declarations.shared import COLORS, FOUND
+from ..errors import FormatError, SourceError
+from ..host.machine import parse_cpu_lists, parse_meminfo, read_small
+from ..model import Filter, Info
+from ..output.json import dump, head_of
+from ..output.memory import MemoryLayout, lay_out
+from ..output.stream import Output, warn
+from ..output.terminal import Screen, screen_of, wants_color
+from ..sources.source import ALLOCINFO, Live, Saved
+from .arguments import choice, number, read_origin, text
+
+LARGEST = 5
+
+
+def memory_command(values: Mapping[str, object], fd: int = 1) -> int:
+    """Run the command; returns 0."""
+    format = choice("format", values.get("format"), MEMORY_FORMATS) or "table"
+    color = choice("color", values.get("color"), COLORS) or "auto"
+    limit = number("limit", values.get("limit"))
+    given, screen = text(values, "meminfo"), screen_of(fd)
+    with read_origin(values).open() as source:
+        meminfo = _read(given) if given is not None else None
+        on_cpus = None
+        snapshot = source.read(Filter())
+        table, info = snapshot.table, snapshot.info
+        if meminfo is None:
+            meminfo, on_cpus = _beside(source, info), _on_cpus(source, info)
+        warnings = [*info.warnings, *_doubts(source, info, table, meminfo)]
+    tags = tagged(table)
+    whole = account(tags, meminfo, on_cpus)
+    largest = list(tags.largest[: LARGEST if limit is None else limit])
+    out = Output(fd, escape=screen.terminal and format == "json")
+    if format == "json":
+        for piece in _document(whole, tags, table, largest, info, meminfo):
+            out.write(piece)
+    else:
+        layout = _layout(screen, bool(values.get("bytes")), color)
+        lines = lay_out(whole, _places(table, largest), layout)
+        out.write("".join(line + "\n" for line in lines).encode("utf-8", "backslashreplace"))
+    out.release()
+    for warning in warnings:
+        warn(warning)
+    return FOUND
+
+
+def _layout(screen: Screen, plain: bool, color: str) -> MemoryLayout:
+    return MemoryLayout(screen.width, plain, wants_color(color, screen.terminal))
+
+
+def _read(path: str) -> dict[str, int]:
+    data = read_small(path)
+    if data is None:
+        raise SourceError(f"cannot read {path}")
+    meminfo = parse_meminfo(data.decode("utf-8", "replace"))
+    if "MemTotal" not in meminfo:
+        raise FormatError(f"{path} is not a /proc/meminfo", "save it: cat /proc/meminfo > FILE")
+    return meminfo
+
+
+def _beside(source: Live | Saved, info: Info) -> dict[str, int] | None:
+    """The /proc/meminfo of the same machine: beside a running kernel's file, or in a snapshot."""
+    if source.live:
+        data = read_small(str(Path(info.path or ALLOCINFO).with_name("meminfo")))
+        return None if data is None else parse_meminfo(data.decode("utf-8", "replace"))
+    try:
+        noted = json.loads(info.metadata.get("meminfo", "{}"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(noted, dict) or not _is_size(noted.get("MemTotal")):
+        return None
+    return {name: size for name, size in noted.items() if _is_size(size)}
+
+
+def _on_cpus(source: Live | Saved, info: Info) -> int | None:
+    """The bytes that CPUs keep free on lists of their own, which MemFree leaves out."""
+    data = (
+        read_small(str(Path(info.path or ALLOCINFO).with_name("zoneinfo"))) if source.live else None
+    )
+    if data is None:
+        return None
+    return parse_cpu_lists(data.decode("utf-8", "replace")) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def _doubts(
+    source: Live | Saved, info: Info, table: Table, meminfo: dict[str, int] | None
+) -> Iterator[str]:
+    """What keeps the two sides from fitting together."""
+    if not meminfo:
+        yield f"{info.path} has no /proc/meminfo with it: --meminfo FILE adds one"
+    if source.live:
+        return
+    if info.metadata.get("filter"):
+        yield f"{info.path} was saved with a filter: it lacks other tags"
+    elif excerpt := excerpt_of(table.column("bytes"), info):
+        yield f"{info.path} is an excerpt ({excerpt.why}): it lacks other tags"
+
+
+def _places(table: Table, rows: list[int]) -> list[tuple[int, str, str]]:
+    sizes, lines = table.column("bytes"), table.column("line")
+    files, functions = table.strings("file"), table.strings("function")
+    modules = table.strings("module")
+    return [
+        (
+            sizes[i],
+            f"{files[i]}:{lines[i]}" + (f" [{modules[i]}]" if modules[i] else ""),
+            functions[i],
+        )
+        for i in rows
+    ]
+
+
+def _document(
+    whole: Account,
+    tags: Tagged,
+    table: Table,
+    largest: list[int],
+    info: Info,
+    meminfo: dict[str, int] | None,
+) -> Iterator[bytes]:
+    """One JSON object; all sizes are bytes."""
+    members = {
+        "source": head_of(Filter(), info)["source"],
+        "memory": [
+            {"name": row.kind, "side": row.kind.side, "meminfo": row.meminfo, "tags": row.tags}
+            for row in whole.rows
+        ],
+        "total": {
+            "memory": whole.total,
+            "free": whole.free,
+            "free_on_cpus": whole.on_cpus,
+            "used": whole.used,
+            "tags": whole.tags,
+            "tags_only": whole.tags_only,
+            "neither": whole.neither,
+            "slab_reclaimable": whole.reclaimable,
+            "underflowed": tags.underflowed,
+        },
+        "sides": dict(whole.sides()),
+        "most": whole.verdict(),
+        "meminfo": meminfo,
+    }
+    yield b"{"
+    for name, value in members.items():
+        yield f"{dump(name)}:{dump(value)},\n".encode()
+    yield b'"largest":['
+    yield from table.render("json", largest)
+    yield b"\n]}\n"
