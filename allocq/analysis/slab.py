@@ -102,3 +102,11 @@ def sum_of(sizes: Iterable[int], calls: Iterable[int], slab: Iterable[int]) -> S
     for size, count, slab_page in zip(sizes, calls, slab, strict=True):
         total.add(size, count, slab_page)
     return total
+
+
+def merged(sums: Iterable[Sum]) -> Sum:
+    """The sum of sums."""
+    total = Sum()
+    for each in sums:
+        total.merge(each)
+    return total

@@ -161,5 +161,5 @@ def _write(request: DiffRequest, before: Side, after: Side, changes: list[Change
     for piece in write.rows(layout.rows(shown)):
         out.write(piece)
     words = change_words(shown, changes, request.group_by, request.slab, request.view.bytes)
-    out.write(write.end(layout.total(shown), words))
+    out.write(write.end(layout.total(shown), words, layout.counted(shown, changes)))
     out.release()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..analysis.groups import Group, Key, add_groups, order_groups
-from ..analysis.slab import SlabRule, Sum, slab_pages, sum_of
+from ..analysis.slab import SlabRule, merged, slab_pages, sum_of
 from ..core.table import Table
 from ..declarations.shared import FOUND, NOTHING
 from ..errors import UsageError
@@ -22,7 +22,7 @@ from ..output.stream import Output, warn
 from ..output.sums import GroupLayout
 from ..output.table import wrapped
 from ..output.terminal import Screen, screen_of
-from ..output.totals import quantity, total_values, total_words
+from ..output.totals import counted_values, quantity, total_words
 from ..sources.source import Live, Saved
 from .arguments import Query, View, format_of, read_query, shape_of, sort_of, wanted_of
 from .explain import explain
@@ -204,16 +204,29 @@ def _tags(
             rows = range(len(table)) if order is None else order
             shown = sum_of(*([column[i] for i in rows] for column in sums))
             said = total_words(shown, matching, view.slab, view.bytes)
-            total = total_values(shown, matching, view.slab)
+            counted = counted_values(shown, matching, view.slab)
+            total = _total(sums, rows)
             return [
-                write.begin(head, "tags"), *write.tags(table, order), write.end(total, said)
-            ]  # fmt: skip
+                write.begin(head, "tags"),
+                *write.tags(table, order),
+                write.end(total, said, counted),
+            ]
 
         pieces = _fitting(render, table, order, screen) if bare else render(order)
     for piece in pieces:
         out.write(piece)
     out.release()
     return len(table)
+
+
+def _total(columns: Sequence[Sequence[int]], rows: Sequence[int]) -> dict[str, int]:
+    """The plain sums of the rows."""
+    sizes, calls = columns[0], columns[1]
+    return {
+        "tags": len(rows),
+        "bytes": sum(sizes[i] for i in rows),
+        "calls": sum(calls[i] for i in rows),
+    }
 
 
 def _fitting(
@@ -268,20 +281,17 @@ def _groups(query: Query, source: Live | Saved, out: Output, screen: Screen, wor
         return _count(len(passing), out)
     format = format_of(view, screen.people)
     shown = order_groups(passing, sort_of(view, format), view.reverse, view.limit)
-    totals = []
-    for each in (shown, passing):
-        total = Sum()
-        for group in each:
-            total.merge(group)
-        totals.append(total)
-    mark = totals[1].leaves_out_pages(view.slab)
+    showing, matching = merged(shown), merged(passing)
+    mark = matching.leaves_out_pages(view.slab)
     layout = GroupLayout(by, format == "table", view.sort == "average", mark)
     write = _writer(view, layout.columns, screen, source.info.version)
     out.write(write.begin(head_of(query.filter, source.info), "groups"))
     for piece in write.rows(map(layout.row, shown)):
         out.write(piece)
-    said = total_words(totals[0], totals[1], view.slab, view.bytes, (len(shown), len(passing), by))
-    values = {**total_values(totals[0], totals[1], view.slab), "groups": len(shown)}
-    out.write(write.end(values, said))
+    groups_shown = (len(shown), len(passing), by)
+    said = total_words(showing, matching, view.slab, view.bytes, groups_shown)
+    counted = counted_values(showing, matching, view.slab)
+    total = {"tags": showing.tags, "bytes": showing.bytes, "calls": showing.calls}
+    out.write(write.end(total, said, {**counted, "groups": len(passing)}))
     out.release()
     return len(passing)

@@ -14,7 +14,7 @@ from ..output.json import dump, head_of
 from ..output.stream import Output, warn
 from ..output.table import wrapped
 from ..output.terminal import Screen, screen_of, speaks_utf8, wants_color
-from ..output.totals import quantity, total_values, total_words
+from ..output.totals import counted_values, quantity, total_words
 from ..output.tree import TreeLayout, fitting_depth, fitting_size, lay_out
 from ..units import format_size, parse_size
 from .arguments import choice, number, read_filter, read_origin, read_slab, resolve_words, text
@@ -135,7 +135,7 @@ def _render(
     if request.format == "folded":
         return folded(root, request.choice)
     if request.format == "json":
-        values = total_values(total, total, request.slab)
+        values = counted_values(total, total, request.slab)
         return document(root, request.choice, {**head, "slab": request.slab}, values)
     return _flat(root, request)
 
@@ -209,14 +209,15 @@ def _row(node: Node) -> tuple[int | str | None, ...]:
 
 
 def document(
-    root: Node, choice: Choice, head: Mapping[str, object], total: Mapping[str, object]
+    root: Node, choice: Choice, head: Mapping[str, object], counted: dict[str, object]
 ) -> Iterator[bytes]:
     """One JSON object; `tree` is the root, `children` of a node are those shown."""
     for key, value in head.items():
         yield f"{'{' if key == next(iter(head)) else ''}{dump(key)}:{dump(value)},\n".encode()
     yield b'"tree":'
     yield from _nested(root, choice)
-    yield f',\n"total":{dump(dict(total))}}}\n'.encode()
+    total = {"tags": root.tags, "bytes": root.bytes, "calls": root.calls, "slab_bytes": root.slab}
+    yield f',\n"total":{dump(total)},\n"counted":{dump(counted)}}}\n'.encode()
 
 
 def _nested(root: Node, choice: Choice) -> Iterator[bytes]:

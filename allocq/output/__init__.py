@@ -70,7 +70,8 @@ class Writer(Protocol):
     """The interface of all formats.
 
     begin: `head` has the JSON members before the list named `what`. rows: one value per column.
-    end: `total` by column name; `words` label it.
+    end: `total` by column name: the sums of the rows; `words` label it. `counted`: the sums in
+    which nothing is counted twice, for tables in place of the total.
     """
 
     streams: bool
@@ -79,7 +80,12 @@ class Writer(Protocol):
     def begin(self, head: Mapping[str, object], what: str) -> bytes: ...
     def tags(self, table: Rows, order: Sequence[int] | None) -> Iterator[bytes]: ...
     def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]: ...
-    def end(self, total: Mapping[str, object] | None, words: str) -> bytes: ...
+    def end(
+        self,
+        total: Mapping[str, object] | None,
+        words: str,
+        counted: Mapping[str, object] | None = None,
+    ) -> bytes: ...
 
 
 TAG_COLUMNS = (

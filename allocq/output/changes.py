@@ -164,11 +164,33 @@ class ChangeLayout:
         return round(growth / self._seconds, 3) if self._seconds else None
 
     def total(self, changes: Sequence[Change]) -> Mapping[str, Value]:
-        """The sums of the given changes, without slab pages if these are left out."""
+        """The plain sums of the given changes."""
+        return self._sums(changes, without_pages=False)
+
+    def counted(self, shown: Sequence[Change], changes: Sequence[Change]) -> Mapping[str, object]:
+        """The sums of the changes shown, without slab pages if these are left out, and of all."""
         out = self._slab_left_out
-        growth, calls = _growth(changes, out)
-        before = sum(c.before.bytes - out * c.before.slab_bytes for c in changes if c.before)
-        after = sum(c.after.bytes - out * c.after.slab_bytes for c in changes if c.after)
+        sums = self._sums(shown, out)
+        if self._table:
+            return sums
+        everything = _growth(changes, out)
+        return {
+            **sums,
+            "slab_left_out": out,
+            "slab_growth": sum(_slab_growth(change)[0] for change in changes),
+            "underflowed": sum(change.underflowed for change in changes),
+            "matching": {
+                "changes": len(changes),
+                "bytes_growth": everything[0],
+                "calls_growth": everything[1],
+            },
+        }
+
+    def _sums(self, changes: Sequence[Change], without_pages: bool) -> Mapping[str, Value]:
+        growth, calls = _growth(changes, without_pages)
+        slab = without_pages
+        before = sum(c.before.bytes - slab * c.before.slab_bytes for c in changes if c.before)
+        after = sum(c.after.bytes - slab * c.after.slab_bytes for c in changes if c.after)
         if self._table:
             total = {"growth": growth, "before": before, "after": after, "calls": calls}
             return {**total, "per_second": self._rate(growth)}
@@ -180,8 +202,6 @@ class ChangeLayout:
             "calls_per_second": self._rate(calls),
             "bytes_before": before,
             "bytes_after": after,
-            "slab_growth": sum(_slab_growth(change)[0] for change in changes),
-            "slab_left_out": out,
         }
 
 

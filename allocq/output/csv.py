@@ -38,7 +38,12 @@ class Writer:
             line = self.separator.join(self.cell(plain(value)) for value in row) + "\n"
             yield line.encode("utf-8", "surrogateescape")
 
-    def end(self, total: Mapping[str, object] | None, words: str) -> bytes:
+    def end(
+        self,
+        total: Mapping[str, object] | None,
+        words: str,
+        counted: Mapping[str, object] | None = None,
+    ) -> bytes:
         """Nothing: a total is not a record."""
         return b""
 

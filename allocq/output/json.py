@@ -37,9 +37,15 @@ class Writer:
             yield self._lead + row_object(self._keys, row)
             self._lead = b",\n"
 
-    def end(self, total: Mapping[str, object] | None, words: str) -> bytes:
-        """The end of the list and the total."""
+    def end(
+        self,
+        total: Mapping[str, object] | None,
+        words: str,
+        counted: Mapping[str, object] | None = None,
+    ) -> bytes:
+        """The end of the list, the total, and what of it is counted."""
         tail = "" if total is None else f',\n"total":{dump(total)}'
+        tail += "" if counted is None else f',\n"counted":{dump(counted)}'
         return f"\n]{tail}}}\n".encode()
 
 

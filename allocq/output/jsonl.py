@@ -28,6 +28,11 @@ class Writer:
         for row in rows:
             yield row_object(self._keys, row) + b"\n"
 
-    def end(self, total: Mapping[str, object] | None, words: str) -> bytes:
+    def end(
+        self,
+        total: Mapping[str, object] | None,
+        words: str,
+        counted: Mapping[str, object] | None = None,
+    ) -> bytes:
         """Nothing."""
         return b""

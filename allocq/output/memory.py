@@ -105,7 +105,7 @@ def sentences(account: Account, layout: MemoryLayout) -> list[str]:
     said.append(
         {
             Side.USER: "The largest part is of programs: ps and smem say of which.",
-            Side.CACHE: "The largest part is cache, no leak: it is given back when memory is short.",
+            Side.CACHE: "The largest part is cache, no leak: it is given back if memory is short.",
             Side.KERNEL: "The largest part is the kernel's own: a leak if it grows (allocq diff).",
         }[account.verdict()]
     )

@@ -32,6 +32,11 @@ class Writer:
             cells = (f"{'' if v is None else v:>{w}}" for v, w in zip(row, widths, strict=True))
             yield (" ".join(cells) + "\n").encode("utf-8", "surrogateescape")
 
-    def end(self, total: Mapping[str, object] | None, words: str) -> bytes:
+    def end(
+        self,
+        total: Mapping[str, object] | None,
+        words: str,
+        counted: Mapping[str, object] | None = None,
+    ) -> bytes:
         """Nothing: a total is not a tag."""
         return b""

@@ -86,8 +86,14 @@ class Writer:
         self._columns = [column for column in self._columns if column.kind != ColumnKind.FLAG]
         yield from ()
 
-    def end(self, total: Mapping[str, object] | None, words: str) -> bytes:
+    def end(
+        self,
+        total: Mapping[str, object] | None,
+        words: str,
+        counted: Mapping[str, object] | None = None,
+    ) -> bytes:
         """The whole table: header, rows, total, and a legend if a row is marked."""
+        total = total if counted is None else counted
         if not self._rows:
             return b""
         columns = self._columns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from ..analysis.slab import SlabRule, Sum
 from ..units import format_size
@@ -68,15 +68,16 @@ def total_words(
     return part_of(counts[0], counts[1], sizes, counts[2], size) + left_out(matching, rule, size)
 
 
-def total_values(shown: Sum, matching: Sum, rule: SlabRule) -> Mapping[str, object]:
-    """The total of a JSON document. bytes, calls: of the rows shown, by the rule."""
+def counted_values(shown: Sum, matching: Sum, rule: SlabRule) -> dict[str, object]:
+    """What a total counts. bytes, calls: of the rows shown, by the rule and without underflowed
+    counters; matching: the same of all rows, also those that a limit cut off."""
     size, calls = shown.counted(rule)
     everything = matching.counted(rule)
     return {
+        "slab": rule,
         "tags": shown.tags,
         "bytes": size,
         "calls": calls,
-        "slab": rule,
         "slab_bytes": shown.slab_bytes,
         "underflowed": shown.underflowed,
         "matching": {"tags": matching.tags, "bytes": everything[0], "calls": everything[1]},
