@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SAMPLE = Path(__file__).parents[1] / "allocq" / "sample.txt"
@@ -308,18 +308,21 @@ def ordered(tags: Sequence[Tag], sort: str, reverse: bool, limit: int | None) ->
     return shown[:limit]
 
 
-def grouped(tags: Iterable[Tag], by: str) -> dict[str | None, tuple[int, int, int]]:
-    """(bytes, calls, tags) by key, in the order the keys first come."""
-    sums: dict[str | None, tuple[int, int, int]] = {}
+def grouped(tags: Iterable[Tag], by: str) -> dict[Any, tuple[int, int, int]]:
+    """(bytes, calls, tags) by key, in the order the keys first come. What is below zero is not in
+    the sums."""
+    sums: dict[Any, tuple[int, int, int]] = {}
     for tag in tags:
         key = {
             "file": tag.file,
             "directory": os.path.dirname(tag.file) or ".",
             "function": tag.function,
             "module": tag.module,
+            "location": tag[2:6],
         }[by]
         size, calls, count = sums.get(key, (0, 0, 0))
-        sums[key] = size + tag.bytes, calls + tag.calls, count + 1
+        below = tag.bytes < 0 or tag.calls < 0
+        sums[key] = size + tag.bytes * (not below), calls + tag.calls * (not below), count + 1
     return sums
 
 
@@ -340,6 +343,19 @@ def ordered_groups(
         }[sort]
         shown.sort(key=value, reverse=not reverse)
     return shown[:limit]
+
+
+def is_slab_page(tag: Tag) -> bool:
+    in_slub = ("/" + tag.file).endswith("/mm/slub.c")
+    return in_slub and tag.function == "alloc_slab_page" and tag.module is None
+
+
+def once(tags: Sequence[Tag]) -> tuple[int, int]:
+    """(bytes, calls) with nothing counted twice and nothing below zero."""
+    sound = [tag for tag in tags if tag.bytes >= 0 and tag.calls >= 0]
+    objects = [tag for tag in sound if not is_slab_page(tag)]
+    counted = objects if any(tag.bytes for tag in objects) else sound
+    return sum(tag.bytes for tag in counted), sum(tag.calls for tag in counted)
 
 
 def total(tags: Sequence[Tag]) -> dict[str, int]:

@@ -290,7 +290,7 @@ def test_the_table_is_for_people() -> None:
     assert lines[2].split()[:2] == ["+70~", "70"] and "[tun]" in lines[2]
     assert "total of 4 changed tags" in lines[5]
     short = diff(text_of(ONE), text_of(TWO), "-o", "table", "--top", "1", "--bytes").out.decode()
-    assert "+4096" in short and "total of 1 of 4 changed tags" in short
+    assert "1 of 4 changed tags: +4096 of +3554" in short
 
 
 def test_rates_where_the_times_are_known() -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import pty
 import re
-import select
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from command import ALLOCQ, allocq, here, saved
+import terminal
+from command import allocq, here, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import HEADER, SAMPLE, TEXTS, Tag, parse
@@ -67,7 +65,7 @@ def sums(tags: Sequence[Tag]) -> dict[tuple[str, ...], tuple[int, int, int, int]
     for tag in tags:
         for place in places(tag):
             for i, more in enumerate((tag.bytes, tag.calls, 1, tag.bytes * is_slab(tag))):
-                found[place][i] += more
+                found[place][i] += more * (i == 2 or (tag.bytes >= 0 and tag.calls >= 0))
     return {place: (a, b, c, d) for place, (a, b, c, d) in found.items()}
 
 
@@ -145,7 +143,7 @@ def test_what_is_shown(tags: list[Tag], choice: Choice) -> None:
     for node in shown:
         assert choice.depth is None or node.depth <= choice.depth
         assert choice.least is None or node.bytes >= choice.least
-        assert not choice.holding or node.bytes or node.calls
+        assert not choice.holding or node.bytes or node.calls or node.underflowed
         assert node.parent is root or node.parent in shown
     for node in [root, *shown]:
         below = [child for child in shown if child.parent is node]
@@ -173,7 +171,7 @@ def test_the_table_has_every_shown_node_or_joins_it(tags: list[Tag], choice: Cho
     shown = list(walk(root, choice))
     lines = [row for row in rows(root, choice) if not row.name.endswith("more)")]
     assert len(lines) <= len(shown)
-    assert {line.bytes for line in lines} == {node.bytes for node in shown}
+    assert {line.bytes for line in lines} == {node.counters[0] for node in shown}
     words = " ".join(line.name for line in lines)
     assert all(node.name in words for node in shown)
 
@@ -235,7 +233,7 @@ def test_json() -> None:
     assert found == expected
     assert document["total"]["bytes"] == document["tree"]["bytes"]
     assert document["total"]["tags"] == len(SAMPLE_TAGS)
-    assert document["slab"] == "mark"
+    assert document["slab"] == "once"
 
 
 @pytest.mark.parametrize("format", ["csv", "tsv", "jsonl"])
@@ -276,17 +274,27 @@ def test_folded_names_cannot_break_a_frame() -> None:
 def test_slab_pages() -> None:
     pages = sum(tag.bytes for tag in SAMPLE_TAGS if is_slab(tag))
     total = sum(tag.bytes for tag in SAMPLE_TAGS)
-    marked, included, excluded = (
+    once, marked, included, excluded = (
         tree("--bytes", "--slab", how).decode().splitlines()
-        for how in ("mark", "include", "exclude")
+        for how in ("once", "mark", "include", "exclude")
     )
-    assert marked[-1].startswith("* ") and "counted twice" in marked[-2]
+    assert once == marked and marked[-1].startswith("* slab pages, not in the total")
+    assert marked[-2].split()[0] == str(total - pages)
+    assert marked[-2].endswith(f", without {pages} of slab pages")
+    top = next(line for line in marked if line.endswith(" mm/"))
+    size = sum(tag.bytes for tag in SAMPLE_TAGS if tag.file.startswith("mm/"))
+    share = (size - pages) / (total - pages)
+    assert top.split()[0] == f"{size}*" and top.split()[2] == f"{share:.1%}"
     assert any(re.match(r" *\d+\* .* mm/$", line) for line in marked)
     assert "counted twice" in included[-1] and "*" not in "".join(included)
     assert excluded[-1].split()[0] == str(total - pages) and "without slab pages" in excluded[-1]
     assert included[-1].split()[0] == str(total)
     for how in ("mark", "include"):
-        assert json.loads(tree("-o", "json", "--slab", how))["total"]["bytes"] == total
+        document = json.loads(tree("-o", "json", "--slab", how))
+        assert document["total"]["bytes"] == total
+        counted = total if how == "include" else total - pages
+        assert document["counted"]["bytes"] == counted
+        assert document["counted"]["slab_bytes"] == pages
     document = json.loads(tree("-o", "json", "--slab", "exclude"))
     assert document["total"]["bytes"] == total - pages
     assert document["total"]["slab_bytes"] == 0
@@ -317,7 +325,8 @@ def test_depth_and_limit() -> None:
             if place[0] == NodeKind.DIRECTORY and "/" not in place[1]]  # fmt: skip
     sizes = sorted((values[0] for values in tops), reverse=True)
     found = [int(line.split()[0].rstrip("*")) for line in shown[:4]]
-    assert found == [*sizes[:2], sum(sizes[2:]), sum(sizes)]
+    counted = sum(sizes) - sum(tag.bytes for tag in SAMPLE_TAGS if is_slab(tag))
+    assert found == [*sizes[:2], sum(sizes[2:]), counted]
     holding = [values for values in tops if values[0] or values[1]]
     assert f"({len(holding) - 2} more)" in shown[2]
 
@@ -355,34 +364,19 @@ def test_names_reach_the_terminal_escaped() -> None:
 
 
 def on_terminal(columns: int, *argv: str, **variables: str) -> str:
-    """What `allocq tree --sample` writes to a terminal of so many columns."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        base = {name: value for name, value in os.environ.items()
-                if not name.startswith("LC_") and name not in ("LANG", "NO_COLOR")}  # fmt: skip
-        os.execve(ALLOCQ[0], [*ALLOCQ, "tree", "--sample", *argv],
-                  {**base, "COLUMNS": str(columns), **variables})  # fmt: skip
-    pieces = []
-    while select.select([fd], [], [], 30)[0]:
-        try:
-            piece = os.read(fd, 4096)
-        except OSError:
-            break
-        if not piece:
-            break
-        pieces.append(piece)
-    os.close(fd)
-    os.waitpid(pid, 0)
-    return b"".join(pieces).decode().replace("\r\n", "\n")
+    """What `allocq tree --sample` writes to a terminal of so many columns, without a pager."""
+    own = {"PAGER": "", **variables}
+    return terminal.on_terminal("tree", "--sample", *argv, columns=columns, lines=50, **own).text
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 120])
 def test_lines_fit_the_terminal(columns: int) -> None:
     text = on_terminal(columns, "--color", "never", "--depth", "9", LANG="en_US.UTF-8")
-    lines = text.splitlines()[:-2]  # the total and what the mark means are sentences
+    lines = text.splitlines()
     assert len(lines) > 100
     assert max(len(line) for line in lines) <= columns
     assert ("█" in text) == (columns >= 80)
+    assert ("CALLS" in lines[0]) == (columns >= 60) and "BYTES" in lines[0]
 
 
 def test_bars_are_ascii_where_the_locale_is() -> None:
@@ -432,10 +426,24 @@ def test_bars(share: float, width: int, utf8: bool) -> None:
 @given(tags_strategy, choices, st.none() | st.integers(1, 200), st.booleans())
 def test_any_layout(tags: list[Tag], choice: Choice, width: int | None, utf8: bool) -> None:
     root = tree_of(tags)
-    layout = TreeLayout(width, utf8=utf8, mark=True)
-    lines = lay_out(root, choice, layout, "total")
-    shown = len(list(rows(root, choice)))
-    assert len(lines) in (shown + 2, shown + 3)
+    lines = lay_out(root, choice, TreeLayout(width, utf8=utf8, once=True), "total")
+    assert len(lines) >= len(list(rows(root, choice))) + 2
+    assert width is None or max(map(len, lines)) <= max(width, 12)
+
+
+def test_counters_below_zero_are_marked_and_left_out_of_sums() -> None:
+    lines = [b"-8192 18446744073709551614 a/x.c:1 func:f ", b"4096 1 a/x.c:2 func:g ",
+             b"-5 1 b/y.c:1 func:h "]  # fmt: skip
+    with saved(HEADER + b"".join(line + b"\n" for line in lines)) as path:
+        table = here("tree", "--source", path, "--bytes", "-d", "9").out.decode().splitlines()
+        document = json.loads(here("tree", "--source", path, "-o", "json").out)
+    cells = {line.split()[-1]: line.split()[:-1] for line in table[1:-2]}
+    assert cells["a/"] == ["4096!", "1", "100.0%"]  # what is sound of it
+    assert cells["f:1"] == ["-8192!", "-2"] and cells["b/"] == ["-5!", "1"]
+    assert cells["g:2"] == ["4096", "1", "100.0%"]
+    assert table[-2].split(None, 2) == ["4096", "1", "total of 3 tags, without 2 underflowed"]
+    assert table[-1].startswith("! underflowed")
+    assert document["counted"]["bytes"] == 4096 and document["counted"]["underflowed"] == 2
 
 
 def test_a_whole_process() -> None:

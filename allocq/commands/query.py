@@ -256,7 +256,7 @@ def _rest(table: Table, holding: Sequence[int], shown: int, screen: Screen) -> l
         return []
     words = f"{quantity(hidden, 'tag')} not shown"
     if empty:
-        words += f", {empty:,} of them empty" if empty < hidden else ", as they are empty"
+        words += f", {empty:,} of them empty" if empty < hidden else ", empty"
     return wrapped(f"{words}: -o table shows all", screen.width or 80)
 
 

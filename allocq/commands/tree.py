@@ -177,7 +177,6 @@ def _layout(request: TreeRequest, total: Sum, screen: Screen) -> TreeLayout:
         speaks_utf8(os.environ),
         wants_color(request.color, screen.terminal),
         request.header,
-        mark=total.leaves_out_pages(request.slab) or request.slab is SlabRule.INCLUDE,
         once=total.leaves_out_pages(request.slab),
     )
 

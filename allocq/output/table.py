@@ -19,7 +19,7 @@ _FLAGS = {
     "underflowed": (UNDERFLOW_MARK, True),
 }
 _BOLD, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[33m", "\x1b[0m"
-_READABLE = 24  # columns are dropped before a text gets less room than this
+_READABLE = 20  # columns are dropped before a text gets less room than this
 _NARROWEST = 12
 _WIDEST = 256  # what all rows are padded to; one name may have a million characters
 _CALLS = Column("calls", ColumnKind.NUMBER, spare=1)

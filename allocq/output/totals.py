@@ -12,7 +12,6 @@ UNDERFLOW_MARK = "!"
 SLAB_LEGEND = (
     f"{SLAB_MARK} slab pages, not in the total: their objects are counted at their own tags"
 )
-SLAB_TWICE = f"{SLAB_MARK} slab pages, whose objects are also counted at their own tags"
 UNDERFLOW_LEGEND = f"{UNDERFLOW_MARK} underflowed, not in sums: the counter is below zero"
 _PLURALS = {"directory": "directories"}
 

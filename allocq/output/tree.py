@@ -8,7 +8,7 @@ from ..analysis.tree import Choice, Node, NodeKind, walk
 from ..units import format_size
 from .table import wrapped
 from .terminal import cut, printable
-from .totals import SLAB_LEGEND, SLAB_MARK, SLAB_TWICE, UNDERFLOW_LEGEND, UNDERFLOW_MARK
+from .totals import SLAB_LEGEND, SLAB_MARK, UNDERFLOW_LEGEND, UNDERFLOW_MARK
 
 BAR = 20
 _HEADS = ("BYTES", "CALLS", "SHARE")
@@ -21,15 +21,14 @@ _BOLD, _CYAN, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[36m", "\x1b[33m", "\x1b[0m"
 @dataclass(frozen=True, slots=True)
 class TreeLayout:
     """Layout. width: terminal columns; None: no bars and no truncation. plain: byte counts instead
-    of 1.5M. utf8: draw bars with block characters. mark: mark slab pages; once: the total leaves
-    them out."""
+    of 1.5M. utf8: draw bars with block characters. once: mark slab pages, which the total and
+    shares leave out."""
 
     width: int | None = None
     plain: bool = False
     utf8: bool = False
     color: bool = False
     header: bool = True
-    mark: bool = False
     once: bool = False
 
 
@@ -166,10 +165,8 @@ def lay_out(
         name = row.name if room is None else cut(row.name, max(room, 2))
         lines.append(f"{line}  {name}".rstrip())
     end = _joined(sums, widths, [i for i in kept if i < 2], " " * pad)
-    sentences = [f"{end}  {words}"]
-    lines += [_paint(layout, _BOLD, line) for line in _sentence(sentences[0], layout)]
-    legend = SLAB_LEGEND if layout.once else SLAB_TWICE
-    for mark, text in ((SLAB_MARK, legend), (UNDERFLOW_MARK, UNDERFLOW_LEGEND)):
+    lines += [_paint(layout, _BOLD, line) for line in _sentence(f"{end}  {words}", layout)]
+    for mark, text in ((SLAB_MARK, SLAB_LEGEND), (UNDERFLOW_MARK, UNDERFLOW_LEGEND)):
         if any(mark in marked for marked in marks):
             lines += _sentence(text, layout)
     return lines
@@ -188,7 +185,7 @@ def _share(row: TreeRow, whole: int, layout: TreeLayout) -> str:
 
 
 def _marks(row: TreeRow, layout: TreeLayout) -> str:
-    return SLAB_MARK * (layout.mark and row.slab > 0) + UNDERFLOW_MARK * (row.underflowed > 0)
+    return SLAB_MARK * (layout.once and row.slab > 0) + UNDERFLOW_MARK * (row.underflowed > 0)
 
 
 def _kept(widths: list[int], pad: int, layout: TreeLayout) -> list[int]:
