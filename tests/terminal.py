@@ -27,8 +27,8 @@ class Seen(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """The lines, without colors."""
-        return re.sub(r"\x1b\[[0-9;]*[mK]", "", self.text).splitlines()
+        """The lines, without what moves the cursor or colors."""
+        return re.sub(r"\x1b(\[[0-9;?]*[a-zA-Z]|[=>])|\r", "", self.text).splitlines()
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:

@@ -52,8 +52,11 @@ def test_a_tree_shows_the_largest_whatever_its_level() -> None:
     hidden = re.match(r"([0-9,]+) lines below (\S+) not shown: --depth (\d+) shows all", lines[-1])
     assert hidden and min(sizes) > 0
     whole = on_terminal("tree", "--sample", "--depth", hidden[3], "--bytes", PAGER="").lines
-    shown = [int(row.split()[0].rstrip("*")) for row in whole[1:] if "%" in row or "slub" in row]
-    assert sorted(shown, reverse=True)[: len(sizes) - 2] == sorted(sizes, reverse=True)[:-2]
+    shown = [
+        int(row.split()[0].rstrip("*")) for row in whole[1:] if re.match(r" *\d+\*? +\d+ ", row)
+    ]
+    shown.remove(oracle.once(TAGS)[0])  # the total
+    assert sorted(shown, reverse=True)[: len(sizes)] == sorted(sizes, reverse=True)
 
 
 def test_a_listing_that_fits_is_shown_whole(tmp_path: Path) -> None:
@@ -130,11 +133,11 @@ def test_a_ctrl_c_is_of_the_pager_and_the_status_is_the_answers() -> None:
 @less
 def test_no_match_needs_no_pager() -> None:
     seen = on_terminal("query", "--sample", "-f", "nothing.c")
-    assert seen.status == 1 and seen.lines == ["allocq: no tag matches --file nothing.c"]
+    assert seen.status == 1 and seen.lines[0] == "allocq: no tag matches --file nothing.c"
 
 
 def test_a_long_answer_whose_pager_ends_at_once_is_silent(tmp_path: Path) -> None:
-    for pager in ("true", "head -n 1", "exit 3"):
+    for pager in ("true", "head -n 1", "exit 3;"):
         seen = on_terminal("query", "--sample", "-o", "procfs", PAGER=pager)
         assert seen.status == 0 and "allocq" not in seen.text, pager
         assert len(seen.lines) <= 1
@@ -234,7 +237,7 @@ def test_watch_shows_the_table(command: str, columns: int, lines: int) -> None:
         command, "--sample", program=program, columns=columns, lines=lines,
         keys=[("shows", b""), ("all", b"\x03")],
     )  # fmt: skip
-    assert "readahead.c" in seen.text and "WHERE" in seen.text and "func:" not in seen.text
+    assert "ahead.c" in seen.text and "WHERE" in seen.text and "func:" not in seen.text
 
 
 def test_what_watch_sets_and_what_scripts_set() -> None:

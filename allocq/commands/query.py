@@ -89,8 +89,10 @@ def run_query(query: Query, fd: int = 1) -> int:
     """Write the answer to a descriptor; returns the exit status. AllocqError, BrokenPipeError."""
     screen = screen_of(fd)
     bare = is_bare(query, screen)
-    pager = None if bare else pager_for(query.view.pager, screen)
-    escape = screen.terminal and format_of(query.view, screen.people) != "table"
+    view = query.view
+    short = bare or view.count or view.quiet or query.origin.explain
+    pager = None if short else pager_for(view.pager, screen)
+    escape = screen.terminal and format_of(view, screen.people) != "table"
     out = Output(fd, escape, pager)
     with query.origin.open() as source:
         query = replace(query, meant=as_meant(source, query.filter))

@@ -53,10 +53,10 @@ class Output:
 
     def release(self) -> None:
         """Write what is held back, and from now on write immediately."""
-        if self._pager and self._held and not self._open:
+        held, self._held = b"".join(self._held), []
+        if self._pager and held and not self._open:
             self._fd = self._pager.start(self._fd)
         self._open = True
-        held, self._held = b"".join(self._held), []
         self._put(held)
 
     def forget(self) -> None:
