@@ -49,6 +49,9 @@ def memory_command(values: Mapping[str, object], fd: int = 1) -> int:
     else:
         layout = _layout(screen, bool(values.get("bytes")), color)
         lines = lay_out(whole, _places(table, largest), layout)
+        while screen.people and limit is None and largest and len(lines) > screen.height:
+            largest.pop()
+            lines = lay_out(whole, _places(table, largest), layout)
         out.write("".join(line + "\n" for line in lines).encode("utf-8", "backslashreplace"))
     out.release()
     for warning in warnings:

@@ -12,10 +12,10 @@ from .terminal import fit, head, printable, width
 
 _NOTES = {
     Kind.ANONYMOUS: "of programs",
-    Kind.SHARED: "tmpfs and shared memory, kept until deleted",
+    Kind.SHARED: "tmpfs, shared memory; kept",
     Kind.HUGE: "reserved for programs",
-    Kind.PAGE_CACHE: "files; given back when memory is short",
-    Kind.PAGE_TABLES: "of programs' memory",
+    Kind.PAGE_CACHE: "files; given back on demand",
+    Kind.PAGE_TABLES: "of programs",
 }
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 _SIDED, _NOTED = 48, 64  # from so many columns on, there is room for the side and for notes
@@ -40,12 +40,12 @@ def lay_out(
     """The lines. largest: (bytes, FILE:LINE [MODULE], function) of the kernel's own tags."""
     rows = [_row(row, account, layout) for row in account.rows if row.meminfo or row.tags]
     if account.used is not None:
-        alone = "in no counter of /proc/meminfo, but at tags"
+        alone = "in no counter, but at tags"
         rows.append(("kernel", "tags only", layout.size(account.tags_only), "", alone))
         words = "in no counter and at no tag"
         rows.append(("", "neither", layout.size(account.neither), "", words))
         if account.on_cpus is not None:
-            words = "kept by CPUs for their next allocation"
+            words = "on their own lists"
             rows.append(("", "free on CPUs", layout.size(account.on_cpus), "", words))
         rows.append(("", "free", layout.size(account.free), "", ""))
     last = ("", "total", layout.size(account.total), layout.size(account.tags), "slab once")
@@ -75,9 +75,9 @@ def _place(where: str, function: str, room: int | None) -> str:
 def _row(row: Row, account: Account, layout: MemoryLayout) -> tuple[str, str, str, str, str]:
     note = _NOTES.get(row.kind, "")
     if row.kind is Kind.SLAB and account.reclaimable:
-        note = f"{layout.size(account.reclaimable)} of it given back when memory is short"
+        note = f"{layout.size(account.reclaimable)} given back on demand"
     if row.kind is Kind.OTHER:
-        note = "drivers, network and all other pages"
+        note = "drivers, network, the rest"
     return row.kind.side, row.kind, layout.size(row.meminfo), layout.size(row.tags), note
 
 
