@@ -162,6 +162,42 @@ def test_counters_below_zero_pass_no_minimum_in_any_interface() -> None:
 
 
 @pytest.mark.usefixtures("oddtags")
+@pytest.mark.parametrize("known", [False, True], ids=["names unknown", "names known"])
+def test_counters_below_zero_are_found_in_any_interface(known: bool) -> None:
+    below = [tag for tag in still.read() if tag.bytes < 0 or tag.calls < 0]
+    assert [tag.function for tag in below if tag.module == ODD] == ["below_zero"]
+    for asked in (
+        Asked(underflowed=True),
+        Asked(underflowed=True, modules=[ODD]),
+        Asked(underflowed=True, max_size=-1),
+        Asked(max_size=-1),
+        Asked(max_size=-1, min_size=-4096, modules=[ODD]),
+        Asked(max_calls=-1, functions=["below_*"]),
+        Asked(min_size=-4096, max_size=-4096),
+        Asked(min_size=-4095, max_size=-1),
+    ):
+        if not known:
+            forget()
+        check(asked)
+
+
+@pytest.mark.usefixtures("oddtags")
+def test_the_kernel_itself_finds_bytes_below_zero() -> None:
+    """Its bounds are unsigned, in which all that is below zero comes last."""
+    forget()
+    argv = ("query", "--interface", "ioctl", "--max-size=-1")
+    plan = json.loads(allocq(*argv, "--explain", "-o", "json").out)
+    assert plan["method"] == "filter" and plan["checked_here"] == []
+    assert plan["kernel_filter"]["min_size"] == 1 << 63
+    assert plan["kernel_filter"]["max_size"] == (1 << 64) - 1
+    answer = json.loads(allocq(*argv, "-o", "json").out)
+    assert {"below_zero"} <= {tag["function"] for tag in answer["tags"]}
+    assert all(tag["bytes"] < 0 and tag["calls"] < 0 for tag in answer["tags"])
+    assert answer["counted"]["bytes"] == 0
+    assert answer["counted"]["underflowed"] == len(answer["tags"])
+
+
+@pytest.mark.usefixtures("oddtags")
 def test_the_largest_are_found_although_some_shrank_and_one_is_below_zero() -> None:
     """The counters that are kept with the names are old, and the kernel takes one below zero for a
     huge one."""
