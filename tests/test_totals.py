@@ -189,6 +189,14 @@ def test_bounds_hold_for_the_sums(by: str, flag: str, bound: int) -> None:
     assert [(g["bytes"], g["calls"], g["tags"]) for g in single] == list(by_tag.values())
 
 
+def test_bounds_of_sums_do_not_widen_a_pattern() -> None:
+    """`a/*` has tags, though none of them is large enough by itself."""
+    lines = [b"600 1 a/x.c:1 func:f \n", b"600 1 a/x.c:2 func:f \n", b"5000 1 b/a/y.c:1 func:f \n"]
+    data = oracle.HEADER + b"".join(lines)
+    groups = document(data, "-f", "a/*", "-g", "file", "--min-size", "1000")["groups"]
+    assert [group["file"] for group in groups] == ["a/x.c"]
+
+
 def test_no_sum_within_the_bounds_is_no_match() -> None:
     data = SAMPLE.read_bytes()
     for argv in (["-c"], ["-q"], []):

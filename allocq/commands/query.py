@@ -95,7 +95,9 @@ def run_query(query: Query, fd: int = 1) -> int:
     escape = screen.terminal and format_of(view, screen.people) != "table"
     out = Output(fd, escape, pager)
     with query.origin.open() as source:
-        query = replace(query, meant=as_meant(source, query.filter))
+        asked = _tag_filter(query)
+        if (meant := as_meant(source, asked)) is not asked:
+            query = replace(query, meant=replace(query.filter, files=meant.files))
         if query.origin.explain:
             return explain(query, source, out)
         words = Words(query.filter.words if screen.terminal else ())
