@@ -205,6 +205,23 @@ def test_pager_never_and_always() -> None:
     assert oracle.parse(piped.out) == TAGS
 
 
+def test_a_terminal_that_nobody_types_at_gets_no_pager() -> None:
+    """As that of a program that records what it runs."""
+    import pty
+
+    main, other = pty.openpty()
+    done = subprocess.Popen(
+        [*ALLOCQ, "query", "--sample", "-F", "alloc_slab_page"],
+        stdout=other,
+        env=environment({"PAGER": "false"}),
+        start_new_session=True,
+    )
+    assert done.wait(60) == 0
+    assert b"slub.c" in os.read(main, 1 << 16)
+    os.close(main)
+    os.close(other)
+
+
 def test_errors_and_counts_need_no_pager() -> None:
     seen = on_terminal("query", "--sample", "--count", PAGER="false")
     assert (seen.status, seen.lines) == (0, ["3746"])

@@ -2,17 +2,18 @@
 
 import os
 
-from ..host.pager import Pager, chosen
+from ..host.pager import Pager, chosen, has_keys
 from ..output.stream import warn
 from ..output.terminal import Screen, is_dumb
 
 
-def pager_for(when: str, screen: Screen) -> Pager | None:
+def pager_for(when: str, screen: Screen, fd: int) -> Pager | None:
     """The pager for an answer in full; None where there is to be none. when: auto, always, never.
 
-    A terminal that knows no more than text gets one only if ALLOCQ_PAGER or PAGER names it.
+    A terminal that knows no more than text gets one only if ALLOCQ_PAGER or PAGER names it, and
+    none that nobody can type at.
     """
-    if not screen.terminal or when == "never":
+    if when == "never" or not screen.terminal or not has_keys(fd):
         return None
     if when == "auto" and is_dumb() and not chosen(os.environ):
         return None

@@ -91,7 +91,7 @@ def run_query(query: Query, fd: int = 1) -> int:
     bare = is_bare(query, screen)
     view = query.view
     short = bare or view.count or view.quiet or query.origin.explain
-    pager = None if short else pager_for(view.pager, screen)
+    pager = None if short else pager_for(view.pager, screen, fd)
     escape = screen.terminal and format_of(view, screen.people) != "table"
     out = Output(fd, escape, pager)
     with query.origin.open() as source:

@@ -82,7 +82,7 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
     screen = screen_of(fd)
     bare = screen.people and request.is_default and not filter.items()
     bare = bare and request.pager != "always"
-    pager = None if bare else pager_for(request.pager, screen)
+    pager = None if bare else pager_for(request.pager, screen, fd)
     origin = read_origin(values)
     with origin.open() as source:
         asked, filter = filter, as_meant(source, filter)

@@ -43,6 +43,15 @@ def environment_of(base: Mapping[str, str], root: bool) -> dict[str, str]:
     return {**kept, **base}
 
 
+def has_keys(fd: int) -> bool:
+    """Is it the terminal that controls this process, so that a pager gets what is typed there?"""
+    try:
+        os.tcgetpgrp(fd)
+    except OSError:
+        return False
+    return True
+
+
 class Pager:
     """A pager that starts with the first output. complain: is told what is wrong with it."""
 
