@@ -60,10 +60,15 @@ def on_terminal(
             os._exit(127)
     os.close(slave)
     out, seen, waiting, end = b"", 0, list(keys), time.monotonic() + seconds
+    typed, quiet = b"", 0
     while True:
         assert time.monotonic() < end, f"it does not end: {out[-2000:]!r}"
         if not select.select([master], [], [], 0.2)[0]:
+            quiet += 1
+            if typed and quiet % 10 == 0:  # what is typed while less is busy may get lost
+                os.write(master, typed)
             continue
+        quiet = 0
         try:
             piece = os.read(master, 1 << 16)
         except OSError:
@@ -73,7 +78,8 @@ def on_terminal(
         out += piece
         while waiting and (at := out.find(waiting[0][0].encode(), seen)) >= 0:
             seen = at + len(waiting[0][0])
-            os.write(master, waiting.pop(0)[1])
+            typed = waiting.pop(0)[1]
+            os.write(master, typed)
     os.close(master)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return Seen(status, out.decode("utf-8", "replace").replace("\r\n", "\n"))
