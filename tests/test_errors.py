@@ -35,7 +35,7 @@ CLOSED_PIPE = 128 + signal.SIGPIPE
     [
         (["--min-size", "lots"], "invalid size 'lots'"),
         (["--min-size", ""], "invalid size ''"),
-        (["--max-size", "-1"], "invalid size '-1'"),
+        (["--max-size", "--1"], "invalid size '-1'"),
         (["--max-size", "1e3"], "invalid size '1e3'"),
         (["--min-size", "8E"], "too large"),
         (
