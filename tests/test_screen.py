@@ -270,3 +270,44 @@ def test_a_bare_query_on_a_terminal_is_quick() -> None:
     begin = time.monotonic()
     on_terminal("query", "--sample")
     assert time.monotonic() - begin < 20  # no waiting for keys
+
+
+# diff
+
+
+def snapshot_at(path: Path, time: str, data: bytes) -> str:
+    lines = data.split(b"\n", 2)
+    head = f"\n# allocq-snapshot: 1\n# time: {time}\n".encode()
+    path.write_bytes(b"\n".join(lines[:2]) + head + lines[2])
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "dropped"),
+    [
+        (200, []),
+        (80, ["PER_SECOND", "CHANGE", "PERCENT"]),
+        (60, ["PER_SECOND", "CHANGE", "PERCENT", "BEFORE", "CALLS", "AFTER"]),
+        (40, ["PER_SECOND", "CHANGE", "PERCENT", "BEFORE", "CALLS", "AFTER"]),
+        (20, ["PER_SECOND", "CHANGE", "PERCENT", "BEFORE", "CALLS", "AFTER"]),
+    ],
+)
+@pytest.mark.parametrize("argv", [[], ["-g", "directory"], ["--bytes"], ["-n", "3"]])
+def test_diff_drops_what_tells_least_and_never_wraps(
+    tmp_path: Path, columns: int, dropped: list[str], argv: list[str]
+) -> None:
+    data = SAMPLE.read_bytes()
+    grown = re.sub(rb"(?m)^ *([1-9]\d{3,}) ", lambda size: b"%12d " % (int(size[1]) * 3), data)
+    one = snapshot_at(tmp_path / "one", "2026-11-23T06:20:37Z", data)
+    two = snapshot_at(tmp_path / "two", "2026-11-23T06:20:47Z", grown)
+    seen = on_terminal("diff", one, two, "-o", "table", *argv, columns=columns, PAGER="false")
+    assert seen.status == 0 and max(map(len, seen.lines)) <= columns
+    names = ["GROWTH", "PERCENT", "PER_SECOND", "BEFORE", "AFTER", "CALLS", "CHANGE"]
+    found = [name for name in seen.lines[0].split() if name in names]
+    assert found[0] == "GROWTH" and found == [name for name in names if name in found]
+    if not argv:
+        assert [name for name in names if name not in found] == [n for n in names if n in dropped]
+    # Whatever is left out, a number less telling is never kept in place of another.
+    order = ["PER_SECOND", "CHANGE", "PERCENT", "BEFORE", "CALLS", "AFTER"]
+    gone = [name not in found for name in order]
+    assert gone == sorted(gone, reverse=True)
