@@ -120,6 +120,7 @@ class Filter:
             min_calls: int | str | None = None,
             max_calls: int | str | None = None,
             accurate: bool | None = None,
+            underflowed: bool = False,
             regexps: Iterable[str] = (),
             ignore_case: bool = False,
             invert: bool = False,

@@ -171,7 +171,8 @@ _allocq() {
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
 		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --min-growth | -n | --limit | --top) : ;;
-		-g | --group-by) _allocq_words "file directory function module" "$current" ;;
+		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
+		--slab) _allocq_words "once include exclude only" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls percent after file function module none" "$current" ;;
 		-o | --format) _allocq_words "table json jsonl csv tsv" "$current" ;;
 		--color) _allocq_words "auto always never" "$current" ;;
