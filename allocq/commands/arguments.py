@@ -216,7 +216,7 @@ def _is_listing(word: str) -> bool:
     path = Path(word)
     try:
         return path.is_file() or path.is_fifo()
-    except OSError:  # too long a name, say
+    except (OSError, ValueError):  # too long a name, say, or one that cannot be encoded
         return False
 
 

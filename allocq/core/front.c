@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -143,6 +144,23 @@ static bool begin_again(const aq_source *source)
 	return child > 0 && dup2(ends[0], STDIN_FILENO) == STDIN_FILENO;
 }
 
+enum { LEAST_FILES = 32, FEWEST_FILES = 16 };
+
+/* Where a dozen files cannot be opened, Python ends with a traceback and the status of no match. */
+static void exec_python(char *const *argv)
+{
+	struct rlimit files;
+
+	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < LEAST_FILES) {
+		files.rlim_cur = files.rlim_max < LEAST_FILES ? files.rlim_max : LEAST_FILES;
+		if (files.rlim_cur < FEWEST_FILES || setrlimit(RLIMIT_NOFILE, &files)) {
+			front_say("allocq: ", "too few open files are allowed (ulimit -n)");
+			exit(STATUS_ERROR);
+		}
+	}
+	front_exec_python(argv);
+}
+
 /*
  * Python reads the same source. What is no file cannot be opened again, so it becomes standard
  * input; `path` is a word of argv, or the end of one.
@@ -157,7 +175,7 @@ static void hand_over(const aq_source *source, const char *path, char *const *ar
 			return;
 		strcpy((char *)path, "-");
 	}
-	front_exec_python(argv);
+	exec_python(argv);
 }
 
 static int no_python(const char *why)
@@ -203,7 +221,7 @@ static int answer(struct query *query, char *const *argv)
 
 	if (query->sample) {
 		if (!front_sample_path(argv[0], sample, sizeof(sample))) {
-			front_exec_python(argv);
+			exec_python(argv);
 			return no_python("cannot find the sample: no Python with allocq found");
 		}
 		query->path = sample;
@@ -250,11 +268,11 @@ static int answer(struct query *query, char *const *argv)
 static int run(struct query *query, bool understood, char *const *argv)
 {
 	if (!understood) {
-		front_exec_python(argv);
+		exec_python(argv);
 		return no_python("this needs Python, but no Python with allocq was found");
 	}
 	if (!serves(query)) {
-		front_exec_python(argv);
+		exec_python(argv);
 		if (query->format == FRONT_TABLE || query->format == FRONT_JSON)
 			return no_python("this format needs Python, but no Python with allocq was found");
 	}

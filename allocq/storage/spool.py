@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 
 from ..errors import SourceError
 
 IN_MEMORY, MOST = 16 << 20, 4 << 30
+MOST_OF_A_DEVICE = 1 << 20
+"""/dev/zero has no end."""
 _CHUNK = 1 << 18
 
 
@@ -16,9 +19,12 @@ def spool(fd: int, path: str) -> int:
     file without a name. SourceError, OSError."""
     out = os.memfd_create("allocq", os.MFD_CLOEXEC)
     size, in_memory = 0, True
+    is_device = stat.S_ISCHR(os.fstat(fd).st_mode) and not os.isatty(fd)
     try:
         while piece := os.read(fd, _CHUNK):
             size += len(piece)
+            if is_device and size > MOST_OF_A_DEVICE:
+                raise SourceError(f"{path} is a device, not a listing")
             if size > MOST:
                 raise SourceError(f"{path} holds more than {MOST >> 30} GiB", "save it to a file")
             if in_memory and size > IN_MEMORY:
