@@ -486,7 +486,7 @@ def test_python_is_given_the_same_words(static: Path, tmp_path: Path) -> None:
     bin.mkdir()
     shutil.copy(static, bin / "allocq")
     python = bin / "python3"
-    python.write_text('#!/bin/sh\nshift 4\nprintf "<%s>" "$@"\nexit 7\n')
+    python.write_text('#!/bin/sh\nshift 5\nprintf "<%s>" "$@"\nexit 7\n')
     python.chmod(0o755)
     words = ["query", "-e", "a b", "", "--", "\u00e9*"]
     done = subprocess.run([str(bin / "allocq"), *words], capture_output=True, text=True)
