@@ -62,9 +62,14 @@ def run(*argv: str | Path, data: bytes | None = None) -> Done:
 
 def ask(name: str, *argv: str) -> Done:
     """A file of the field, as a file and through a pipe: the same answer."""
-    done = run("query", "--source", FIELD / name, *argv)
-    piped = run("query", "--source", "-", *argv, data=(FIELD / name).read_bytes())
-    assert (piped.status, piped.out) == (done.status, done.out)
+    path = FIELD / name
+    done = run("query", path, *argv)
+    for piped in (
+        run("query", "--source", path, *argv),
+        run("query", *argv, data=path.read_bytes()),
+    ):
+        assert (piped.status, piped.out) == (done.status, done.out)
+        assert piped.err.replace("standard input", str(path)) == done.err
     assert len(done.warnings) <= 1, done.err
     assert done.status == 0, done
     return done

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..analysis.slab import SlabRule
+from ..core.kernel import is_piped
 from ..declarations.shared import (
     BOUNDS,
     COLORS,
@@ -134,8 +135,11 @@ class Origin:
         )
 
 
-def read_origin(values: Mapping[str, object]) -> Origin:
-    """The Origin from the values of the source options. UsageError if invalid."""
+def read_origin(values: Mapping[str, object], piped: bool = True) -> Origin:
+    """The Origin from the values of the source options. UsageError if invalid.
+
+    piped: without one, what is piped in is the source.
+    """
     path = text(values, "source")
     sample = bool(values.get("sample"))
     interface = choice("interface", values.get("interface"), INTERFACES) or "auto"
@@ -143,13 +147,16 @@ def read_origin(values: Mapping[str, object]) -> Origin:
         raise UsageError("--source is empty", "name a file, or use - for standard input")
     if sample and path is not None:
         raise UsageError("--sample and --source cannot be used together")
+    explain = bool(values.get("explain"))
+    if path is None and not sample and interface == "auto" and piped and not explain and is_piped():
+        path = "-"
     listing = read_listing(values)
     if (listing or values.get("list_listings")) and path is None and not sample:
         raise UsageError(
             "--listing and --list-listings are for saved listings", "name one with --source"
         )
     is_word = bool(values.get("source_is_word"))
-    return Origin(path, sample, interface, bool(values.get("explain")), listing, is_word)
+    return Origin(path, sample, interface, explain, listing, is_word)
 
 
 def read_listing(values: Mapping[str, object]) -> str | None:

@@ -14,7 +14,7 @@ from .arguments import read_filter, read_origin
 
 def snapshot_command(values: Mapping[str, object]) -> int:
     """Run the command; returns 0, or 1 if no tag matches (the file is saved anyway)."""
-    filter, origin = read_filter(values), read_origin(values)
+    filter, origin = read_filter(values), read_origin(values, piped=False)
     path, force = str(values.get("output", "-")), bool(values.get("force"))
     packing = None
     if path != "-":

@@ -214,7 +214,7 @@ static void add_root_command(aq_problem *problem, char *const *argv)
 
 static int answer(struct query *query, char *const *argv)
 {
-	char sample[PATH_MAX];
+	char sample[PATH_MAX], piped[] = "-";
 	aq_problem problem;
 	aq_source *source;
 	int status;
@@ -225,6 +225,8 @@ static int answer(struct query *query, char *const *argv)
 			return no_python("cannot find the sample: no Python with allocq found");
 		}
 		query->path = sample;
+	} else if (!query->path && query->interface == AQ_AUTO && aq_is_piped()) {
+		query->path = piped;
 	}
 	source = aq_source_open(query->path, query->interface, &problem);
 	if (!source) {

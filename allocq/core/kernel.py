@@ -26,6 +26,13 @@ _KERNEL_FIELDS = {
     "min_size": lib.AQ_K_MIN_SIZE,
     "max_size": lib.AQ_K_MAX_SIZE,
 }
+
+
+def is_piped() -> bool:
+    """Is standard input a pipe with something in it? An idle one is waited for, for a while."""
+    return bool(lib.aq_is_piped())
+
+
 _METHODS = {lib.AQ_SEEK: "seek", lib.AQ_FILTER: "filter", lib.AQ_READ_TEXT: "text"}
 _REASONS = {
     lib.AQ_R_TEXT_REQUESTED: "requested with --interface",

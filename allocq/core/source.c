@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 /* Opening a source; the one place where an errno of a source becomes words. */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "engine.h"
+
+enum { PATIENCE = 1000, PATIENCE_WITHOUT_KERNEL = 30000 }; /* ms */
 
 #define PROC_SUPER_MAGIC 0x9fa0 /* include/uapi/linux/magic.h */
 
@@ -225,6 +229,17 @@ aq_source *aq_source_open(const char *path, enum aq_interface interface, aq_prob
 		return NULL;
 	}
 	return source;
+}
+
+int aq_is_piped(void)
+{
+	int patience = access(AQ_ALLOCINFO, F_OK) ? PATIENCE_WITHOUT_KERNEL : PATIENCE, waiting = 0;
+	struct pollfd in = { STDIN_FILENO, POLLIN, 0 };
+	struct stat status;
+
+	if (fstat(STDIN_FILENO, &status) || !S_ISFIFO(status.st_mode) || poll(&in, 1, patience) <= 0)
+		return 0;
+	return !ioctl(STDIN_FILENO, FIONREAD, &waiting) && waiting > 0;
 }
 
 void aq_source_close(aq_source *source)
