@@ -30,12 +30,17 @@ class Mark:
         return not self.file.endswith(_INCLUDED)
 
 
-def restarts(marks: Sequence[Mark]) -> list[int]:
-    """Where the second, third… listing begins."""
+def restarts(marks: Sequence[Mark], header: bool = False) -> list[int]:
+    """Where the second, third… listing begins. header: the first one has a header, so it begins
+    like a listing of the kernel's, and only its first tag shows another one."""
     keys = {mark.key for mark in marks}
     if len(keys) == len(marks):
         return []
-    if len(keys) == 1 and marks[0].counts:
+    if header:
+        first = next((mark.key for mark in marks if mark.counts), None)
+        if len(keys) == 1 or sum(mark.key == first for mark in marks) < 2:
+            return []
+    elif len(keys) == 1 and marks[0].counts:
         return list(range(1, len(marks)))
     return list(_restarts(marks))
 

@@ -438,7 +438,7 @@ class Scanner:
     def _close(self) -> None:
         """The listing at hand is complete: if a loop appended to it, it is several."""
         bulk = self._bulk
-        starts = restarts(bulk.marks) if bulk is not None else []
+        starts = restarts(bulk.marks, bool(bulk.version)) if bulk is not None else []
         if bulk is None or not starts:
             return
         pieces = bulk.split(starts)
