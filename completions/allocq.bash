@@ -187,7 +187,7 @@ _allocq() {
 		esac
 		;;
 	check)
-		_allocq_command "$current" "--max-growth --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface" && return
+		_allocq_command "$current" "--max-growth --repeat --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface" && return
 		case $before in
 		--max-growth | --retries | --interval | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp) : ;;
 		--baseline | --report | --source) _allocq_files ;;

@@ -161,7 +161,8 @@ complete -c allocq -n '__allocq_command memory' -l sample -d 'Read the sample in
 complete -c allocq -n '__allocq_command memory' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command memory' -s h -l help -d 'Show this message and exit'
 
-complete -c allocq -n '__allocq_command snapshot' -s o -l output -r -F -d 'Write to FILE, whole or not at all'
+complete -c allocq -n '__allocq_command snapshot' -l output -r -F -d 'The same as the operand FILE'
+complete -c allocq -n '__allocq_command snapshot' -s o -r -F -d 'The old spelling of --output'
 complete -c allocq -n '__allocq_command snapshot' -l force -d 'Replace FILE if it exists'
 complete -c allocq -n '__allocq_command snapshot' -s f -l file -x -a '(__allocq_names files)' -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob of the whole path'
 complete -c allocq -n '__allocq_command snapshot' -s F -l function -x -a '(__allocq_names functions)' -d 'Match the function by name or glob'
@@ -184,6 +185,7 @@ complete -c allocq -n '__allocq_command snapshot' -l listing -x -d 'Which listin
 complete -c allocq -n '__allocq_command snapshot' -l sample -d 'Read the sample installed with allocq'
 complete -c allocq -n '__allocq_command snapshot' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command snapshot' -s h -l help -d 'Show this message and exit'
+complete -c allocq -n '__allocq_command snapshot' -F
 
 complete -c allocq -n '__allocq_command diff' -s f -l file -x -a '(__allocq_names files)' -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob of the whole path'
 complete -c allocq -n '__allocq_command diff' -s F -l function -x -a '(__allocq_names functions)' -d 'Match the function by name or glob'

@@ -18,7 +18,7 @@ from command import Result, allocq, here, refused, saved, unhurried
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allocq.analysis.leak import Level, grown
+from allocq.analysis.leak import Held, Level, grown, steady
 from allocq.errors import UsageError
 from allocq.host.processes import Ended, describe, run
 from allocq.model import Tag
@@ -144,6 +144,10 @@ def test_a_report_goes_to_a_file(tmp_path: Path) -> None:
     ("argv", "word"),
     [
         ([], "needs a command or --baseline"),
+        (["--repeat", "9", "--baseline", SAMPLE], "--repeat needs a command"),
+        (["--repeat", "9", "--baseline", SAMPLE, "true"], "--repeat and --baseline"),
+        (["--repeat", "4", "true"], "for --repeat"),
+        (["-q", "--report", "x", "true"], "--quiet and --report"),
         (["--source", SAMPLE, "true"], "--source and a command"),
         (["--baseline", "-", "--source", "-"], "standard input"),
         (["--baseline", "/nonexistent", "--source", SAMPLE], "no such file"),
@@ -207,9 +211,96 @@ def test_what_the_page_cache_grew_by_is_no_leak_where_its_pages_are_allocated() 
         return level
 
     before, after = level(True, 0), level(False, 1000)
-    assert [c.key[3] for c in grown(before, after, 10, 0)] == ["f", "g"]
-    assert [c.key[3] for c in grown(before, after, 10, 995)] == ["g"]
-    assert [c.key[3] for c in grown(before, after, 10, 500)] == ["f", "g"]
+    assert [c.key[3] for c in grown(before, after, 10, Held(0))] == ["f", "g"]
+    assert [c.key[3] for c in grown(before, after, 10, Held(995))] == ["g"]
+    assert [c.key[3] for c in grown(before, after, 10, Held(500))] == ["f", "g"]
+    assert [c.key[3] for c in grown(before, after, 10, Held(None))] == ["g"]
+    assert [c.key[3] for c in grown(before, after, 10, Held(None), named=True)] == ["f", "g"]
+
+
+USERS = [
+    "{} 9 mm/memory.c:1291 func:folio_prealloc",
+    "{} 9 include/linux/highmem.h:325 func:vma_alloc_zeroed_movable_folio",
+    "{} 9 mm/filemap.c:1 func:f",
+]
+
+
+def test_user_memory_is_no_leak_between_saved_listings() -> None:
+    one, two = ([row.format(size) for row in USERS] for size in (4096, 9 << 20))
+    assert check(one, two).status == 0
+    assert check(one, two, "-F", "folio_prealloc").status == 1
+    module = [row.replace(" func", " [m] func") for row in two]
+    assert check(one, module).status == 1
+
+
+def test_user_pages_beyond_what_meminfo_says_are_a_leak() -> None:
+    def note(anonymous: int) -> str:
+        amounts = {"Cached": 0, "Buffers": 0, "Shmem": 0, "AnonPages": anonymous}
+        return f"# allocq-snapshot: 1\n# meminfo: {json.dumps(amounts)}\n"
+
+    one, two = ([row.format(size) for row in USERS[:2]] for size in (0, 900 << 20))
+    for grown_by, status in ((1900 << 20, 0), (100 << 20, 1)):
+        with (
+            saved(text_of(one, note(0))) as before,
+            saved(text_of(two, note(grown_by))) as after,
+        ):
+            done = here("check", "--baseline", before, "--source", after)
+        assert done.status == status, done
+
+
+def test_a_gate_that_tests_nothing_does_not_pass() -> None:
+    for option, name, near in (("--function", "allok", "alloc"), ("--module", "xsf", "xfs")):
+        done = check(ONE, ONE, option, name)
+        refused(done, f"no tag matches {option} {name}: nothing was checked")
+        assert done.err.endswith(f"hint: nearest: {near}\n")
+    assert check(ONE[:1], ONE, "-m", "xfs").status == 0
+
+
+def test_a_baseline_from_the_future_has_no_rate() -> None:
+    with (
+        saved(text_of(ONE, "# allocq-snapshot: 1\n# time: 2030-01-01T00:00:00.000000Z\n")) as one,
+        saved(text_of(TWO, "# allocq-snapshot: 1\n# time: 2020-01-01T00:00:00.000000Z\n")) as two,
+    ):
+        document = json.loads(here("check", "--baseline", one, "--source", two, "-o", "json").out)
+    assert document["seconds"] is None
+    assert all(row["bytes_per_second"] is None for row in document["grown"])
+
+
+def test_tap_has_a_line_for_each_tag_that_grew() -> None:
+    done = check(ONE, TWO, "-o", "tap")
+    assert done.status == 1
+    lines = [line for line in done.out.decode().splitlines() if not line.startswith("#")]
+    assert lines == [
+        "TAP version 13",
+        "1..4",
+        "not ok 1 - mm/a.c:10 alloc",
+        "not ok 2 - fs/n.c:4 new",
+        "not ok 3 - fs/b.c:2 [xfs] get",
+        "ok 4 - none of 1 other tags grew by more than 128.0K",
+    ]
+    assert check(ONE, ONE, "-o", "tap").out.decode().splitlines()[1:] == [
+        "1..1",
+        "ok 1 - none of 3 tags grew by more than 128.0K",
+    ]
+
+
+def level_of(**sizes: int) -> Level:
+    level = Level(highest=False)
+    level.take([Tag(size * 64, size, "a.c", 1, None, name) for name, size in sizes.items()])
+    return level
+
+
+def test_one_object_a_run_is_found_and_noise_is_not() -> None:
+    series = [
+        level_of(leak=5 + run, cache=min(run, 3), noise=run % 3, late=run // 2) for run in range(21)
+    ]
+    found = steady(series, level_of(leak=25, cache=3, noise=2, late=10))
+    assert [(each.change.key[3], each.words()) for each in found] == [
+        ("leak", "+1 call a run in 20 of 20 runs")
+    ]
+    assert steady(series, level_of(leak=6)) == []  # freed late
+    missed = [*series[:10], series[9], *series[11:]]
+    assert steady(missed, level_of(leak=25))[0].risen == 19
 
 
 def test_a_child_ends_as_it_ends() -> None:

@@ -104,9 +104,9 @@ def test_without_the_right_to_choose_a_cpu_nothing_is_drained(
 
 
 def test_an_unreadable_meminfo_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pathlib.Path.read_text", fail(errno.EACCES))
+    monkeypatch.setattr("allocq.host.caches.read_meminfo", dict)
     with pytest.raises(SourceError, match="/proc/meminfo"):
-        caches.page_cache()
+        caches.user_memory()
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTTY])

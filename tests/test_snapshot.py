@@ -36,7 +36,7 @@ def test_standard_output_is_the_default_and_holds_the_same_lines() -> None:
     assert done.status == 0 and done.err == ""
     assert tag_lines(done.out) == tag_lines(oracle.SAMPLE.read_bytes())
     assert done.out.startswith(oracle.HEADER + b"# allocq-snapshot: 1\n")
-    assert here("snapshot", "-o", "-", "--source", SAMPLE).out == done.out
+    assert here("snapshot", "--output", "-", "--source", SAMPLE).out == done.out
 
 
 def test_notes_of_a_plain_text_claim_nothing_that_is_not_known() -> None:

@@ -1,10 +1,11 @@
-"""Finds leaks: tags that grew from the highest reading before to the lowest reading after.
+"""Finds leaks: tags that grew from the highest reading before to the lowest reading after, or a
+little in every run of a command.
 
 Counters move all the time. Memory that is freed late shows up in the lowest reading after; a leak
 stays above the limit in every reading.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..model import Tag
@@ -12,6 +13,41 @@ from .diff import Change, Count, Key
 from .slab import is_slab_page
 
 PAGE_CACHE = ("mm/filemap.c", "mm/readahead.c")
+ANONYMOUS_FILES = (
+    "mm/memory.c",
+    "mm/huge_memory.c",
+    "mm/khugepaged.c",
+    "mm/ksm.c",
+    "mm/swap_state.c",
+    "mm/userfaultfd.c",
+)
+ANONYMOUS_FUNCTIONS = ("vma_alloc_zeroed_movable_folio",)  # in a header, or in the arch's code
+SHMEM = ("mm/shmem.c",)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the kernel says it holds for users, in bytes: page cache, anonymous pages and tmpfs
+    files. None: unknown."""
+
+    cache: int | None = 0
+    anonymous: int | None = 0
+    shmem: int | None = 0
+
+    def since(self, before: "Held") -> "Held":
+        """How much each grew, at least 0; None where either is unknown."""
+        return Held(
+            _growth(before.cache, self.cache),
+            _growth(before.anonymous, self.anonymous),
+            _growth(before.shmem, self.shmem),
+        )
+
+
+NOTHING_HELD, UNKNOWN = Held(), Held(None, None, 0)
+
+
+def _growth(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else max(0, after - before)
 
 
 @dataclass(slots=True)
@@ -21,13 +57,14 @@ class Level:
     highest: bool
     counts: dict[Key, Count] = field(default_factory=dict)
     readings: int = 0
-    cached: int = 0
+    held: Held = NOTHING_HELD
 
-    def take(self, tags: Iterable[Tag], ignore_lines: bool = False, cached: int = 0) -> int:
+    def take(
+        self, tags: Iterable[Tag], ignore_lines: bool = False, held: Held = NOTHING_HELD
+    ) -> int:
         """Add one reading. Tags with the same key are summed; a missing tag counts as 0.
 
-        cached: bytes in the page cache at that time; only the last reading's is kept. Returns the
-        largest rise of a tag's highest value, in bytes.
+        held: at that time; only the last reading's is kept. Returns the largest rise of a tag's highest value, in bytes.
         """
         counts = _sums(tags, ignore_lines)
         raised = 0
@@ -41,7 +78,7 @@ class Level:
                 for key, count in self.counts.items()
                 if key in counts
             }
-        self.cached = cached
+        self.held = held
         self.readings += 1
         return raised
 
@@ -70,28 +107,102 @@ def _sums(tags: Iterable[Tag], ignore_lines: bool) -> dict[Key, Count]:
 
 
 def grown(
-    before: Level, after: Level, allowed: int, cached: int = 0, slab_pages: bool = False
+    before: Level,
+    after: Level,
+    allowed: int,
+    held: Held = NOTHING_HELD,
+    named: bool = False,
 ) -> list[Change]:
     """The tags that grew by more than `allowed` bytes, largest growth first.
 
-    slab_pages: include slab pages. Their objects are also counted at their own tags, and the pages
-    stay for a while after the objects are freed.
+    held: by how much each kind of user memory grew; that much growth in total is excused at the
+    tags that allocate its pages, and all growth where it is unknown. Leaked pages are in none of
+    these, so they still count.
 
-    cached: by how many bytes the page cache grew; that much growth in total is excused at the tags
-    that allocate its pages. Leaked pages are no longer in the cache, so they still count.
+    named: the user asked for files or functions. Then slab pages count (their objects are also
+    counted at their own tags, and the pages stay for a while after the objects are freed), and so
+    does user memory of unknown growth.
     """
     changes = [Change(key, before.counts.get(key), count) for key, count in after.counts.items()]
     changes = [change for change in changes if change.bytes > allowed]
     changes.sort(key=lambda change: change.bytes, reverse=True)
+    left = {name: getattr(held, name) for name in ("cache", "anonymous", "shmem")}
     leaks = []
     for change in changes:
-        file, _, module, function = change.key
-        if not slab_pages and is_slab_page(str(file), str(function), str(module or "")):
+        if not named and _is_slab(change.key):
             continue
-        if file in PAGE_CACHE and cached > 0:
-            excused = min(cached, change.bytes)
-            cached -= excused
+        kind = user_memory(change.key)
+        if kind and left[kind] is None:
+            if not named:
+                continue
+        elif kind and left[kind]:
+            excused = min(left[kind], change.bytes)
+            left[kind] -= excused
             if change.bytes - excused <= allowed:
                 continue
         leaks.append(change)
     return leaks
+
+
+def user_memory(key: Key) -> str | None:
+    """Which kind of user memory this tag allocates: cache, anonymous, shmem, or None."""
+    file, _, module, function = key
+    if module is not None:
+        return None
+    if file in PAGE_CACHE:
+        return "cache"
+    if file in ANONYMOUS_FILES or function in ANONYMOUS_FUNCTIONS:
+        return "anonymous"
+    return "shmem" if file in SHMEM else None
+
+
+def _is_slab(key: Key) -> bool:
+    file, _, module, function = key
+    return is_slab_page(str(file), str(function), str(module or ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """A tag that grew in nearly every run. risen: in how many of the `runs`; bytes, calls: growth
+    over all of them."""
+
+    change: Change
+    risen: int
+    runs: int
+
+    def words(self) -> str:
+        """`+1 call a run in 20 of 20 runs`."""
+        return f"{self._rate()} in {self.risen} of {self.runs} runs"
+
+    def _rate(self) -> str:
+        calls = self.change.calls / self.runs
+        if calls >= 0.5:
+            number = round(calls, 1)
+            shown = int(number) if number == int(number) else number
+            return f"+{shown} {'call' if number == 1 else 'calls'} a run"
+        return f"+{round(self.change.bytes / self.runs)} bytes a run"
+
+
+def steady(series: Sequence[Level], last: Level, named: bool = False) -> list[Steady]:
+    """The tags that grew in nearly every run, largest growth first.
+
+    series: one level before the first run and one after each; last: the lowest of the readings
+    after all of them, which growth is taken to. One run in ten may not show it, because something
+    else was freed meanwhile. What every run needs and the next one reuses does not grow again.
+    """
+    runs = len(series) - 1
+    needed = runs - runs // 10
+    found = []
+    for key, count in last.counts.items():
+        if not named and (_is_slab(key) or user_memory(key)):
+            continue
+        points = [level.counts.get(key, Count(0, 0)) for level in series]
+        risen = sum(
+            two.bytes > one.bytes and two.calls >= one.calls
+            for one, two in zip(points, points[1:], strict=False)
+        )
+        change = Change(key, points[0], count)
+        # Each rise is at least one object, and what fell in between is not in the sum.
+        if risen >= needed and (change.calls >= needed or change.calls == 0) and change.bytes > 0:
+            found.append(Steady(change, risen, runs))
+    return sorted(found, key=lambda each: each.change.bytes, reverse=True)

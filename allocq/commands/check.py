@@ -7,22 +7,24 @@ Memory freed late (RCU, per-CPU lists) or cached by the allocator drops below th
 stays above it in every reading.
 """
 
+import json
+import mmap
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..analysis.diff import Change, names_only, passing
-from ..analysis.leak import Level, grown
+from ..analysis.leak import UNKNOWN, Held, Level, Steady, grown, steady
 from ..core.kernel import profiling_switch
 from ..declarations.commands import CHECK_FORMATS, INTERVAL, MAX_GROWTH, RETRIES
 from ..declarations.shared import FOUND, INTERFACES, NOTHING
 from ..errors import SourceError, UsageError
-from ..host.caches import drain_lists, drop_caches, page_cache
+from ..host.caches import drain_lists, drop_caches, user_memory
 from ..host.processes import Ended, describe, run
 from ..model import Filter
-from ..output import Shape, junit, writer
+from ..output import Shape, junit, tap, writer
 from ..output.changes import ChangeLayout, place_of
 from ..output.stream import Output, say, warn
 from ..sources.source import tags_of
@@ -39,12 +41,17 @@ from .arguments import (
     text,
 )
 from .listings import Side, differences, filter_alike, heading, interval, read_side
+from .nearest import no_match
 
 Read = Callable[..., tuple[Side, int]]
 
 COMMAND_FAILED = 3
 REHEARSALS, MOST_REHEARSALS = 3, 10
 PAUSE = 0.1
+LEAST_RUNS = 5
+_MOST_RUNS = 100_000
+# A counter of /proc/meminfo lags by at most 125 pages a CPU (calculate_normal_threshold()).
+_LAG = 125 * mmap.PAGESIZE
 _MOST_SECONDS = 24 * 3600
 
 
@@ -59,6 +66,7 @@ class CheckRequest:
     interface: str
     max_growth: int
     retries: int
+    repeat: int | None
     interval: float
     drop_caches: bool
     ignore_lines: bool
@@ -78,6 +86,22 @@ class CheckRequest:
                 "--source and a command cannot be used together",
                 "omit --source to check the running kernel",
             )
+        if self.repeat is not None and not self.command:
+            raise UsageError("--repeat needs a command", "use allocq check --repeat 20 -- COMMAND")
+        if self.repeat is not None and self.baseline is not None:
+            raise UsageError(
+                "--repeat and --baseline cannot be used together",
+                "omit --baseline: growth is measured from run to run",
+            )
+        if self.repeat is not None and not LEAST_RUNS <= self.repeat <= _MOST_RUNS:
+            raise UsageError(
+                f"invalid value '{self.repeat}' for --repeat",
+                f"{LEAST_RUNS} to {_MOST_RUNS} runs show steady growth",
+            )
+        if self.quiet and self.report is not None:
+            raise UsageError(
+                "--quiet and --report cannot be used together", "omit --quiet: FILE gets the report"
+            )
         if self.baseline == "-" and (self.source == "-" or self.command):
             raise UsageError("standard input can be read only once", "name a file as the baseline")
 
@@ -94,6 +118,7 @@ def read_request(values: Mapping[str, object]) -> CheckRequest:
         interface=choice("interface", values.get("interface"), INTERFACES) or "auto",
         max_growth=parse_size(str(values.get("max_growth", MAX_GROWTH))),
         retries=RETRIES if retries is None else retries,
+        repeat=number("repeat", values.get("repeat")),
         interval=_seconds(values.get("interval")),
         drop_caches=bool(values.get("drop_caches")),
         ignore_lines=bool(values.get("ignore_lines")),
@@ -106,7 +131,10 @@ def read_request(values: Mapping[str, object]) -> CheckRequest:
 
 @dataclass(slots=True)
 class Result:
-    """The outcome of a check. status: of the command, None if none was run."""
+    """The outcome of a check. status: of the command, None if none was run.
+
+    grown: what is over the limit, and what grew steadily.
+    """
 
     baseline: Side
     after: Side
@@ -115,6 +143,7 @@ class Result:
     readings: int
     status: int | None
     seconds: float
+    steady: list[Steady] = field(default_factory=list)
 
 
 def check_command(values: Mapping[str, object]) -> int:
@@ -157,14 +186,16 @@ def _measure(request: CheckRequest) -> Result:
     saved_filter = baseline.filter if baseline else None
 
     def read(*into: Level) -> tuple[Side, int]:
-        cached = 0
+        held = UNKNOWN
         if request.source is None:
             drain_lists()
-            cached = page_cache()
+            held = _held(user_memory())
         side = read_side(request.source, names, request.interface, described=False)
         if saved_filter:
             side.narrow(saved_filter)
-        raised = [level.take(tags_of(side.table), request.ignore_lines, cached) for level in into]
+        if request.source is not None:
+            held = _held(_saved_meminfo(side))
+        raised = [level.take(tags_of(side.table), request.ignore_lines, held) for level in into]
         return side, max(raised)
 
     if request.drop_caches:
@@ -172,18 +203,89 @@ def _measure(request: CheckRequest) -> Result:
         time.sleep(request.interval)
     if baseline:
         _warn_of_differences(request, baseline)
-        before.take(tags_of(baseline.table), request.ignore_lines)
+        held = _held(_saved_meminfo(baseline))
+        before.take(tags_of(baseline.table), request.ignore_lines, held)
     else:
         baseline = _rehearse(request, before, read)
     started = time.monotonic()
-    status = run(request.command) if request.command else None
+    status, series = _run(request, read)
     seconds = time.monotonic() - started
     last, _ = read(after)
-    _settle(request, before, after, read)
+    _settle(request, before, after, series, read)
     leaks = _over_limit(request, before, after)
+    steadily = _steady(request, series, after)
+    over = {change.key for change in leaks}
+    leaks += [each.change for each in steadily if each.change.key not in over]
     if request.source is None:
         _need_counters()
-    return Result(baseline, last, leaks, len(after.counts), after.readings, status, seconds)
+    if not before.counts and not after.counts:
+        _refuse_no_tags(request)
+    tags = len(after.counts)
+    return Result(baseline, last, leaks, tags, after.readings, status, seconds, steadily)
+
+
+def _run(request: CheckRequest, read: Read) -> tuple[int | None, list[Level]]:
+    """Run the command, --repeat times if asked for, after once to warm up. Returns the status of
+    the last run, which is the first that fails, and the readings around each run."""
+    if not request.command:
+        return None, []
+    status = run(request.command)
+    series: list[Level] = []
+    for number in range((request.repeat or -1) + 1):
+        if number:
+            status = run(request.command)
+        if status:
+            break
+        level = Level(highest=False)
+        read(level)
+        series.append(level)
+    return status, series
+
+
+def _steady(request: CheckRequest, series: list[Level], after: Level) -> list[Steady]:
+    if request.repeat is None or len(series) <= request.repeat:
+        return []
+    found = steady(series, after, _named(request))
+    kept = passing([each.change for each in found], request.filter)
+    keys = {change.key for change in kept}
+    return [each for each in found if each.change.key in keys]
+
+
+def _refuse_no_tags(request: CheckRequest) -> None:
+    """UsageError with the nearest names: a gate that tests nothing does not pass."""
+    table = read_side(request.source, Filter(), request.interface, described=False).table
+    message, hint = no_match(request.filter, table)
+    raise UsageError(f"{message}: nothing was checked", hint or "allocq query lists the tags")
+
+
+def _held(amounts: Mapping[str, int]) -> Held:
+    """What users hold, by the names of /proc/meminfo. tmpfs is not a cache."""
+    if not {"Cached", "Buffers", "Shmem", "AnonPages"} <= amounts.keys():
+        return UNKNOWN
+    cache = amounts["Cached"] + amounts["Buffers"] - amounts["Shmem"]
+    return Held(cache, amounts["AnonPages"], 0)
+
+
+def _saved_meminfo(side: Side) -> dict[str, int]:
+    try:
+        amounts = json.loads(side.metadata.get("meminfo", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(amounts, dict):
+        return {}
+    return {name: amount for name, amount in amounts.items() if type(amount) is int}
+
+
+def _size_of_file(path: str) -> int:
+    """What a file takes on a tmpfs, which is memory; 0 if there is none."""
+    try:
+        return os.stat(path).st_blocks * 512
+    except OSError:
+        return 0
+
+
+def _named(request: CheckRequest) -> bool:
+    return bool(request.filter.files or request.filter.functions)
 
 
 def _rehearse(request: CheckRequest, before: Level, read: Read) -> Side:
@@ -205,10 +307,12 @@ def _rehearse(request: CheckRequest, before: Level, read: Read) -> Side:
     return baseline
 
 
-def _settle(request: CheckRequest, before: Level, after: Level, read: Read) -> None:
+def _settle(
+    request: CheckRequest, before: Level, after: Level, series: list[Level], read: Read
+) -> None:
     """Read again while a tag is over the limit and retries are left."""
     for _ in range(request.retries if request.source is None else 0):
-        if not _over_limit(request, before, after):
+        if not (_over_limit(request, before, after) or _steady(request, series, after)):
             return
         if request.drop_caches:
             drop_caches()
@@ -225,10 +329,19 @@ def _warn_of_differences(request: CheckRequest, baseline: Side) -> None:
 
 
 def _over_limit(request: CheckRequest, before: Level, after: Level) -> list[Change]:
-    cached = after.cached - before.cached if request.baseline is None else 0
-    named = bool(request.filter.files or request.filter.functions)
-    changes = grown(before, after, request.max_growth, cached, slab_pages=named)
+    held = after.held.since(before.held)
+    if request.baseline is not None:
+        held = _widened(held, _size_of_file(request.baseline))
+    changes = grown(before, after, request.max_growth, held, _named(request))
     return passing(changes, request.filter) if request.filter.asks_counters else changes
+
+
+def _widened(held: Held, shmem: int) -> Held:
+    """More is excused for a baseline from a file: amounts were not refreshed when it was saved, and
+    the file itself may be on a tmpfs."""
+    lag = _LAG * (os.cpu_count() or 1)
+    cache = None if held.cache is None else held.cache + lag
+    return Held(cache, None if held.anonymous is None else held.anonymous + lag, shmem)
 
 
 def _report(request: CheckRequest, result: Result) -> None:
@@ -254,6 +367,8 @@ def _render(request: CheckRequest, result: Result, terminal: bool) -> Iterator[b
         yield junit.report(
             result.seconds, request.command, failure, verdict(request, result), details
         )
+    elif request.format == "tap":
+        yield _tap(request, result).encode("utf-8", "backslashreplace")
     elif request.format == "json":
         layout = ChangeLayout(False, None, interval(result.baseline, result.after))
         write = writer("json", shape, layout.columns)
@@ -271,22 +386,61 @@ def _table(request: CheckRequest, result: Result, shape: Shape) -> Iterator[byte
     yield write.begin({}, "grown")
     yield from write.rows(layout.rows(result.grown))
     yield write.end(layout.total(result.grown), "total")
+    for each in result.steady[1:]:
+        where, function = place_of(each.change)
+        yield f"steady: {where} {function} ({each.words()})\n".encode("utf-8", "replace")
     yield (verdict(request, result) + "\n").encode("utf-8", "replace")
+
+
+def _tap(request: CheckRequest, result: Result) -> str:
+    """A line for the command, one for each tag that grew, and one for all others."""
+    tests: list[tuple[str, bool, str]] = []
+    if request.command:
+        failure = describe(result.status) if result.status else ""
+        tests.append((" ".join(request.command), not failure, failure))
+    rates = {each.change.key: each.words() for each in result.steady}
+    for change in result.grown:
+        where, function = place_of(change)
+        words = rates.get(change.key) or f"grew by {_size(request, change.bytes)}"
+        tests.append((f"{where} {function}", False, words))
+    allowed = f"more than {_size(request, request.max_growth)}"
+    others = result.tags - len(result.grown)
+    if others or not result.grown:
+        other = "other " if result.grown else ""
+        tests.append((f"none of {others} {other}tags grew by {allowed}", True, ""))
+    lines = [
+        tap.line(number, name, tap.TapResult.OK if passed else tap.TapResult.NOT_OK, why)
+        for number, (name, passed, why) in enumerate(tests, 1)
+    ]
+    return tap.plan(len(lines)) + "".join(lines)
+
+
+def _size(request: CheckRequest, size: int) -> str:
+    return str(size) if request.view.bytes else format_size(size)
 
 
 def verdict(request: CheckRequest, result: Result) -> str:
     """The outcome in one line, with the largest growth."""
-    allowed = (
-        f"more than {request.max_growth if request.view.bytes else format_size(request.max_growth)}"
-    )
+    allowed = f"more than {_size(request, request.max_growth)}"
     if not result.grown:
-        return f"ok: none of {result.tags} tags grew by {allowed}"
+        steadily = f", or steadily in {request.repeat} runs" if request.repeat else ""
+        return f"ok: none of {result.tags} tags grew by {allowed}{steadily}"
+    if result.steady:
+        return _steady_verdict(result)
     first = result.grown[0]
     where, function = place_of(first)
     count = len(result.grown)
     what = "1 tag" if count == 1 else f"{count} tags"
-    growth = first.bytes if request.view.bytes else format_size(first.bytes)
+    growth = _size(request, first.bytes)
     return f"leaked: {what} grew by {allowed}; largest: {where} {function} (+{growth})"
+
+
+def _steady_verdict(result: Result) -> str:
+    count = len(result.steady)
+    what = "1 tag" if count == 1 else f"{count} tags"
+    first = result.steady[0]
+    where, function = place_of(first.change)
+    return f"leaked: {what} grew steadily; largest: {where} {function} ({first.words()})"
 
 
 def _head(request: CheckRequest, result: Result) -> dict[str, object]:
@@ -299,6 +453,17 @@ def _head(request: CheckRequest, result: Result) -> dict[str, object]:
         "verdict": verdict(request, result),
         "max_growth": request.max_growth,
         "readings": result.readings,
+        "repeat": request.repeat,
+        "steady": [
+            {
+                **dict(zip(("file", "line", "module", "function"), each.change.key, strict=True)),
+                "risen": each.risen,
+                "runs": each.runs,
+                "bytes_growth": each.change.bytes,
+                "calls_growth": each.change.calls,
+            }
+            for each in result.steady
+        ],
     }
 
 

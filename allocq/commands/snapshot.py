@@ -9,19 +9,19 @@ from ..output.stream import Output, warn
 from ..storage.compression import pack, packer
 from ..storage.files import check_free, save
 from ..storage.snapshot import snapshot_text
-from .arguments import read_filter, read_origin
+from .arguments import read_filter, read_origin, text
 
 
 def snapshot_command(values: Mapping[str, object]) -> int:
     """Run the command; returns 0, or 1 if no tag matches (the file is saved anyway)."""
     filter, origin = read_filter(values), read_origin(values, piped=False)
-    path, force = str(values.get("output", "-")), bool(values.get("force"))
+    path, force = _path(values), bool(values.get("force"))
     packing = None
     if path != "-":
         packing = packer(path)
         check_free(path, force)
     elif force:
-        raise UsageError("--force needs --output", "add --output FILE")
+        raise UsageError("--force needs a file", "allocq snapshot --force FILE")
     with origin.open() as source:
         snapshot = source.read(filter)
     pieces = snapshot_text(snapshot.info, snapshot.table, filter, source.live)
@@ -35,3 +35,14 @@ def snapshot_command(values: Mapping[str, object]) -> int:
     else:
         save(path, pack(pieces, packing) if packing else pieces, force)
     return FOUND if len(snapshot) else NOTHING
+
+
+def _path(values: Mapping[str, object]) -> str:
+    """Where to save; - is standard output. UsageError for two places."""
+    names = ("path", "output", "old_output")
+    given = [path for name in names if (path := text(values, name)) is not None]
+    if len(given) > 1:
+        raise UsageError(f"{given[1]} is a second file to save to", "name one file")
+    if "old_output" in values:
+        warn(f"-o is the format elsewhere: allocq snapshot {given[0]} saves to a file")
+    return given[0] if given else "-"

@@ -106,14 +106,14 @@ GATE_PANEL = "What is a leak"
 MAX_GROWTH = "128K"
 RETRIES = 10
 INTERVAL = 0.5
-CHECK_FORMATS = ("table", "json", "junit")
+CHECK_FORMATS = ("table", "json", "junit", "tap")
 DIFF_SORTS = ("bytes", "calls", "percent", "after", "file", "function", "module", "none")
 DIFF_FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
 SNAPSHOT_OPTIONS = (
-    Option("output", ("-o", "--output"), TEXT, SAVE_PANEL,
-           "Write to FILE, whole or not at all; .gz and .zst compress. - is standard output"
-           " (default: -).", "FILE"),
+    Option("output", ("--output",), TEXT, SAVE_PANEL, "The same as the operand FILE.", "FILE"),
+    Option("old_output", ("-o",), TEXT, SAVE_PANEL,
+           "The old spelling of --output; it still works, with a warning.", "FILE"),
     Option("force", ("--force",), FLAG, SAVE_PANEL, "Replace FILE if it exists."),
     *FILTER_OPTIONS,
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
@@ -146,9 +146,12 @@ DIFF_OPTIONS = (
 CHECK_OPTIONS = (
     Option("max_growth", ("--max-growth",), TEXT, GATE_PANEL,
            f"Let each tag grow by SIZE (default {MAX_GROWTH}: the kernel caches a little after any"
-           " command). Page cache growth is not a leak, nor are slab pages (mm/slub.c"
-           " alloc_slab_page), whose objects are counted at their own tags; --file or --function"
+           " command). Page cache and anonymous user pages are no leak, nor are slab pages"
+           " (mm/slub.c alloc_slab_page), whose objects are counted at their own tags; --file or --function"
            " counts slab pages too.", "SIZE"),
+    Option("repeat", ("--repeat",), TEXT, GATE_PANEL,
+           "Run COMMAND once to warm up and then N times (5 or more). A tag that grows in nearly"
+           " every run is a leak, however little it is.", "N"),
     Option("baseline", ("--baseline",), TEXT, GATE_PANEL,
            "Compare with a snapshot or a saved /proc/allocinfo instead of readings taken before"
            " the command.", "FILE"),
@@ -283,8 +286,17 @@ COMMANDS = (
         " host, kernel and boot. Exit status 1: no tag matches (the file is saved anyway).",
         "commands.snapshot:snapshot_command",
         SNAPSHOT_OPTIONS,
+        operands=(
+            Operand(
+                "path",
+                "FILE",
+                "Write to FILE, whole or not at all; .gz and .zst compress. - is standard output"
+                " (default: -).",
+                required=False,
+            ),
+        ),
         examples=(
-            "allocq snapshot -o before.txt.gz",
+            "allocq snapshot before.txt.gz",
             "allocq snapshot --module xfs | gzip >xfs.txt.gz",
         ),
     ),

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from ..errors import AccessError, OutputError, SourceError
+from .machine import read_meminfo
 
 DROP_CACHES = "/proc/sys/vm/drop_caches"
 
@@ -50,17 +51,17 @@ def drop_caches() -> None:
         raise OutputError(f"cannot drop caches: {error.strerror}") from None
 
 
-def page_cache() -> int:
-    """Bytes in the page cache according to /proc/meminfo, without tmpfs, which is not a cache.
-    SourceError if it cannot be read."""
-    try:
-        text = Path("/proc/meminfo").read_text()
-    except OSError as error:
-        raise SourceError(f"cannot read /proc/meminfo: {error.strerror}") from None
-    values = {}
-    for line in text.splitlines():
-        name, _, rest = line.partition(":")
-        words = rest.split()
-        if len(words) == 2 and words[1] == "kB":
-            values[name] = 1024 * int(words[0])
-    return values.get("Cached", 0) + values.get("Buffers", 0) - values.get("Shmem", 0)
+def refresh_counters() -> None:
+    """Have every CPU add its share to the counters of /proc/meminfo (vm.stat_refresh; root)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/sys/vm/stat_refresh").read_bytes()
+
+
+def user_memory() -> dict[str, int]:
+    """The amounts of /proc/meminfo in bytes, exact where this process may have them refreshed.
+    SourceError if they cannot be read."""
+    refresh_counters()
+    amounts = read_meminfo()
+    if not amounts:
+        raise SourceError("cannot read /proc/meminfo")
+    return amounts

@@ -5,13 +5,18 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from ..errors import FormatError, OutputError, SourceError
+from ..errors import FormatError, OutputError, SourceError, UsageError
 
 _CHUNK = 1 << 16
 _WINDOW_BITS = 25  # what zstd -20 needs; the decompressor holds a window in memory
 _SIP = 64  # packed bytes; a block of zstd takes 4 at least and unpacks to 128 KiB at most
 MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 """The first bytes of gzip and zstd files."""
+_OTHER_PACKING = (
+    *(".7z", ".br", ".bz", ".bz2", ".gzip", ".lz", ".lz4", ".lzma", ".lzo", ".rar", ".tar"),
+    *(".tbz", ".tbz2", ".tgz", ".txz", ".tzst", ".xz", ".z", ".zip", ".zstd"),
+)
+_OTHER_FORMATS = (".csv", ".html", ".json", ".jsonl", ".md", ".parquet", ".tsv", ".xml", ".yaml")
 LEAST, RATIO = 64 << 20, 100
 """A file may unpack to LEAST bytes, and a larger one to RATIO times its size."""
 
@@ -143,12 +148,22 @@ class _Zstd:
 def packer(path: str) -> Any:
     """A compressor (compress, flush) for a `.gz` or `.zst` file, None for other names.
 
-    OutputError if this Python cannot write zstd.
+    UsageError for a suffix that promises another kind of file, OutputError if this Python cannot
+    write zstd.
     """
-    if path.endswith(".gz"):
+    name = path.rpartition("/")[2].lower()
+    suffix = name[name.rindex(".") :] if "." in name[1:] else ""
+    if suffix == ".gz" and not name.endswith(".tar.gz"):
         return zlib.compressobj(wbits=31)
-    if path.endswith(".zst"):
+    if suffix == ".zst" and not name.endswith(".tar.zst"):
         return _zstd_packer()
+    if suffix in _OTHER_PACKING or suffix in (".gz", ".zst"):
+        raise UsageError(f"cannot write {path}: only .gz and .zst compress", "name the file .gz")
+    if suffix in _OTHER_FORMATS:
+        raise UsageError(
+            f"cannot write {path}: a snapshot is text, not {suffix[1:]}",
+            "name the file .txt or .gz, or see allocq query --format",
+        )
     return None
 
 

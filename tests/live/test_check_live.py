@@ -138,7 +138,7 @@ def test_a_command_that_is_not_there_is_status_2() -> None:
 
 def test_a_baseline_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "baseline"
-    assert allocq("snapshot", "-o", str(path)).status == 0
+    assert allocq("snapshot", "--output", str(path)).status == 0
     place = tmp_path / "place"
     assert check("--baseline", str(path), "--max-growth", "16M").status == 0
     with mounted(place):
@@ -178,3 +178,89 @@ def test_counters_that_stand_still_tell_nothing(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     done = check("--", "touch", str(mark))
     assert done.status == 2 and not mark.exists(), done
+
+
+STRICT = ("--max-growth", "4K")
+
+
+def passes_twenty_times() -> None:
+    done = [allocq("check", *STRICT, "--", "/bin/ls") for _ in range(TIMES)]
+    assert [(one.status, one.err) for one in done] == [(0, "")] * TIMES, [
+        one for one in done if one.status
+    ]
+
+
+def pipes_left_behind_are_named_first(tmp_path: Path) -> None:
+    hold = (
+        "import os, sys\n"
+        "if os.fork(): sys.exit(0)\n"
+        "os.setsid()\n"
+        "for fd in (0, 1, 2): os.dup2(os.open('/dev/null', os.O_RDWR), fd)\n"
+        "kept = [os.pipe() for _ in range(400)]\n"
+        "open(sys.argv[1], 'w').write(str(os.getpid()))\n"
+        "import time; time.sleep(600)\n"
+    )
+    script = 'python=$1; "$python" -I -S -c "$2" "$0"; while ! [ -s "$0" ]; do sleep 0.1; done'
+    for number in range(3):
+        pid = tmp_path / f"pid{number}"
+        command = ["sh", "-c", script, str(pid), sys.executable, hold]
+        try:
+            done = check(*STRICT, "-o", "json", "--retries", "2", "--", *command)
+        finally:
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+        leak = first(done)
+        assert (leak["file"], leak["function"]) == ("fs/pipe.c", "alloc_pipe_info"), done
+
+
+def an_idle_machine_passes(tmp_path: Path) -> None:
+    path, plain = tmp_path / "baseline", tmp_path / "plain"
+    assert allocq("snapshot", str(path)).status == 0
+    plain.write_bytes(Path("/proc/allocinfo").read_bytes())
+    for _ in range(3):
+        for baseline in (path, plain):
+            done = check("--baseline", str(baseline))
+            assert (done.status, done.err) == (0, ""), done
+
+
+def test_ls_passes_every_time() -> None:
+    passes_twenty_times()
+
+
+@pytest.mark.guest(kernel="old")
+def test_ls_passes_every_time_on_an_older_kernel() -> None:
+    passes_twenty_times()
+
+
+def test_pipes_left_behind_are_named_first(tmp_path: Path) -> None:
+    pipes_left_behind_are_named_first(tmp_path)
+
+
+@pytest.mark.guest(kernel="old")
+def test_pipes_left_behind_are_named_first_on_an_older_kernel(tmp_path: Path) -> None:
+    pipes_left_behind_are_named_first(tmp_path)
+
+
+def test_an_idle_machine_passes_against_a_baseline(tmp_path: Path) -> None:
+    an_idle_machine_passes(tmp_path)
+
+
+@pytest.mark.guest(kernel="old")
+def test_an_idle_machine_passes_against_a_baseline_on_an_older_kernel(tmp_path: Path) -> None:
+    an_idle_machine_passes(tmp_path)
+
+
+def test_one_object_a_run_is_found(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    with mounted(place):
+        subprocess.run(["mount", "-t", "tmpfs", "none", str(place)], check=True)
+        command = ["mktemp", str(place / "XXXXXX")]
+        done = check("--repeat", "20", "-o", "json", "--retries", "2", "--", *command)
+    document = json.loads(done.out[done.out.index(b"{") :])
+    assert done.status == 1 and "shmem_alloc_inode" in {
+        each["function"] for each in document["steady"] if each["risen"] >= 19
+    }, document["steady"]
+
+
+def test_what_every_run_frees_is_not_steady() -> None:
+    done = check("--repeat", "10", "--", "true")
+    assert (done.status, done.err) == (0, ""), done

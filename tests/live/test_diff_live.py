@@ -17,7 +17,7 @@ from command import allocq, until
 
 
 def saved_now(path: Path) -> str:
-    assert allocq("snapshot", "-o", str(path)).status == 0
+    assert allocq("snapshot", "--output", str(path)).status == 0
     return str(path)
 
 

@@ -26,7 +26,7 @@ def test_every_tag_is_in_it_and_it_knows_where_it_is_from(
 ) -> None:
     path = tmp_path / "x"
     before = datetime.now(UTC)
-    assert allocq("snapshot", "-o", str(path)) == (0, b"", "")
+    assert allocq("snapshot", "--output", str(path)) == (0, b"", "")
     after = datetime.now(UTC)
     data = path.read_bytes()
     assert places(data) == places(cat_allocinfo().encode())
@@ -48,7 +48,7 @@ def test_both_interfaces_save_the_same_places() -> None:
 
 def test_grep_and_query_read_it(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    assert allocq("snapshot", "-o", str(path)).status == 0
+    assert allocq("snapshot", "--output", str(path)).status == 0
     grepped = subprocess.run(
         ["grep", "-c", "mm/slub.c", str(path)], capture_output=True, check=True
     ).stdout
@@ -59,7 +59,7 @@ def test_others_may_neither_make_nor_read_one(
     tmp_path: Path, unprivileged: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     path = tmp_path / "x"
-    assert allocq("snapshot", "-o", str(path)).status == 0
+    assert allocq("snapshot", "--output", str(path)).status == 0
     assert unprivileged(["cat", str(path)]).returncode != 0
     theirs = unprivileged([*ALLOCQ, "snapshot"])
     assert theirs.returncode == 2 and "/proc/allocinfo: permission denied" in theirs.stderr
@@ -68,7 +68,7 @@ def test_others_may_neither_make_nor_read_one(
 def test_a_full_file_system_keeps_nothing(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", str(tmp_path)], check=True)
     try:
-        done = allocq("snapshot", "-o", str(tmp_path / "x"))
+        done = allocq("snapshot", "--output", str(tmp_path / "x"))
         assert done.status == 2 and "No space left on device" in done.err
         assert os.listdir(tmp_path) == []
     finally:
