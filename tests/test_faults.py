@@ -143,7 +143,7 @@ def test_a_disk_that_fills_up_keeps_nothing_half(
 ) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
-    argv = ("snapshot", "--source", str(text), "-o", str(folder / "saved"))
+    argv = ("snapshot", "--source", str(text), "--output", str(folder / "saved"))
     steps = run.count("write", *argv, file=f"{folder}/")
     (folder / "saved").unlink()
     assert steps > 1

@@ -282,7 +282,7 @@ def test_a_command_line_is_answered_as_python_would_or_handed_over_unchanged(
         ["query", "-f", "[a"],
         ["query", "-f", "[b-a]*"],
         ["tree", "--sample"],
-        ["snapshot", "--sample", "-o", " $HOME `x` '\"*\\ \n-"],
+        ["snapshot", "--sample", "--output", " $HOME `x` '\"*\\ \n-"],
         ["check", "--", "sh", "-c", "exit 3", ""],
         ["\udcff"],
     ],

@@ -141,7 +141,7 @@ def test_complaints_show_what_was_given_escaped(evil: str, tmp_path: Path) -> No
         ("query", f"--x{evil}"),
         ("query", evil),
         (evil,),
-        ("snapshot", "--sample", "-o", f"{tmp_path}/none/{evil}"),
+        ("snapshot", "--sample", "--output", f"{tmp_path}/none/{evil}"),
         ("diff", f"/no/{evil}", str(bad)),
     ):
         status, sent = on_terminal(*argv)
@@ -513,13 +513,15 @@ def test_a_snapshot_follows_no_link_and_is_private(tmp_path: Path) -> None:
     link.symlink_to(victim)
     for more in ((), ("--force",)):
         done = subprocess.run(
-            [*ALLOCQ, "snapshot", "--sample", "-o", str(link), *more], capture_output=True
+            [*ALLOCQ, "snapshot", "--sample", "--output", str(link), *more], capture_output=True
         )
         refused(Result(done.returncode, done.stdout, done.stderr.decode()), str(link))
         assert victim.read_text() == "precious"
     before = os.umask(0)
     try:
-        subprocess.run([*ALLOCQ, "snapshot", "--sample", "-o", str(tmp_path / "new")], check=True)
+        subprocess.run(
+            [*ALLOCQ, "snapshot", "--sample", "--output", str(tmp_path / "new")], check=True
+        )
     finally:
         os.umask(before)
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600

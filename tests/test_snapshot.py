@@ -90,7 +90,7 @@ def test_a_file_is_private_and_reads_back(tmp_path: Path, name: str) -> None:
     path.parent.mkdir(exist_ok=True)
     old = os.umask(0)
     try:
-        done = here("snapshot", "--source", SAMPLE, "-o", str(path))
+        done = here("snapshot", "--source", SAMPLE, "--output", str(path))
     finally:
         os.umask(old)
     assert done == (0, b"", "")
@@ -108,13 +108,15 @@ def test_without_zstd_a_snapshot_is_refused_before_anything_is_read(
 ) -> None:
     for module in ("compression", "zstandard"):
         monkeypatch.setitem(sys.modules, module, None)
-    refused(here("snapshot", "--source", "/nonexistent", "-o", str(tmp_path / "x.zst")), "zstd")
+    refused(
+        here("snapshot", "--source", "/nonexistent", "--output", str(tmp_path / "x.zst")), "zstd"
+    )
     assert os.listdir(tmp_path) == []
 
 
 def test_zstd_reads_back(tmp_path: Path) -> None:
     path = tmp_path / "x.zst"
-    assert here("snapshot", "--source", SAMPLE, "-o", str(path)) == (0, b"", "")
+    assert here("snapshot", "--source", SAMPLE, "--output", str(path)) == (0, b"", "")
     assert path.read_bytes().startswith(b"\x28\xb5\x2f\xfd")
     read = here("query", "--source", str(path))
     assert tag_lines(read.out) == tag_lines(oracle.SAMPLE.read_bytes())
@@ -123,10 +125,12 @@ def test_zstd_reads_back(tmp_path: Path) -> None:
 def test_no_file_is_lost_without_force(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("precious")
-    refused(here("snapshot", "--source", SAMPLE, "-o", str(path)), "exists")
-    refused(here("snapshot", "--source", "/nonexistent", "-o", str(path)), "exists")  # told first
+    refused(here("snapshot", "--source", SAMPLE, "--output", str(path)), "exists")
+    refused(
+        here("snapshot", "--source", "/nonexistent", "--output", str(path)), "exists"
+    )  # told first
     assert path.read_text() == "precious"
-    assert here("snapshot", "--source", SAMPLE, "-o", str(path), "--force").status == 0
+    assert here("snapshot", "--source", SAMPLE, "--output", str(path), "--force").status == 0
     assert path.read_bytes().startswith(oracle.HEADER)
     assert os.listdir(tmp_path) == ["x"]
 
@@ -138,7 +142,7 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path, force: list[s
     os.mkfifo(fifo)
     folder.mkdir()
     for path in (link, fifo, folder):
-        refused(here("snapshot", "--source", SAMPLE, "-o", str(path), *force), str(path))
+        refused(here("snapshot", "--source", SAMPLE, "--output", str(path), *force), str(path))
     assert link.is_symlink() and not link.exists()
     assert stat.S_ISFIFO(fifo.stat().st_mode)
     assert sorted(os.listdir(tmp_path)) == ["fifo", "folder", "link"]
@@ -193,7 +197,7 @@ def test_a_write_that_fails_is_one_line_and_leaves_nothing(tmp_path: Path) -> No
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
-    done = allocq("snapshot", "--source", SAMPLE, "-o", str(tmp_path / "x"), preexec_fn=limit)
+    done = allocq("snapshot", "--source", SAMPLE, "--output", str(tmp_path / "x"), preexec_fn=limit)
     refused(done, "cannot write", "File too large")
     assert os.listdir(tmp_path) == []
 
@@ -207,12 +211,12 @@ def test_a_full_standard_output_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("argv", "word"),
     [
-        (["-o", "/nonexistent/x"], "No such file"),
-        (["-o", ""], "invalid file name"),
-        (["-o", "/"], "directory"),
-        (["-o", "./"], "directory"),
+        (["--output", "/nonexistent/x"], "No such file"),
+        (["--output", ""], "invalid file name"),
+        (["--output", "/"], "directory"),
+        (["--output", "./"], "directory"),
         (["--force"], "--force"),
-        (["--min-size", "x", "-o", "/nonexistent/x"], "invalid size"),
+        (["--min-size", "x", "--output", "/nonexistent/x"], "invalid size"),
         (["--sample"], "--sample"),
     ],
 )
@@ -222,14 +226,14 @@ def test_what_cannot_be_meant_is_refused(argv: list[str], word: str) -> None:
 
 def test_nothing_found_is_status_1_and_an_empty_snapshot(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    done = here("snapshot", "--source", SAMPLE, "-m", "nosuch", "-o", str(path))
+    done = here("snapshot", "--source", SAMPLE, "-m", "nosuch", "--output", str(path))
     assert done == (1, b"", "")
     assert notes_of(path.read_bytes())["tags"] == "0"
     assert here("query", "--source", str(path)) == (1, b"", "")
 
 
 def test_ten_at_once_and_one_wins(tmp_path: Path) -> None:
-    argv = [*ALLOCQ, "snapshot", "--source", SAMPLE, "-o", str(tmp_path / "x")]
+    argv = [*ALLOCQ, "snapshot", "--source", SAMPLE, "--output", str(tmp_path / "x")]
     running = [subprocess.Popen(argv, stderr=subprocess.PIPE) for _ in range(10)]
     errors = [process.communicate(timeout=60)[1] for process in running]
     assert sorted(process.returncode for process in running) == [0] + [2] * 9
@@ -257,3 +261,27 @@ def test_a_host_with_line_ends_in_its_words_cannot_forge_notes(
         "# tags: 0"
     ]
     assert "# host: a # tags: 0\n" in head.decode()
+
+
+def test_each_way_to_name_the_file_saves_the_same(tmp_path: Path) -> None:
+    ways = {"a": ("{}",), "b": ("--output", "{}"), "c": ("-o", "{}")}
+    for name, way in ways.items():
+        done = here("snapshot", "--sample", *(word.format(tmp_path / name) for word in way))
+        assert done.status == 0 and done.out == b""
+        assert ("warning: -o" in done.err) == (name == "c"), done
+    assert len({(tmp_path / name).read_bytes() for name in ways}) == 1
+    refused(here("snapshot", "--sample", "x", "--output", "y"), "second file")
+
+
+@pytest.mark.parametrize(
+    "name", ["x.xz", "x.BZ2", "x.zip", "x.tar.gz", "x.tgz", "x.json", "x.parquet", "x.csv"]
+)
+def test_a_suffix_that_cannot_be_written_is_refused(name: str, tmp_path: Path) -> None:
+    refused(here("snapshot", "--sample", str(tmp_path / name)), f"cannot write {tmp_path}/{name}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x", "x.txt", "allocinfo.7.3", ".json", "x.log"])
+def test_other_names_are_plain_text(name: str, tmp_path: Path) -> None:
+    assert here("snapshot", "--sample", str(tmp_path / name)).status == 0
+    assert (tmp_path / name).read_bytes().startswith(oracle.HEADER)

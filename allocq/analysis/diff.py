@@ -208,8 +208,17 @@ def bound(changes: Iterable[Change], before: int | None, after: int | None) -> N
 
 
 def changed(changes: Iterable[Change]) -> list[Change]:
-    """The changes in bytes or calls, and tags on one side only."""
-    return [change for change in changes if change.kind != ChangeKind.SAME]
+    """The changes in bytes or calls, and tags on one side only. What holds nothing there is no
+    change: modules come and go with hundreds of tags that were never used."""
+    return [
+        change
+        for change in changes
+        if change.kind != ChangeKind.SAME and not (_empty(change.before) and _empty(change.after))
+    ]
+
+
+def _empty(count: Count | None) -> bool:
+    return count is None or not (count.bytes or count.calls)
 
 
 def names_only(filter: Filter) -> Filter:

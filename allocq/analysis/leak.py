@@ -7,6 +7,7 @@ stays above the limit in every reading.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from ..model import Tag
 from .diff import Change, Count, Key
@@ -64,7 +65,8 @@ class Level:
     ) -> int:
         """Add one reading. Tags with the same key are summed; a missing tag counts as 0.
 
-        held: at that time; only the last reading's is kept. Returns the largest rise of a tag's highest value, in bytes.
+        held: at that time; only the last reading's is kept. Returns the largest rise of a tag's
+        highest value, in bytes.
         """
         counts = _sums(tags, ignore_lines)
         raised = 0
@@ -198,8 +200,7 @@ def steady(series: Sequence[Level], last: Level, named: bool = False) -> list[St
             continue
         points = [level.counts.get(key, Count(0, 0)) for level in series]
         risen = sum(
-            two.bytes > one.bytes and two.calls >= one.calls
-            for one, two in zip(points, points[1:], strict=False)
+            two.bytes > one.bytes and two.calls >= one.calls for one, two in pairwise(points)
         )
         change = Change(key, points[0], count)
         # Each rise is at least one object, and what fell in between is not in the sum.

@@ -101,6 +101,8 @@ def read_words(
                 raise Misread(Fault.NO_VALUE, flag, option)
             value = following
         if option.kind == OptionKind.TEXT:
+            if option.name == "source" and option.name in values:
+                values["second_source"] = value
             values[option.name] = value
         else:
             items = values.setdefault(option.name, [])

@@ -60,7 +60,7 @@ def read_slab(values: Mapping[str, object]) -> SlabRule:
 def read_view(values: Mapping[str, object]) -> View:
     """The View from the values of the view options. UsageError if invalid."""
     header = values.get("header")
-    return View(
+    view = View(
         format=choice("format", values.get("format"), FORMATS),
         sort=choice("sort", values.get("sort"), SORTS),
         reverse=bool(values.get("reverse")),
@@ -75,6 +75,25 @@ def read_view(values: Mapping[str, object]) -> View:
         slab=read_slab(values),
         pager=choice("pager", values.get("pager"), PAGERS) or "auto",
     )
+    _refuse_ignored(view)
+    return view
+
+
+def _refuse_ignored(view: View) -> None:
+    """UsageError for sums that cannot be sorted or headed as was asked."""
+    if view.group_by is None:
+        return
+    keys = ("directory", "file") if view.group_by == "directory" else (view.group_by,)
+    if view.sort in ("file", "function", "module") and view.sort not in keys:
+        raise UsageError(
+            f"--group-by {view.group_by} has no {view.sort} to sort by",
+            "sort sums by bytes or calls, or by what they are grouped by",
+        )
+    if view.format == "procfs" and view.header:
+        raise UsageError(
+            "--header cannot be used with sums in procfs format",
+            "the kernel's header is for its own lines; -o tsv has one for sums",
+        )
 
 
 def read_table_view(values: Mapping[str, object]) -> View:
@@ -141,6 +160,8 @@ def read_origin(values: Mapping[str, object], piped: bool = True) -> Origin:
     piped: without one, what is piped in is the source.
     """
     path = text(values, "source")
+    if values.get("second_source") is not None:
+        raise UsageError(f"{values['second_source']} is a second source", "give one --source")
     sample = bool(values.get("sample"))
     interface = choice("interface", values.get("interface"), INTERFACES) or "auto"
     if path == "":
@@ -229,6 +250,9 @@ def _is_listing(word: str) -> bool:
 
 def read_filter(values: Mapping[str, object]) -> Filter:
     """The Filter from the values of the filter options. UsageError if invalid."""
+    for name, flag in (("ignore_case", "--ignore-case"), ("invert", "--invert-match")):
+        if values.get(name) and not strings(values, "regexp"):
+            raise UsageError(f"{flag} needs --regexp", "add -e REGEX")
     inaccurate, accurate = bool(values.get("inaccurate")), bool(values.get("accurate"))
     if inaccurate and accurate:
         raise UsageError("--inaccurate and --accurate cannot be used together")

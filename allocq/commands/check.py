@@ -231,8 +231,8 @@ def _run(request: CheckRequest, read: Read) -> tuple[int | None, list[Level]]:
         return None, []
     status = run(request.command)
     series: list[Level] = []
-    for number in range((request.repeat or -1) + 1):
-        if number:
+    for turn in range((request.repeat or -1) + 1):
+        if turn:
             status = run(request.command)
         if status:
             break

@@ -22,7 +22,7 @@ from ..errors import UsageError
 from ..model import Filter
 from ..output import writer
 from ..output.changes import ChangeLayout, change_words
-from ..output.stream import Output, warn
+from ..output.stream import Output, say, warn
 from ..units import format_size, parse_size
 from .arguments import (
     View,
@@ -95,6 +95,8 @@ def diff_command(values: Mapping[str, object]) -> int:
     changes = select(request, before, after)
     if not request.quiet:
         _write(request, before, after, changes)
+        if not changes and os.isatty(1):
+            say("allocq: nothing changed")
     for warning in warnings:
         warn(warning)
     return FOUND if changes else NOTHING

@@ -142,7 +142,12 @@ def elapsed(before: Side, after: Side) -> float | None:
 
 
 def interval(before: Side, after: Side) -> float | None:
-    """Seconds that growth can be divided by; None where `after` is not the later one."""
+    """Seconds that growth can be divided by; None where `after` is not the later one, and across
+    boots and hosts, whose counters have nothing to do with each other."""
+    for key in ("boot-id", "host", "kernel"):
+        one, two = before.metadata.get(key), after.metadata.get(key)
+        if one and two and one != two:
+            return None
     seconds = elapsed(before, after)
     return seconds if seconds is not None and seconds > 0 else None
 

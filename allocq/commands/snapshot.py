@@ -34,6 +34,8 @@ def snapshot_command(values: Mapping[str, object]) -> int:
         out.release()
     else:
         save(path, pack(pieces, packing) if packing else pieces, force)
+    if "old_output" in values:
+        warn("-o chooses a format elsewhere: use --output FILE, or the name alone")
     return FOUND if len(snapshot) else NOTHING
 
 
@@ -43,6 +45,4 @@ def _path(values: Mapping[str, object]) -> str:
     given = [path for name in names if (path := text(values, name)) is not None]
     if len(given) > 1:
         raise UsageError(f"{given[1]} is a second file to save to", "name one file")
-    if "old_output" in values:
-        warn(f"-o is the format elsewhere: allocq snapshot {given[0]} saves to a file")
     return given[0] if given else "-"

@@ -133,6 +133,8 @@ static bool take_value(struct reading *reading, int id, const char *value)
 		query->interface = (enum aq_interface)chosen;
 		return true;
 	case OPTION_SOURCE:
+		if (query->path)
+			return false; /* two sources: Python refuses */
 		query->path = value;
 		return value[0] != '\0';
 	default:

@@ -147,8 +147,8 @@ CHECK_OPTIONS = (
     Option("max_growth", ("--max-growth",), TEXT, GATE_PANEL,
            f"Let each tag grow by SIZE (default {MAX_GROWTH}: the kernel caches a little after any"
            " command). Page cache and anonymous user pages are no leak, nor are slab pages"
-           " (mm/slub.c alloc_slab_page), whose objects are counted at their own tags; --file or --function"
-           " counts slab pages too.", "SIZE"),
+           " (mm/slub.c alloc_slab_page), whose objects are counted at their own tags; --file or"
+           " --function counts slab pages too.", "SIZE"),
     Option("repeat", ("--repeat",), TEXT, GATE_PANEL,
            "Run COMMAND once to warm up and then N times (5 or more). A tag that grows in nearly"
            " every run is a leak, however little it is.", "N"),
