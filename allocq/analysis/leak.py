@@ -24,6 +24,8 @@ ANONYMOUS_FILES = (
 )
 ANONYMOUS_FUNCTIONS = ("vma_alloc_zeroed_movable_folio",)  # in a header, or in the arch's code
 SHMEM = ("mm/shmem.c",)
+# The bookkeeping of vmalloc is freed in bulk, after many runs; its pages are freed at once.
+LAZY = ("alloc_vmap_area", "merge_or_add_vmap_area")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,8 @@ def steady(series: Sequence[Level], last: Level, named: bool = False) -> list[St
     needed = runs - runs // 10
     found = []
     for key, count in last.counts.items():
-        if not named and (_is_slab(key) or user_memory(key)):
+        lazy = key[0] == "mm/vmalloc.c" and key[3] in LAZY
+        if not named and (lazy or _is_slab(key) or user_memory(key)):
             continue
         points = [level.counts.get(key, Count(0, 0)) for level in series]
         risen = sum(
