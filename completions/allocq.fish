@@ -204,6 +204,7 @@ complete -c allocq -n '__allocq_command diff' -s i -l ignore-case -d 'Ignore cas
 complete -c allocq -n '__allocq_command diff' -s v -l invert-match -d 'Keep what no --regexp matches'
 complete -c allocq -n '__allocq_command diff' -s x -l exclude -x -a '(__allocq_names files)' -d 'Leave out files that match PATH, which is read as --file reads it'
 complete -c allocq -n '__allocq_command diff' -s L -l ignore-lines -d 'Match by file, module and function only, because lines move between kernels'
+complete -c allocq -n '__allocq_command diff' -l since -x -d 'BEFORE is a folder of snapshots'
 complete -c allocq -n '__allocq_command diff' -l min-growth -x -d 'Show only what grew by at least SIZE bytes'
 complete -c allocq -n '__allocq_command diff' -s g -l group-by -x -a 'file directory function module location' -d 'Show sums per KEY instead of single tags'
 complete -c allocq -n '__allocq_command diff' -l slab -x -a 'once include exclude only' -d 'Slab pages, whose objects are also counted at their own tags'

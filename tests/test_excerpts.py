@@ -71,6 +71,7 @@ def test_a_top_ten_of_the_kernel_against_a_whole_listing(tmp_path: Path) -> None
 def test_a_whole_listing_has_new_and_gone_tags(tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     lines = FIXTURE.read_text().splitlines(keepends=True)
+    lines += ["4096 1 a.c:1 func:gone \n", "4096 1 a.c:2 func:new \n"]
     before.write_text("".join(lines[:-1]))
     after.write_text("".join([*lines[:-2], lines[-1]]))
     argv = ("diff", before, after, "-o", "jsonl", "--sort", "none")

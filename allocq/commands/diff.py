@@ -1,6 +1,7 @@
 """`allocq diff`: shows what changed between two listings."""
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from ..model import Filter
 from ..output import writer
 from ..output.changes import ChangeLayout, change_words
 from ..output.stream import Output, say, warn
+from ..times import parse_time
 from ..units import format_size, parse_size
 from .arguments import (
     View,
@@ -34,7 +36,16 @@ from .arguments import (
     shape_of,
     text,
 )
-from .listings import Side, differences, filter_alike, heading, interval, read_ends, read_side
+from .listings import (
+    Side,
+    differences,
+    filter_alike,
+    heading,
+    interval,
+    read_ends,
+    read_side,
+    snapshot_at,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +76,15 @@ class DiffRequest:
 
 def read_request(values: Mapping[str, object]) -> DiffRequest:
     """Check the option values. UsageError."""
+    since = text(values, "since")
+    before = str(values["before"])
+    if since is not None:
+        before = snapshot_at(before, parse_time(since, time.time()))
+        say(f"allocq: since {before}")
     growth = text(values, "min_growth")
     return DiffRequest(
         filter=read_filter(values),
-        before=str(values["before"]),
+        before=before,
         after=text(values, "after"),
         interface=choice("interface", values.get("interface"), INTERFACES) or "auto",
         ignore_lines=bool(values.get("ignore_lines")),

@@ -1,11 +1,12 @@
 """Reads two listings to compare and warns about differences in their metadata."""
 
 import json
+import os
 from dataclasses import dataclass
 
 from ..analysis.excerpt import Excerpt, excerpt_of
 from ..core.table import Table
-from ..errors import UsageError
+from ..errors import AllocqError, UsageError
 from ..model import Filter, Info
 from ..output.json import head_of
 from ..sources.check import Check
@@ -55,6 +56,35 @@ def read_side(
             side.excerpt = excerpt_of(side.table.column("bytes"), side.info)
             side.narrow(filter)
         return side
+
+
+def snapshot_at(folder: str, at: float) -> str:
+    """The last snapshot in a folder that was saved by this time (seconds since 1970), by the time
+    that is recorded in it; what is no snapshot is passed over. UsageError if there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            paths = sorted(entry.path for entry in entries if entry.is_file())
+    except OSError as error:
+        hint = (
+            "--since takes a folder of snapshots" if isinstance(error, NotADirectoryError) else ""
+        )
+        raise UsageError(f"{folder}: {error.strerror}", hint) from None
+    times: list[tuple[float, str]] = []
+    for path in paths:
+        try:
+            saved = read_side(path, Filter()).info.time
+        except AllocqError:
+            continue
+        if saved is not None:
+            times.append((saved, path))
+    if not times:
+        raise UsageError(f"{folder} has no snapshot with a time", "allocq snapshot FILE saves one")
+    earlier = [each for each in times if each[0] <= at]
+    if not earlier:
+        raise UsageError(
+            f"{folder} has no snapshot that old", f"the oldest is {min(times)[1]}: name it"
+        )
+    return max(earlier)[1]
 
 
 def read_ends(path: str, filter: Filter) -> tuple[Side, Side] | None:

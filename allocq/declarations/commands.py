@@ -124,6 +124,9 @@ DIFF_OPTIONS = (
     Option("ignore_lines", ("-L", "--ignore-lines"), FLAG, _V,
            "Match by file, module and function only, because lines move between kernels. The lines"
            " of a function are summed."),
+    Option("since", ("--since",), TEXT, _S,
+           "BEFORE is a folder of snapshots: take the last one saved by TIME, by the time recorded"
+           " in it ('1 hour ago', -1h, 2026-11-23T06:20, @SECONDS).", "TIME"),
     Option("min_growth", ("--min-growth",), TEXT, _V,
            "Show only what grew by at least SIZE bytes.", "SIZE"),
     *named(VIEW_OPTIONS, "group_by", "slab"),

@@ -1,0 +1,37 @@
+"""Parses the times that options take."""
+
+import re
+from datetime import datetime
+
+from .errors import UsageError
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_NAMES = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), "m"),
+    **dict.fromkeys(("h", "hour", "hours"), "h"),
+    **dict.fromkeys(("d", "day", "days"), "d"),
+    **dict.fromkeys(("w", "week", "weeks"), "w"),
+}
+_AGO = re.compile(r"(-?)\s*(\d{1,12}(?:\.\d{1,6})?)\s*([a-z]+)(\s+ago)?", re.ASCII)
+_SECONDS = re.compile(r"@(\d{1,12}(?:\.\d{1,9})?)", re.ASCII)
+
+
+def parse_time(text: str, now: float) -> float:
+    """Seconds since 1970 from `2026-11-23T06:20:37Z` (local time without a zone), `@SECONDS`,
+    `now`, `20s ago`, `10 min ago`, `1 hour ago` or `-1h`. UsageError for anything else."""
+    words = text.strip()
+    if words == "now":
+        return now
+    if match := _SECONDS.fullmatch(words):
+        return float(match[1])
+    if (match := _AGO.fullmatch(words.lower())) and bool(match[1]) != bool(match[4]):
+        unit = _NAMES.get(match[3])
+        if unit is not None:
+            return now - float(match[2]) * _UNITS[unit]
+    try:
+        return datetime.fromisoformat(words).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"invalid time '{text}'", "use 2026-11-23T06:20, @SECONDS, now, '1 hour ago' or -1h"
+        ) from None

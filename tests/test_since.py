@@ -1,0 +1,49 @@
+"""Times as options take them, and the snapshot that a time picks from a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import oracle
+import pytest
+from command import here, refused
+
+from allocq.errors import UsageError
+from allocq.times import parse_time
+
+NOW = 1_800_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [
+        ("now", 0), ("20s ago", 20), ("10 min ago", 600), ("1 hour ago", 3600), ("-1h", 3600),
+        ("2 days ago", 172800), ("-1.5h", 5400), (f"@{int(NOW) - 7}", 7),
+        ("2027-01-15T08:00:00Z", 0), ("2027-01-15T09:00:00+02:00", 3600),
+    ],
+)  # fmt: skip
+def test_a_time(text: str, ago: float) -> None:
+    assert parse_time(text, NOW) == NOW - ago
+
+
+@pytest.mark.parametrize("text", ["", "x", "1h", "1 hour", "-1 hour ago", "5 moons ago", "@x"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="invalid time"):
+        parse_time(text, NOW)
+
+
+def test_the_last_snapshot_by_then_is_taken_by_its_own_time(tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    for number, hour in enumerate((6, 7, 8)):
+        note = f"# allocq-snapshot: 1\n# time: 2026-11-23T0{hour}:00:00.000000Z\n"
+        path = folder / f"{hour}.txt"
+        path.write_bytes(oracle.HEADER + f"{note}{number} 1 a.c:1 func:f \n".encode())
+        os.utime(path, (9 - hour, 9 - hour))
+    (folder / "note").write_text("no listing")
+    after = str(folder / "8.txt")
+    done = here("diff", "--since", "2026-11-23T07:30Z", str(folder), after, "-o", "tsv")
+    assert done.status == 0 and done.err == f"allocq: since {folder}/7.txt\n"
+    refused(here("diff", "--since", "@9", str(folder), after), "no snapshot that old")
+    refused(here("diff", "--since", "now", after, after), "Not a directory")
