@@ -25,7 +25,7 @@ ANONYMOUS_FILES = (
 ANONYMOUS_FUNCTIONS = ("vma_alloc_zeroed_movable_folio",)  # in a header, or in the arch's code
 SHMEM = ("mm/shmem.c",)
 # The bookkeeping of vmalloc is freed in bulk, after many runs; its pages are freed at once.
-LAZY = ("alloc_vmap_area", "merge_or_add_vmap_area")
+LAZY = ("alloc_vmap_area", "preload_this_cpu_lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def user_memory(key: Key) -> str | None:
         return "cache"
     if file in ANONYMOUS_FILES or function in ANONYMOUS_FUNCTIONS:
         return "anonymous"
-    return "shmem" if file in SHMEM else None
+    return "shmem" if file in SHMEM and "folio" in str(function) else None
 
 
 def _is_slab(key: Key) -> bool:
@@ -199,7 +199,7 @@ def steady(series: Sequence[Level], last: Level, named: bool = False) -> list[St
     found = []
     for key, count in last.counts.items():
         lazy = key[0] == "mm/vmalloc.c" and key[3] in LAZY
-        if not named and (lazy or _is_slab(key) or user_memory(key)):
+        if not named and (lazy or _is_slab(key) or user_memory(key) in ("cache", "anonymous")):
             continue
         points = [level.counts.get(key, Count(0, 0)) for level in series]
         risen = sum(
