@@ -154,14 +154,18 @@ _allocq() {
 		;;
 	snapshot)
 		case $before in
-		-o | --output | --source) _allocq_files ;;
+		--output | -o | --source) _allocq_files ;;
 		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
 		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --listing) : ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
-			_allocq_words "-o --output --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --listing --sample --interface -h --help" "$current"
+			if [[ $current == -* ]]; then
+				_allocq_words "--output -o --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --listing --sample --interface -h --help" "$current"
+			else
+				_allocq_files
+			fi
 			;;
 		esac
 		;;
@@ -170,7 +174,7 @@ _allocq() {
 		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
-		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --min-growth | -n | --limit | --top) : ;;
+		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --since | --min-growth | -n | --limit | --top) : ;;
 		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
 		--slab) _allocq_words "once include exclude only" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls percent after file function module none" "$current" ;;
@@ -179,7 +183,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --since --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --interface -h --help" "$current"
 			else
 				_allocq_snapshots "$current"
 			fi
@@ -189,16 +193,16 @@ _allocq() {
 	check)
 		_allocq_command "$current" "--max-growth --repeat --baseline --retries --interval -f --file -F --function -m --module -l --line --min-size --max-size --min-calls --max-calls -e --regexp -x --exclude -o --format --report --color --source --interface" && return
 		case $before in
-		--max-growth | --retries | --interval | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp) : ;;
+		--max-growth | --repeat | --retries | --interval | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp) : ;;
 		--baseline | --report | --source) _allocq_files ;;
 		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
-		-o | --format) _allocq_words "table json junit" "$current" ;;
+		-o | --format) _allocq_words "table json junit tap" "$current" ;;
 		--color) _allocq_words "auto always never" "$current" ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
-			_allocq_words "--max-growth --baseline --retries --interval --drop-caches -L --ignore-lines -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format --report -q --quiet --header --no-header --bytes --color --source --interface -h --help" "$current"
+			_allocq_words "--max-growth --repeat --baseline --retries --interval --drop-caches -L --ignore-lines -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format --report -q --quiet --header --no-header --bytes --color --source --interface -h --help" "$current"
 			;;
 		esac
 		;;
