@@ -308,9 +308,11 @@ def ordered(tags: Sequence[Tag], sort: str, reverse: bool, limit: int | None) ->
     return shown[:limit]
 
 
-def grouped(tags: Iterable[Tag], by: str) -> dict[Any, tuple[int, int, int]]:
+def grouped(
+    tags: Iterable[Tag], by: str, signed: bool = False
+) -> dict[Any, tuple[int, int, int]]:
     """(bytes, calls, tags) by key, in the order the keys first come. What is below zero is not in
-    the sums."""
+    the sums, unless signed."""
     sums: dict[Any, tuple[int, int, int]] = {}
     for tag in tags:
         key = {
@@ -321,7 +323,7 @@ def grouped(tags: Iterable[Tag], by: str) -> dict[Any, tuple[int, int, int]]:
             "location": tag[2:6],
         }[by]
         size, calls, count = sums.get(key, (0, 0, 0))
-        below = tag.bytes < 0 or tag.calls < 0
+        below = not signed and (tag.bytes < 0 or tag.calls < 0)
         sums[key] = size + tag.bytes * (not below), calls + tag.calls * (not below), count + 1
     return sums
 

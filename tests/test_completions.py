@@ -284,7 +284,7 @@ def test_zsh_completes_on_a_terminal(zsh: Terminal) -> None:
     assert zsh.ask("allocq query --no-h\t") == ["query", "--no-header"]
     assert zsh.ask("allocq query --source one\t") == ["query", "--source", "one file.txt"]
     assert zsh.ask("allocq query -f one\t") == ["query", "-f", "one"]
-    assert zsh.ask("allocq snap\t-o one\t") == ["snapshot", "--output", "one file.txt"]
+    assert zsh.ask("allocq snap\t-o one\t") == ["snapshot", "-o", "one file.txt"]
     assert zsh.ask("allocq query --file a --fil\tb") == ["query", "--file", "a", "--file=b"]
 
 
@@ -334,6 +334,6 @@ def test_bash_completes_on_a_terminal(work: Path) -> None:
     assert terminal.ask("allocq query --format=proc\t") == ["query", "--format=procfs"]
     assert terminal.ask("allocq query --source one\t") == ["query", "--source", "one file.txt"]
     assert terminal.ask("allocq query --source=one\t") == ["query", "--source=one file.txt"]
-    assert terminal.ask("allocq snap\t-o one\t") == ["snapshot", "--output", "one file.txt"]
+    assert terminal.ask("allocq snap\t-o one\t") == ["snapshot", "-o", "one file.txt"]
     assert terminal.ask("allocq query one\t") == ["query", "one file.txt"]
     terminal.close()

@@ -67,8 +67,12 @@ class NativeFilter:
 
     def count(self, table: Table) -> int:
         """How many rows have matching names and lines, whatever their counters."""
-        keep = ffi.new("uint8_t[]", max(len(table), 1))
-        return int(lib.aq_table_match_names(table.native, self.native, keep))
+        keep, matching = ffi.new("uint8_t[]", max(len(table), 1)), ffi.new("size_t *")
+        pulse = Pulse()
+        error = lib.aq_table_match_names(table.native, self.native, pulse.native, keep, matching)
+        pulse.reraise()
+        check(error)
+        return int(matching[0])
 
     def apply(self, table: Table) -> None:
         """Drop the rows that do not match."""
