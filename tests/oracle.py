@@ -308,9 +308,7 @@ def ordered(tags: Sequence[Tag], sort: str, reverse: bool, limit: int | None) ->
     return shown[:limit]
 
 
-def grouped(
-    tags: Iterable[Tag], by: str, signed: bool = False
-) -> dict[Any, tuple[int, int, int]]:
+def grouped(tags: Iterable[Tag], by: str, signed: bool = False) -> dict[Any, tuple[int, int, int]]:
     """(bytes, calls, tags) by key, in the order the keys first come. What is below zero is not in
     the sums, unless signed."""
     sums: dict[Any, tuple[int, int, int]] = {}

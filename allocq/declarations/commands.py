@@ -282,6 +282,10 @@ COMMANDS = (
         " explains.",
         "commands.memory:memory_command",
         MEMORY_OPTIONS,
+        examples=(
+            "allocq memory",
+            "allocq memory --source before.txt.gz",
+        ),
     ),
     Command(
         "snapshot",
