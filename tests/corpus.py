@@ -61,7 +61,7 @@ class Question(NamedTuple):
         words += ["--reverse"] * self.reverse
         if self.limit is not None:
             words += ["--limit", str(self.limit)]
-        return [*words, *(["-g", self.group] if self.group else [])]
+        return [*words, *(["-g", self.group, "--bounds", "tags"] if self.group else [])]
 
 
 def kernel(number: int) -> list[Tag]:
@@ -141,7 +141,8 @@ def question(number: int, tags: Sequence[Tag]) -> Question:
         asked=asked,
         interface=dice.choice(INTERFACES),
         format=format,
-        sort=dice.choice(SORTS),
+        # A group has no other name than its key.
+        sort=dice.choice((*SORTS[:5], group) if group in SORTS else SORTS[: 5 if group else 8]),
         reverse=dice.random() < 0.2,
         limit=dice.choice((0, 1, 2, 5, 1000)) if dice.random() < 0.4 else None,
         group=group,

@@ -90,7 +90,7 @@ class Asked(NamedTuple):
             ("--underflowed", self.underflowed),
             ("--accurate", self.accurate is True),
             ("--inaccurate", self.accurate is False),
-            ("--ignore-case", self.ignore_case),
+            ("--ignore-case", self.ignore_case and self.regexps),
             ("--invert-match", self.invert),
         ):
             if on:

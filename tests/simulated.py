@@ -20,7 +20,7 @@ CORE = HERE.parent / "allocq" / "core"
 KERNEL_NAME = 63
 CPUS = 512
 _U64 = 1 << 64
-_LENGTHS = (1, 2, 8, 20, 61, 62, 63, 64, 65, 66, 100, 200)
+_LENGTHS = (1, 2, 8, 20, *range(60, 68), 100, 100, 150, 200, 200)
 
 
 def build(folder: Path) -> tuple[Path, Path]:
@@ -43,7 +43,7 @@ def build(folder: Path) -> tuple[Path, Path]:
 def _line(tag: Tag) -> bytes:
     """As the kernel prints it."""
     end = "" if tag.accurate else "accurate:no "
-    text = f"{tag.bytes:12d} {tag.calls:8d} {tag.subject()} {end}"
+    text = f"{tag.bytes:12d} {tag.calls % _U64:8d} {tag.subject()} {end}"
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -59,7 +59,7 @@ def write(folder: Path, tags: Sequence[Tag], content_id: int, cpus: int = CPUS) 
     data = [struct.pack("=QQ", content_id, cpus)]
     for tag in tags:
         names = (_name(tag.module or ""), _name(tag.function), _name(tag.file))
-        numbers = (tag.line, tag.bytes % _U64, tag.calls, tag.accurate)
+        numbers = (tag.line, tag.bytes % _U64, tag.calls % _U64, tag.accurate)
         data.append(struct.pack("=64s64s64sQQQB7x", *names, *numbers))
     (folder / "tags").write_bytes(b"".join(data))
 
@@ -91,9 +91,9 @@ def _counters(dice: random.Random) -> tuple[int, int, bool]:
     if kind < 0.3:
         return 0, 0, True
     if kind < 0.33:
-        return -dice.randrange(1, 1 << 20), _U64 - dice.randrange(1, 99), True
+        return -dice.randrange(1, 1 << 20), -dice.randrange(1, 99), True
     if kind < 0.35:
-        return dice.choice(((1 << 63) - 1, -(1 << 63))), _U64 - 1, False
+        return dice.choice(((1 << 63) - 1, -(1 << 63))), -1, False
     return (
         dice.choice((64, 4096, 4096 * dice.randrange(1, 4096))),
         dice.randrange(1, 200),
@@ -115,14 +115,15 @@ def tags(dice: random.Random, count: int, modules: int) -> list[Tag]:
         for _ in range(dice.choice((1, 2, 4, 8))):
             if len(made) >= count:
                 break
+            *counters, accurate = _counters(dice)
             twin = dice.choice(made) if made and dice.random() < 0.1 else None
             if twin is not None and dice.random() < 0.5:
                 # Another beginning, the same last 63 bytes.
-                twin = twin._replace(file="other/" + twin.file)
-            size, calls, accurate = _counters(dice)
+                made.append(Tag(*counters, "other/" + twin.file, *twin[3:6], accurate))
+                continue
             if twin is not None:
-                made.append(twin._replace(bytes=size, calls=calls, accurate=accurate, module=owner))
+                made.append(Tag(*counters, *twin[2:4], owner, twin.function, accurate))
                 continue
             line = dice.choice((1, 2, 3, 99, dice.randrange(1, 5000)))
-            made.append(Tag(size, calls, file, line, owner, _function(dice), accurate))
+            made.append(Tag(*counters, file, line, owner, _function(dice), accurate))
     return made

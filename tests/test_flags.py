@@ -281,6 +281,7 @@ def test_other_commands_are_read_the_same_both_ways(command: Command) -> None:
         nonlocal compared
         quickly, asked = values_both_ways([command.name, *words])
         if quickly is not None:
+            quickly.pop("second_source", None)  # is only there to be refused
             assert quickly == asked
             compared += 1
         elif asked is not None:  # what is valid is read quickly

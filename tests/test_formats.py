@@ -83,8 +83,14 @@ def check_all(data: bytes, tags: list[oracle.Tag], *argv: str) -> None:
     assert read_tsv(query(data, "-o", "tsv", "--no-header", *argv).out) == expected[1:]
 
 
+def identity(text: str) -> tuple[object, ...] | None:
+    """What makes a tag itself: if it comes again, that can begin another listing."""
+    tag = oracle.parse_line(text)
+    return tag and tag[2:6]
+
+
 @settings(unhurried, max_examples=60)
-@given(st.lists(lines(), max_size=5))
+@given(st.lists(lines().filter(identity), max_size=5, unique_by=identity))
 def test_odd_names_survive_every_format(texts: list[str]) -> None:
     data = oracle.HEADER + "".join(f"{text}\n" for text in texts).encode("utf-8", "surrogateescape")
     check_all(data, oracle.parse(data))
@@ -95,7 +101,7 @@ def test_odd_names_survive_every_format(texts: list[str]) -> None:
     st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), min_size=1, max_size=5)
 )
 def test_any_character_survives_every_format(names: list[str]) -> None:
-    texts = [name.replace("\n", "").replace("\0", "") or "x" for name in names]
+    texts = dict.fromkeys(name.replace("\n", "").replace("\0", "") or "x" for name in names)
     data = (
         oracle.HEADER
         + "".join(

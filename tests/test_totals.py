@@ -26,7 +26,11 @@ PLACES = (
     "d.c:3 [m] func:g",
 )
 numbers = st.integers(-3, 3) | st.integers(0, 1 << 40)
-texts = st.lists(st.tuples(numbers, numbers, st.sampled_from(PLACES)), min_size=1, max_size=12).map(
+texts = st.lists(
+    st.tuples(numbers, numbers, st.sampled_from(PLACES)),
+    min_size=1,
+    unique_by=lambda tag: tag[2],  # a tag that comes again can begin another listing
+).map(
     lambda tags: (
         oracle.HEADER
         + "".join(f"{size} {calls % (1 << 64)} {place} \n" for size, calls, place in tags).encode()

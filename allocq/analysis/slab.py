@@ -87,7 +87,8 @@ class Sum:
     def leaves_out_pages(self, rule: SlabRule) -> bool:
         """Are slab pages left out? Not where nothing else holds memory: what is counted once is
         then the pages."""
-        return rule is SlabRule.ONCE and 0 < self.slab_bytes < self.bytes
+        some = self.slab_bytes or self.slab_calls
+        return rule is SlabRule.ONCE and bool(some) and self.slab_bytes < self.bytes
 
     def counted(self, rule: SlabRule) -> tuple[int, int]:
         """(bytes, calls) by the rule."""

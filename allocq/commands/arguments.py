@@ -83,7 +83,8 @@ def _refuse_ignored(view: View) -> None:
     """UsageError for sums that cannot be sorted or headed as was asked."""
     if view.group_by is None:
         return
-    keys = ("directory", "file") if view.group_by == "directory" else (view.group_by,)
+    names = {"directory": ("file",), "location": ("file", "function", "module")}
+    keys = names.get(view.group_by, (view.group_by,))
     if view.sort in ("file", "function", "module") and view.sort not in keys:
         raise UsageError(
             f"--group-by {view.group_by} has no {view.sort} to sort by",
