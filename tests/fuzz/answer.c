@@ -11,6 +11,7 @@
 
 enum { FD = 1000, POOL = 20, WORLDS = 4, MOST_CALLS = 200000, LONGEST_SCAN = 400, LIES = 3 };
 
+#define LONG_NAME "0123456789_0123456789_0123456789_0123456789_0123456789_012345" /* 61 bytes */
 #define LONG "0123456789/0123456789/0123456789/0123456789/0123456789/012345" /* 61 bytes */
 
 struct tag {
@@ -49,9 +50,9 @@ static struct {
 static const char *const files[] = { "mm/slub.c", "fs/xfs/xfs_buf.c", "include/linux/slab.h",
 				     "a/" LONG, "b/" LONG, "long/er/" LONG "/x.c",
 				     "other/er/" LONG "/x.c", "../drivers/x.c" };
-static const char *const modules[] = { NULL, NULL, "xfs", "tun", LONG "mod", LONG "long" };
-static const char *const functions[] = { "alloc_slab_page", "f", "xfs_init", LONG "func", LONG "fun",
-					 "1" LONG "func" };
+static const char *const modules[] = { NULL, NULL, "xfs", "tun", LONG_NAME "mod", LONG_NAME "long" };
+static const char *const functions[] = { "alloc_slab_page", "f", "xfs_init", LONG_NAME "func",
+					 LONG_NAME "fun", "1" LONG_NAME "func" };
 
 #define PICK(list, in) list[byte(in) % (sizeof(list) / sizeof(list[0]))]
 
@@ -314,8 +315,8 @@ static void make_question(struct question *q, struct input *in)
 {
 	uint8_t names = byte(in), numbers = byte(in), more = byte(in);
 
-	*q = (struct question){ .filter = aq_filter_new(), .min = INT64_MIN, .max = INT64_MAX, .min_calls = INT64_MIN, .accuracy = -1,
-				.high = UINT64_MAX };
+	*q = (struct question){ .filter = aq_filter_new(), .min = INT64_MIN, .max = INT64_MAX,
+				.min_calls = INT64_MIN, .accuracy = -1, .high = UINT64_MAX };
 	CHECK(q->filter);
 	if (names & 1) {
 		q->file = PICK(files, in);
@@ -380,7 +381,9 @@ static bool wants(const struct question *q, const struct tag *tag)
 	       (!q->module || (tag->module && !strcmp(q->module, tag->module))) &&
 	       !(q->builtin && tag->module) && !(q->exclude && !fnmatch(q->exclude, tag->file, 0)) &&
 	       tag->line >= q->low && tag->line <= q->high && tag->bytes >= q->min && tag->bytes <= q->max &&
-	       (int64_t)tag->calls >= q->min_calls && (!q->underflowed || tag->bytes < 0 || tag->calls >> 63) && (q->accuracy < 0 || q->accuracy == tag->accurate) &&
+	       (int64_t)tag->calls >= q->min_calls &&
+	       (!q->underflowed || tag->bytes < 0 || tag->calls >> 63) &&
+	       (q->accuracy < 0 || q->accuracy == tag->accurate) &&
 	       !(q->has_hooks && q->search && tag->line % 4 == q->search);
 }
 
