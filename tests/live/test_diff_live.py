@@ -33,14 +33,15 @@ def test_a_module_that_comes_and_goes(
     without = saved_now(tmp_path / "without")
     modprobe("xfs")
     tags = [tag for tag in oracle.parse(cat_allocinfo().encode()) if tag.module == "xfs"]
+    holding = [tag for tag in tags if tag.bytes or tag.calls]
     found = changes(without, "-m", "xfs")
-    assert len(found) == len(tags) > 50 and {c["change"] for c in found} == {"new"}
+    assert len(found) == len(holding) > 0 and {c["change"] for c in found} == {"new"}
     (group,) = changes(without, "-m", "xfs", "-g", "module")
     assert (group["module"], group["tags_before"], group["tags_after"]) == ("xfs", 0, len(tags))
     loaded = saved_now(tmp_path / "loaded")
     modprobe.remove("xfs")
     found = changes(loaded, "-m", "xfs")
-    assert len(found) == len(tags) and {c["change"] for c in found} == {"gone"}
+    assert len(found) == len(holding) and {c["change"] for c in found} == {"gone"}
     assert changes(without, "-m", "xfs") == []
 
 
