@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -137,6 +136,8 @@ def _without_bounds(filter: Filter, table: Table) -> str:
 
 def options_of(filter: Filter) -> str:
     """The filter as options of the command line, cut off where it is very long."""
+    import shlex  # a message in hand is worth a millisecond; an answer is not
+
     words: list[str] = []
     for name, value in filter.as_options().items():
         if name == "word":

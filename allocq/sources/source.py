@@ -21,23 +21,22 @@ from ..core.table import Table
 from ..core.text import NotPlainError, Text, header
 from ..errors import FormatError, SourceError, UsageError
 from ..model import NO_MAXIMUM, Filter, Info
-from ..storage.archive import is_packed, texts, unpacked
 from ..storage.compression import MAGIC, unpack
-from ..storage.spool import spool
 from .check import Check
-from .lenient.listing import Choice, Listing
-from .lenient.notes import default_of, metadata_warnings, note, sums_words, time_of
-from .lenient.scan import Scanner, scan_text
 from .snapshot import Snapshot as Snapshot
 from .snapshot import tags_of as tags_of
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from .lenient.listing import Listing
+    from .lenient.scan import Scanner
+
 ALLOCINFO = "/proc/allocinfo"
 _HEAD = 512
 _LATER_HEADER = b"\nallocinfo - version: "
 _LINES = 4096
+_PLAIN = tuple(b"%c" % c for c in b"a# -0123456789")  # how a listing begins
 _NANOSECONDS = 1_000_000_000
 
 
@@ -198,7 +197,7 @@ class Saved(Source):
         """What it holds, without the lines. FormatError where there is nothing."""
         with self._reading():
             self._begin()
-            return self._scan(NO_CHOICE, None).listings
+            return self._scan(None, last=False, number=-1).listings
 
     def ends(self) -> tuple[Snapshot, Snapshot] | None:
         """The first and the last listing; None where there is only one."""
@@ -206,7 +205,7 @@ class Saved(Source):
             self._begin()
             if self._refusal() is None:
                 return None
-            scanner = self._scan(Choice(first=True), None)
+            scanner = self._scan(None, first=True)
             if len(scanner.listings) < 2:
                 return None
             return self._snapshot(scanner, 0), self._snapshot(scanner, -1)
@@ -219,6 +218,8 @@ class Saved(Source):
         if self._spool >= 0:
             os.close(self._spool)
             self._spool = -1
+        from ..storage.spool import spool
+
         try:
             self._spool = spool(self.fd, self.path)
         except OSError as error:
@@ -257,8 +258,8 @@ class Saved(Source):
             first = self._first(fd)
             if first.startswith(MAGIC):
                 yield from text.from_pieces(unpack(first, fd, self.path))
-            elif is_packed(first):
-                yield from text.from_pieces(unpacked(self._rewound(), self.path))
+            elif first[:1] not in _PLAIN and _is_packed(first):
+                yield from text.from_pieces(_unpacked(self._rewound(), self.path))
             else:
                 yield from text.feed(first)
                 yield from text.from_fd(fd)
@@ -290,7 +291,7 @@ class Saved(Source):
         """NotPlainError if another listing begins further on in the text."""
         kept = b""
         try:
-            for _, pieces in texts(self._rewound(), self.path):
+            for _, pieces in _texts(self._rewound(), self.path):
                 for piece in pieces:
                     if _LATER_HEADER in (seen := kept + piece):
                         raise NotPlainError(f"{self.path} holds several listings")
@@ -300,8 +301,12 @@ class Saved(Source):
         self._check_only()
 
     def _lenient(self, check: Check, refusal: NotPlainError) -> Iterator[Table]:
-        scanner = self._scan(_choice(self._listing), refusal)
-        listings, number = scanner.listings, self._listing
+        from .lenient.notes import default_of
+
+        number = self._listing
+        alone = {} if number in ("last", "all") else {"last": False, "number": int(number)}
+        scanner = self._scan(refusal, all=number == "all", **alone)
+        listings = scanner.listings
         if isinstance(refusal, SeveralError) and len(listings) == 1 and not scanner.skipped.count:
             yield from self._strict(check, alone=True)
             return
@@ -315,11 +320,17 @@ class Saved(Source):
             raise _no_such_listing(self.path, len(listings))
         yield from self._listed(check, shown, scanner)
 
-    def _scan(self, choice: Choice, refusal: NotPlainError | None) -> Scanner:
-        """All listings of the text, found leniently. `refusal`, or an error like it, for none."""
-        scanner = Scanner(self.path, choice)
+    def _scan(self, refusal: NotPlainError | None, **choice: Any) -> Scanner:
+        """All listings of the text, found leniently; choice: whose lines to keep. `refusal`, or an
+        error like it, for none."""
+        # Most texts are read strictly, and nothing of this is imported for them.
+        from .lenient.listing import Choice
+        from .lenient.notes import sums_words
+        from .lenient.scan import Scanner, scan_text
+
+        scanner = Scanner(self.path, Choice(**choice))
         try:
-            for member, pieces in texts(self._rewound(), self.path):
+            for member, pieces in _texts(self._rewound(), self.path):
                 if member:
                     scanner.member(member)
                 scan_text(scanner, pieces)
@@ -343,6 +354,8 @@ class Saved(Source):
         self._tell(shown, scanner)
 
     def _tell(self, shown: Sequence[Listing], scanner: Scanner) -> None:
+        from .lenient.notes import metadata_warnings, note, time_of
+
         listing = shown[-1]
         metadata = dict(listing.metadata)
         self.info = Info(
@@ -378,19 +391,28 @@ def _filter(filter: object) -> Filter:
     )
 
 
+def _is_packed(first: bytes) -> bool:
+    from ..storage.archive import is_packed
+
+    return is_packed(first)
+
+
+def _unpacked(fd: int, path: str) -> Iterator[bytes]:
+    from ..storage.archive import unpacked
+
+    return unpacked(fd, path)
+
+
+def _texts(fd: int, path: str) -> Iterator[tuple[str, Iterator[bytes]]]:
+    from ..storage.archive import texts
+
+    return texts(fd, path)
+
+
 def _failed(path: str, error: OSError) -> Exception:
     if error.errno == ENOMEM:
         return MemoryError()
     return SourceError(f"cannot read {path}: {error.strerror}")
-
-
-NO_CHOICE = Choice(last=False, number=-1)
-
-
-def _choice(listing: str) -> Choice:
-    if listing == "all":
-        return Choice(all=True)
-    return Choice() if listing == "last" else Choice(last=False, number=int(listing))
 
 
 def _no_such_listing(path: str, listings: int) -> SourceError:
