@@ -1,4 +1,4 @@
-"""Ask Linux which line of kernel source holds the memory.
+"""Show which lines of kernel source hold the memory.
 
     import allocq
 

@@ -69,7 +69,7 @@ end
 complete -c allocq -f
 complete -c allocq -n __allocq_no_command -a query -d 'Find tags and print them'
 complete -c allocq -n __allocq_no_command -a tree -d 'Show memory by source directory, file, function and line, like du'
-complete -c allocq -n __allocq_no_command -a memory -d 'Set the tags beside /proc/meminfo'
+complete -c allocq -n __allocq_no_command -a memory -d 'Compare the tags with /proc/meminfo'
 complete -c allocq -n __allocq_no_command -a snapshot -d 'Save the tags to a file that cat, grep and every allocq command can read, with the time, host, kernel and boot'
 complete -c allocq -n __allocq_no_command -a diff -d 'Show what grew between two listings, or since one'
 complete -c allocq -n __allocq_no_command -a check -d 'Run COMMAND and fail if a tag grew more than allowed'

@@ -105,15 +105,16 @@ def test_a_leak_of_a_driver_shows_where_no_counter_has_it(tmp_path: Path) -> Non
     assert document["most"] == "kernel"
     table = here("memory", "--source", str(tmp_path / "saved")).out.decode()
     assert "drivers/net/x/rx.c:9 [x]  x_alloc_page" in table
-    assert "the kernel's own: a leak if it grows" in table
+    assert "The kernel holds the largest part: a leak if it grows" in table
 
 
 @pytest.mark.parametrize(
     ("changed", "most", "words"),
     [
-        ({"Cached": 4500000}, "cache", "cache, no leak"),
-        ({"AnonPages": 4000000}, "user", "of programs"),
-        ({}, "kernel", "the kernel's own"),
+        ({"Cached": 4500000}, "cache", "Cache is the largest part"),
+        ({"AnonPages": 4000000}, "user", "Programs hold the largest part"),
+        ({"Shmem": 4000000, "Cached": 4500000}, "user", "Shared memory is the largest part"),
+        ({}, "kernel", "The kernel holds the largest part"),
     ],
 )
 def test_the_answer(tmp_path: Path, changed: dict[str, int], most: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Sets the tags beside /proc/meminfo: what is user memory, cache and kernel, and what is neither.
+"""Compares the tags with /proc/meminfo: what is user memory, cache and kernel, and what is neither.
 
 /proc/meminfo counts each page once, by its use; the tags count it where it was allocated.
 Both columns are of the same memory, seen twice. Slab pages stand for the objects in them.
@@ -168,6 +168,11 @@ class Account:
         """The side that holds most."""
         sides = self.sides()
         return max(sides, key=lambda side: sides[side])
+
+    def is_mostly_shared(self) -> bool:
+        """Is most of the user side shared memory and tmpfs, which no process holds alone?"""
+        sizes = {row.kind: self._size(row) for row in self.rows}
+        return 2 * sizes.get(Kind.SHARED, 0) > self.sides()[Side.USER]
 
     def _size(self, row: Row) -> int:
         return row.tags if row.meminfo is None else row.meminfo

@@ -18,7 +18,7 @@ from ..declarations.shared import (
 from ..output.terminal import terminal_width
 
 NAME = "allocq"
-SUMMARY = "Ask Linux which line of kernel source holds the memory (/proc/allocinfo)."
+SUMMARY = "Show which lines of kernel source hold the memory (/proc/allocinfo)."
 EXAMPLES = (
     "sudo allocq query --min-size 1M",
     "allocq tree --sample",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..analysis.slab import SlabRule
-from ..core.kernel import is_piped
+from ..core.kernel import idle_pipe, is_piped
 from ..declarations.shared import (
     BOUNDS,
     COLORS,
@@ -20,6 +20,7 @@ from ..declarations.shared import (
 from ..errors import UsageError
 from ..model import Filter
 from ..output import Shape
+from ..output.stream import warn
 from ..output.terminal import Screen, wants_color
 from ..sources.source import Live, Saved, Wanted, open_source, sample_path
 from ..units import parse_bound, parse_count, parse_lines
@@ -139,7 +140,8 @@ def shape_of(view: View, format: str, screen: Screen | bool) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the tags come from; `path` None is the running kernel. is_word: it was a bare word."""
+    """Where the tags come from; `path` None is the running kernel. is_word: it was a bare word.
+    idle: nothing came through the pipe on standard input."""
 
     path: str | None = None
     sample: bool = False
@@ -147,12 +149,16 @@ class Origin:
     explain: bool = False
     listing: str | None = None
     is_word: bool = False
+    idle: bool = False
 
     def open(self) -> Live | Saved:
         """Open the source. SourceError, AccessError, InterfaceError."""
-        return open_source(
+        source = open_source(
             sample_path() if self.sample else self.path, self.interface, self.listing
         )
+        if self.idle:
+            warn(idle_pipe())
+        return source
 
 
 def read_origin(values: Mapping[str, object], piped: bool = True) -> Origin:
@@ -170,15 +176,17 @@ def read_origin(values: Mapping[str, object], piped: bool = True) -> Origin:
     if sample and path is not None:
         raise UsageError("--sample and --source cannot be used together")
     explain = bool(values.get("explain"))
-    if path is None and not sample and interface == "auto" and piped and not explain and is_piped():
-        path = "-"
+    idle = False
+    if path is None and not sample and interface == "auto" and piped and not explain:
+        came = is_piped()
+        path, idle = ("-" if came else None), came is None
     listing = read_listing(values)
     if (listing or values.get("list_listings")) and path is None and not sample:
         raise UsageError(
             "--listing and --list-listings are for saved listings", "name one with --source"
         )
     is_word = bool(values.get("source_is_word"))
-    return Origin(path, sample, interface, explain, listing, is_word)
+    return Origin(path, sample, interface, explain, listing, is_word, idle)
 
 
 def read_listing(values: Mapping[str, object]) -> str | None:

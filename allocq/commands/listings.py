@@ -82,7 +82,7 @@ def snapshot_at(folder: str, at: float) -> str:
     earlier = [each for each in times if each[0] <= at]
     if not earlier:
         raise UsageError(
-            f"{folder} has no snapshot that old", f"the oldest is {min(times)[1]}: name it"
+            f"{folder} has no snapshot from before then", f"the oldest is {min(times)[1]}: name it"
         )
     return max(earlier)[1]
 

@@ -1,4 +1,4 @@
-"""`allocq memory`: sets the tags beside /proc/meminfo."""
+"""`allocq memory`: compares the tags with /proc/meminfo."""
 
 from __future__ import annotations
 

@@ -199,9 +199,11 @@ void aq_filter_underflowed(aq_filter *filter); /* only counters below zero */
 aq_source *aq_source_open(const char *path, enum aq_interface interface, aq_problem *problem);
 /*
  * Is standard input a pipe with something in it, as in `dmesg | allocq query`? An idle one, as of ssh,
- * is waited for, a second where there is a running kernel to ask.
+ * is waited for, a second where there is a running kernel to ask; -1 where nothing came.
  */
 int aq_is_piped(void);
+/* The warning where nothing came. */
+const char *aq_idle_pipe(void);
 void aq_source_close(aq_source *source);
 int aq_source_fd(const aq_source *source);
 int aq_source_is_live(const aq_source *source);

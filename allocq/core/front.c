@@ -225,8 +225,13 @@ static int answer(struct query *query, char *const *argv)
 			return no_python("cannot find the sample: no Python with allocq found");
 		}
 		query->path = sample;
-	} else if (!query->path && query->interface == AQ_AUTO && aq_is_piped()) {
-		query->path = piped;
+	} else if (!query->path && query->interface == AQ_AUTO) {
+		int is_piped = aq_is_piped();
+
+		if (is_piped > 0)
+			query->path = piped;
+		else if (is_piped < 0)
+			front_say("allocq: warning: ", aq_idle_pipe());
 	}
 	source = aq_source_open(query->path, query->interface, &problem);
 	if (!source) {

@@ -28,9 +28,15 @@ _KERNEL_FIELDS = {
 }
 
 
-def is_piped() -> bool:
-    """Is standard input a pipe with something in it? An idle one is waited for, for a while."""
-    return bool(lib.aq_is_piped())
+def is_piped() -> bool | None:
+    """Is standard input a pipe with something in it? An idle one is waited for; None where nothing
+    came."""
+    return {1: True, -1: None}.get(lib.aq_is_piped(), False)
+
+
+def idle_pipe() -> str:
+    """The warning where nothing came."""
+    return decode(lib.aq_idle_pipe())
 
 
 _METHODS = {lib.AQ_SEEK: "seek", lib.AQ_FILTER: "filter", lib.AQ_READ_TEXT: "text"}

@@ -237,9 +237,16 @@ int aq_is_piped(void)
 	struct pollfd in = { STDIN_FILENO, POLLIN, 0 };
 	struct stat status;
 
-	if (fstat(STDIN_FILENO, &status) || !S_ISFIFO(status.st_mode) || poll(&in, 1, patience) <= 0)
+	if (fstat(STDIN_FILENO, &status) || !S_ISFIFO(status.st_mode))
 		return 0;
+	if (poll(&in, 1, patience) <= 0)
+		return -1;
 	return !ioctl(STDIN_FILENO, FIONREAD, &waiting) && waiting > 0;
+}
+
+const char *aq_idle_pipe(void)
+{
+	return "nothing came through the pipe: asked the running kernel (</dev/null does so at once)";
 }
 
 void aq_source_close(aq_source *source)

@@ -278,7 +278,7 @@ COMMANDS = (
     ),
     Command(
         "memory",
-        "Set the tags beside /proc/meminfo: cache or leak, user or kernel, and what neither"
+        "Compare the tags with /proc/meminfo: cache or leak, user or kernel, and what neither"
         " explains.",
         "commands.memory:memory_command",
         MEMORY_OPTIONS,

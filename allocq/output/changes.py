@@ -40,6 +40,10 @@ def change_words(
 def _slab_growth(change: Change) -> tuple[int, int]:
     """(bytes, calls) by which the slab pages of a change grew."""
     before, after = change.before, change.after
+    if change.bound is not None:  # one side does not list it: what is certain
+        listed = after or before
+        pages = listed is not None and listed.slab_bytes == listed.bytes and change.has_slab_pages
+        return (change.bytes, change.calls) if pages else (0, 0)
     return (
         (after.slab_bytes if after else 0) - (before.slab_bytes if before else 0),
         (after.slab_calls if after else 0) - (before.slab_calls if before else 0),

@@ -40,7 +40,7 @@ def lay_out(
     """The lines. largest: (bytes, FILE:LINE [MODULE], function) of the kernel's own tags."""
     rows = [_row(row, account, layout) for row in account.rows if row.meminfo or row.tags]
     if account.used is not None:
-        alone = "in no counter, but at tags"
+        alone = "tagged, but not in meminfo"
         rows.append(("kernel", "tags only", layout.size(account.tags_only), "", alone))
         words = "in no counter and at no tag"
         rows.append(("", "neither", layout.size(account.neither), "", words))
@@ -102,13 +102,18 @@ def sentences(account: Account, layout: MemoryLayout) -> list[str]:
         f"{side} {layout.size(size)} ({size / whole:.0%})" for side, size in sides.items()
     )
     said = [f"{'In use' if used is not None else 'At tags'}: {shares}."]
-    said.append(
-        {
-            Side.USER: "The largest part is of programs: ps and smem say of which.",
-            Side.CACHE: "The largest part is cache, no leak: it is given back if memory is short.",
-            Side.KERNEL: "The largest part is the kernel's own: a leak if it grows (allocq diff).",
-        }[account.verdict()]
-    )
+    verdict = account.verdict()
+    if verdict is Side.USER and account.is_mostly_shared():
+        said.append("Shared memory is the largest part: df -t tmpfs and ipcs -m show which.")
+    else:
+        said.append(
+            {
+                Side.USER: "Programs hold the largest part: ps and smem show which ones.",
+                Side.CACHE: "Cache is the largest part, given back when memory is short;"
+                " allocq diff shows what else grows.",
+                Side.KERNEL: "The kernel holds the largest part: a leak if it grows (allocq diff).",
+            }[verdict]
+        )
     if used and account.neither is not None and account.neither > NOTABLE * used:
         why = "allocated before profiling was on"
         if account.on_cpus is None:

@@ -66,9 +66,7 @@ def test_others_may_neither_make_nor_read_one(
 
 
 def test_a_full_file_system_keeps_nothing(tmp_path: Path) -> None:
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32k", "none", str(tmp_path)], check=True
-    )
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", str(tmp_path)], check=True)
     try:
         done = allocq("snapshot", "--output", str(tmp_path / "x"))
         assert done.status == 2 and "No space left on device" in done.err
