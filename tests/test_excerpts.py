@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import here
 
 from allocq.analysis.excerpt import excerpt_of
 from allocq.host.machine import read_meminfo
@@ -129,3 +130,13 @@ def test_memory_of_the_machine(tmp_path: Path) -> None:
     assert read_meminfo(str(tmp_path)) == {"MemTotal": 16384, "AnonPages": 4096}
     meminfo = json.loads(live_metadata(Info("/proc/allocinfo", "text"))["meminfo"])
     assert meminfo["MemTotal"] > 0 and "\n" not in json.dumps(meminfo)
+
+
+def test_the_total_is_of_the_rows_where_slab_pages_are_not_listed() -> None:
+    one, two = FIELD / "cephfs-quoted.txt", FIELD / "nvme-bytes.txt"
+    document = json.loads(here("diff", str(one), str(two), "-o", "json").out)
+    rows = document["changes"]
+    pages = [row for row in rows if row["function"] == "alloc_slab_page"]
+    assert any(row["change"] == "unlisted" and row["bytes_growth"] for row in pages)
+    for name in ("bytes_growth", "calls_growth"):
+        assert document["counted"][name] == sum(row[name] for row in rows if row not in pages)

@@ -154,7 +154,7 @@ def test_the_lines_are_those_of_the_kernel(
 
 def test_all_of_them(said: dict[str, tuple[int, str]], tags: list[oracle.Tag]) -> None:
     assert said["-c"] == (0, f"{len(tags)}\n")
-    assert said["-f,no/such.c,--interface,ioctl"] == (1, "")
+    assert said["-f,no/such.c,--interface,ioctl"] == (1, "allocq: no tag matches\n")
 
 
 def test_the_largest(said: dict[str, tuple[int, str]]) -> None:

@@ -170,7 +170,7 @@ static void hand_over(const aq_source *source, const char *path, char *const *ar
 	if (aq_source_is_file(source)) {
 		if (!aq_source_fd(source))
 			lseek(0, source->start, SEEK_SET);
-	} else {
+	} else if (!aq_source_is_live(source)) {
 		if (!begin_again(source))
 			return;
 		strcpy((char *)path, "-");

@@ -510,7 +510,7 @@ def _ours(
                 _bytes(tag.file),
                 tag.line,
                 tag.bytes,
-                tag.calls,
+                tag.calls % (1 << 64),  # the kernel's own reading, which has no sign
                 tag.accurate,
             )
             for tag in source.read(filter)
