@@ -172,6 +172,13 @@ def prepare(work: Path) -> None:
         (work / name).write_bytes(data)
     (work / "after.txt").write_bytes(data.replace(line, b"   116351232    23992 mm/readahead.c"))
     (work / "saved.txt.gz").write_bytes(gzip.compress(data))
+    for i, day in enumerate(("monday", "tuesday", "wednesday", "thursday")):
+        grown = line.replace(b" 16351232", b" %d" % (16351232 + i * 4096))
+        (work / f"{day}.gz").write_bytes(gzip.compress(data.replace(line, grown)))
+    (work / "snapshots").mkdir()
+    header, columns, tags = data.split(b"\n", 2)
+    words = b"# allocq-snapshot: 1\n# time: 2020-01-01T00:00:00Z"
+    (work / "snapshots" / "old").write_bytes(b"\n".join((header, columns, words, tags)))
     (work / "run-tests").write_text("#!/bin/sh\n")
     (work / "run-tests").chmod(0o755)
 

@@ -118,7 +118,7 @@ class Change:
         if self.bound is not None:
             return ChangeKind.UNLISTED
         if self.before is None:
-            return ChangeKind.NEW
+            return ChangeKind.NEW if self.after else ChangeKind.SAME
         if self.after is None:
             return ChangeKind.GONE
         growth = self.bytes or self.calls

@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from ..analysis.diff import (
     Change,
@@ -16,13 +17,15 @@ from ..analysis.diff import (
     passing,
     sums,
 )
-from ..analysis.slab import SlabRule
+from ..analysis.series import Series, ordered_series, series_of
+from ..analysis.slab import SlabRule, slab_pages
 from ..declarations.commands import DIFF_FORMATS, DIFF_SORTS
 from ..declarations.shared import FOUND, GROUPS, INTERFACES, NOTHING
 from ..errors import UsageError
 from ..model import Filter
-from ..output import writer
+from ..output import Column, Value, writer
 from ..output.changes import ChangeLayout, change_words
+from ..output.series import SeriesLayout
 from ..output.stream import Output, say, warn
 from ..times import parse_time
 from ..units import format_size, parse_size
@@ -34,6 +37,7 @@ from .arguments import (
     read_slab,
     read_table_view,
     shape_of,
+    strings,
     text,
 )
 from .listings import (
@@ -45,16 +49,32 @@ from .listings import (
     read_ends,
     read_side,
     snapshot_at,
+    source_of,
 )
+
+Row = TypeVar("Row")
+Laid = TypeVar("Laid", contravariant=True)
+
+
+class Layout(Protocol[Laid]):
+    """Lays out rows and their totals: a ChangeLayout or a SeriesLayout."""
+
+    columns: list[Column]
+
+    def rows(self, changes: Iterable[Laid], /) -> Iterable[Sequence[Value]]: ...
+    def total(self, changes: Sequence[Laid], /) -> Mapping[str, Value]: ...
+    def counted(
+        self, shown: Sequence[Laid], matching: Sequence[Laid], /
+    ) -> Mapping[str, object]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class DiffRequest:
-    """The checked options of one `allocq diff`. after: None for the running kernel."""
+    """The checked options of one `allocq diff`. listings: two or more; None is the running
+    kernel."""
 
     filter: Filter
-    before: str
-    after: str | None
+    listings: tuple[str | None, ...]
     interface: str
     ignore_lines: bool
     min_growth: int | None
@@ -68,9 +88,9 @@ class DiffRequest:
     view: View
 
     def __post_init__(self) -> None:
-        if self.before == self.after == "-":
+        if self.listings.count("-") > 1:
             raise UsageError("standard input can be read only once", "name a file for one side")
-        if "" in (self.before, self.after):
+        if "" in self.listings:
             raise UsageError("empty file name")
 
 
@@ -84,8 +104,7 @@ def read_request(values: Mapping[str, object]) -> DiffRequest:
     growth = text(values, "min_growth")
     return DiffRequest(
         filter=read_filter(values),
-        before=before,
-        after=text(values, "after"),
+        listings=(before, text(values, "after"), *strings(values, "later")),
         interface=choice("interface", values.get("interface"), INTERFACES) or "auto",
         ignore_lines=bool(values.get("ignore_lines")),
         min_growth=None if growth is None else parse_size(growth),
@@ -104,45 +123,43 @@ def diff_command(values: Mapping[str, object]) -> int:
     """Run the command; returns 0 if something differs, 1 if nothing does."""
     request = read_request(values)
     names = names_only(request.filter)
-    before, after, notes = _read_sides(request, names)
-    warnings = [*notes, *before.info.warnings, *after.info.warnings]
-    warnings += filter_alike(before, after) + differences(before, after)
-    warnings += _excerpts(before, after)
-    changes = select(request, before, after)
-    if not request.quiet:
-        _write(request, before, after, changes)
-        if not changes and os.isatty(1):
-            say("allocq: nothing changed")
+    sides, notes = _read_sides(request, names)
+    warnings = [*notes, *(words for side in sides for words in side.info.warnings)]
+    warnings += filter_alike(*sides) + differences(*sides)
+    warnings += _excerpts(sides)
+    if len(sides) == 2:
+        found = _answer(request, _two(request, *sides))
+    else:
+        found = _answer(request, _more(request, sides))
+    if not (found or request.quiet) and os.isatty(1):
+        say("allocq: nothing changed")
     for warning in warnings:
         warn(warning)
-    return FOUND if changes else NOTHING
+    return FOUND if found else NOTHING
 
 
 def _least(side: Side) -> int | None:
     return side.excerpt.smallest if side.excerpt else None
 
 
-def _excerpts(before: Side, after: Side) -> list[str]:
-    """Warnings about tags that one side does not list."""
+def _excerpts(sides: Sequence[Side]) -> list[str]:
+    """Warnings about tags that a listing does not list."""
     return [
         f"{side.name} is an excerpt ({side.excerpt.why}): a tag missing in it is 'unlisted'"
         f" and held at most {format_size(side.excerpt.smallest)}"
-        for side in (before, after)
+        for side in sides
         if side.excerpt
     ]
 
 
-def _read_sides(request: DiffRequest, names: Filter) -> tuple[Side, Side, list[str]]:
-    """The two listings, and warnings about how they were chosen."""
-    if (
-        request.after is None
-        and request.before != "-"
-        and (ends := read_ends(request.before, names))
-    ):
-        words = f"{request.before} holds several listings: its first and its last are compared"
-        return *ends, [words]
-    before = read_side(request.before, names)
-    return before, read_side(request.after, names, request.interface), []
+def _read_sides(request: DiffRequest, names: Filter) -> tuple[list[Side], list[str]]:
+    """The listings, and warnings about how they were chosen."""
+    first, *later = request.listings
+    assert first is not None
+    if later == [None] and first != "-" and (ends := read_ends(first, names)):
+        return [*ends], [f"{first} holds several listings: its first and its last are compared"]
+    before = read_side(first, names)
+    return [before, *(read_side(path, names, request.interface) for path in later)], []
 
 
 def select(request: DiffRequest, before: Side, after: Side) -> list[Change]:
@@ -166,18 +183,76 @@ def select(request: DiffRequest, before: Side, after: Side) -> list[Change]:
     return ordered(changes, request.sort, request.reverse)
 
 
-def _write(request: DiffRequest, before: Side, after: Side, changes: list[Change]) -> None:
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Row]):
+    """What is shown. matching: all rows, of which `shown` are the first; changes: the same as
+    changes from the first listing to the last; layout: by whether it is a table."""
+
+    head: dict[str, object]
+    matching: Sequence[Row]
+    shown: Sequence[Row]
+    change_of: Callable[[Row], Change]
+    layout: Callable[[bool, bool], Layout[Row]]
+
+
+def _two(request: DiffRequest, before: Side, after: Side) -> Answer[Change]:
+    changes = select(request, before, after)
+    seconds = interval(before, after)
+    return Answer(
+        heading(before, after, request.filter, seconds),
+        changes,
+        changes[: request.limit],
+        lambda change: change,
+        lambda table, left_out: ChangeLayout(table, request.group_by, seconds, left_out),
+    )
+
+
+def _more(request: DiffRequest, sides: Sequence[Side]) -> Answer[Series]:
+    pages = request.slab.keeps_pages
+    for side in sides if pages is not None else ():
+        side.table.keep(bytes(bool(page) == pages for page in slab_pages(side.table)))
+    series = series_of(
+        [(side.table, _least(side)) for side in sides],
+        request.filter,
+        request.ignore_lines,
+        request.group_by,
+    )
+    least = request.min_growth
+    series = [each for each in series if least is None or each.whole.bytes >= least]
+    series = ordered_series(series, request.sort, request.reverse)
+    seconds = interval(sides[0], sides[-1])
+    head = heading(sides[0], sides[-1], request.filter, seconds)
+    return Answer(
+        {**head, "listings": [source_of(side) for side in sides]},
+        series,
+        series[: request.limit],
+        lambda each: each.whole,
+        lambda table, left_out: SeriesLayout(
+            table, request.group_by, seconds, len(sides), left_out
+        ),
+    )
+
+
+def _answer(request: DiffRequest, answer: Answer[Row]) -> int:
+    """Write the answer unless quiet; returns how many rows match."""
+    if not request.quiet:
+        _write(request, answer)
+    return len(answer.matching)
+
+
+def _write(request: DiffRequest, answer: Answer[Row]) -> None:
     terminal = os.isatty(1)
     format = request.format or ("table" if terminal else "tsv")
-    shown = changes[: request.limit]
-    seconds = interval(before, after)
     out = Output(1, escape=terminal and format != "table")
+    changes = [answer.change_of(row) for row in answer.matching]
     left_out = leaves_out_pages(changes, request.slab)
-    layout = ChangeLayout(format == "table", request.group_by, seconds, left_out)
+    layout = answer.layout(format == "table", left_out)
     write = writer(format, shape_of(request.view, format, terminal), layout.columns)
-    out.write(write.begin(heading(before, after, request.filter, seconds), "changes"))
-    for piece in write.rows(layout.rows(shown)):
+    out.write(write.begin(answer.head, "changes"))
+    for piece in write.rows(layout.rows(answer.shown)):
         out.write(piece)
+    shown = changes[: len(answer.shown)]
     words = change_words(shown, changes, request.group_by, request.slab, request.view.bytes)
-    out.write(write.end(layout.total(shown), words, layout.counted(shown, changes)))
+    counted = layout.counted(answer.shown, answer.matching)
+    out.write(write.end(layout.total(answer.shown), words, counted))
     out.release()

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..analysis.excerpt import Excerpt, excerpt_of
 from ..core.table import Table
@@ -117,29 +118,42 @@ def read_filter_metadata(text: str) -> Filter | None:
         return None
 
 
-def filter_alike(before: Side, after: Side) -> list[str]:
-    """Apply the filter of each side to the other; returns warnings about it."""
-    if before.metadata.get("filter") == after.metadata.get("filter"):
-        return []
+def filter_alike(*sides: Side) -> list[str]:
+    """Apply the filter of each listing to the others; returns warnings about it."""
     warnings = []
-    for side, other in ((before, after), (after, before)):
+    for side in sides:
         text = side.metadata.get("filter")
-        if not text:
+        others = [other for other in sides if other.metadata.get("filter") != text]
+        if not text or not others:
             continue
         filter = side.filter
         if filter is None:
             words = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
             warnings.append(f"{side.name} was saved with a filter, so it lacks other tags: {words}")
             continue
-        other.narrow(filter)
-        warnings.append(
-            f"{other.name} is filtered like {side.name}, which was saved with a filter: {text}"
-        )
+        for other in others:
+            other.narrow(filter)
+        names = f"{others[0].name} is" if len(others) == 1 else f"{len(others)} others are"
+        warnings.append(f"{names} filtered like {side.name}, which was saved with a filter: {text}")
     return warnings
 
 
-def differences(before: Side, after: Side) -> list[str]:
-    """Warnings about what makes the two hard to compare."""
+def differences(*sides: Side) -> list[str]:
+    """Warnings about what makes each hard to compare with the next."""
+    warnings = [words for pair in pairwise(sides) for words in _differences(*pair)]
+    for side in sides:
+        if side.metadata.get("consistent") == "no":
+            warnings.append(
+                f"modules were loaded or unloaded while {side.name} was read; it may be torn"
+            )
+    for before, after in pairwise(sides):
+        seconds = elapsed(before, after)
+        if seconds is not None and seconds < 0:
+            warnings.append(f"{before.name} is newer than {after.name}")
+    return warnings
+
+
+def _differences(before: Side, after: Side) -> list[str]:
     warnings = []
     for key, words in (
         ("host", "different hosts"),
@@ -153,14 +167,6 @@ def differences(before: Side, after: Side) -> list[str]:
                 warnings.append(words if same else "different boots")
             else:
                 warnings.append(f"{words}: {one}, {two}")
-    for side in (before, after):
-        if side.metadata.get("consistent") == "no":
-            warnings.append(
-                f"modules were loaded or unloaded while {side.name} was read; it may be torn"
-            )
-    seconds = elapsed(before, after)
-    if seconds is not None and seconds < 0:
-        warnings.append(f"{before.name} is newer than {after.name}")
     return warnings
 
 
@@ -184,13 +190,16 @@ def interval(before: Side, after: Side) -> float | None:
 
 def heading(before: Side, after: Side, filter: Filter, seconds: float | None) -> dict[str, object]:
     """The members before the list in a JSON document."""
-    head: dict[str, object] = {}
-    for name, side in (("before", before), ("after", after)):
-        source = head_of(filter, side.info)["source"]
-        assert isinstance(source, dict)
-        head[name] = {
-            **source,
-            "host": side.metadata.get("host"),
-            "boot_id": side.metadata.get("boot-id"),
-        }
-    return {**head, "seconds": seconds, "filter": filter.as_options()}
+    sides = {"before": source_of(before), "after": source_of(after)}
+    return {**sides, "seconds": seconds, "filter": filter.as_options()}
+
+
+def source_of(side: Side) -> dict[str, object]:
+    """Where and when a listing was read, for a JSON document."""
+    source = head_of(Filter(), side.info)["source"]
+    assert isinstance(source, dict)
+    return {
+        **source,
+        "host": side.metadata.get("host"),
+        "boot_id": side.metadata.get("boot-id"),
+    }

@@ -309,8 +309,9 @@ COMMANDS = (
     ),
     Command(
         "diff",
-        "Show what grew between two listings, or since one. Tags are matched by file, line, module"
-        " and function. With size and call filters, a tag is shown if it passes before or after."
+        "Show what grew between two listings or more, or since one. Tags are matched by file,"
+        " line, module and function. With size and call filters, a tag is shown if it passes in one"
+        " of them."
         " Exit status 0: something differs; 1: nothing differs.",
         "commands.diff:diff_command",
         DIFF_OPTIONS,
@@ -324,10 +325,18 @@ COMMANDS = (
                 "A later one (default: the running kernel).",
                 required=False,
             ),
+            Operand(
+                "later",
+                "LATER",
+                "Still later ones: the growth from each to the next gets a column.",
+                required=False,
+                many=True,
+            ),
         ),
         examples=(
             "allocq diff before.txt.gz",
             "allocq diff before.txt.gz after.txt.gz -g module",
+            "allocq diff monday.gz tuesday.gz wednesday.gz",
             "allocq diff loop.log --min-growth 1M",
         ),
     ),

@@ -22,7 +22,7 @@ def change_words(
         return ("+" if growth > 0 else "") + (str(growth) if plain else format_size(growth))
 
     left_out = leaves_out_pages(changes, rule)
-    growth = (_growth(shown, left_out)[0], _growth(changes, left_out)[0])
+    growth = (growth_of(shown, left_out)[0], growth_of(changes, left_out)[0])
     words = part_of(len(shown), len(changes), growth, f"changed {group_by or 'tag'}", size)
     slab = sum(_slab_growth(change)[0] for change in changes)
     if left_out:
@@ -50,7 +50,8 @@ def _slab_growth(change: Change) -> tuple[int, int]:
     )
 
 
-def _growth(changes: Iterable[Change], without_pages: bool) -> tuple[int, int]:
+def growth_of(changes: Iterable[Change], without_pages: bool) -> tuple[int, int]:
+    """(bytes, calls) by which the changes grew in all."""
     size = calls = 0
     for change in changes:
         slab = _slab_growth(change) if without_pages else (0, 0)
@@ -177,7 +178,7 @@ class ChangeLayout:
         sums = self._sums(shown, out)
         if self._table:
             return sums
-        everything = _growth(changes, out)
+        everything = growth_of(changes, out)
         return {
             **sums,
             "slab_left_out": out,
@@ -191,7 +192,7 @@ class ChangeLayout:
         }
 
     def _sums(self, changes: Sequence[Change], without_pages: bool) -> Mapping[str, Value]:
-        growth, calls = _growth(changes, without_pages)
+        growth, calls = growth_of(changes, without_pages)
         slab = without_pages
         before = sum(c.before.bytes - slab * c.before.slab_bytes for c in changes if c.before)
         after = sum(c.after.bytes - slab * c.after.slab_bytes for c in changes if c.after)
