@@ -29,7 +29,7 @@ EXAMPLES = {
     for path in sorted((ROOT / "man" / "prose").iterdir())
 }
 # Those ask the running kernel, whatever they are told.
-LIVE = r"allocq (bench|verify|check|diff before\.txt --)"
+LIVE = r"allocq (bench|verify|check|diff (before\.txt )?--)"
 # On a machine without a kernel that counts, the rest get the sample.
 SHIM = """\
 #!/bin/sh
