@@ -108,6 +108,9 @@ def test_groff_finds_no_fault_and_every_flag_is_shown(page: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     text = re.sub(".\b", "", done.stdout)
     assert text.count("\n") > 20
+    prose = (ROOT / "man" / "prose" / f"{page.name}.mdoc").read_text()
+    for display in DISPLAY.findall(prose):
+        assert all(line.expandtabs() in text for line in display.splitlines() if len(line) < 60)
     for command in COMMANDS:
         if page.name == f"allocq-{command.name}.1":
             for option in command.options:

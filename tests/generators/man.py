@@ -155,7 +155,12 @@ def _literal_displays(text: str) -> str:
     """The prose with special characters in literal displays escaped."""
     return re.sub(
         r"(?<=^)(\.Bd -literal.*?\n)(.*?)(^\.Ed)",
-        lambda display: display[1] + display[2].translate(_LITERAL) + display[3],
+        lambda display: (
+            display[1]
+            # A dot or an apostrophe would begin a request.
+            + re.sub(r"^(?=[.'])", r"\\&", display[2].translate(_LITERAL), flags=re.MULTILINE)
+            + display[3]
+        ),
         text,
         flags=re.MULTILINE | re.DOTALL,
     )
