@@ -108,11 +108,11 @@ _allocq() {
 		--bounds) _allocq_words "sums tags" "$current" ;;
 		--slab) _allocq_words "once include exclude only" "$current" ;;
 		--color | --pager) _allocq_words "auto always never" "$current" ;;
-		--source) _allocq_files ;;
+		--output | --source) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by --bounds --slab -c --count -q --quiet --header --no-header --bytes --color --pager --source --listing --sample --interface --explain --list-listings -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by --bounds --slab -c --count -q --quiet --header --no-header --bytes --color --pager --output --force --source --listing --sample --interface --explain --list-listings -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi
@@ -129,11 +129,11 @@ _allocq() {
 		--slab) _allocq_words "once include exclude only" "$current" ;;
 		-o | --format) _allocq_words "table json jsonl csv tsv folded" "$current" ;;
 		--color | --pager) _allocq_words "auto always never" "$current" ;;
-		--source) _allocq_files ;;
+		--output | --source) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --pager --source --listing --sample --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --pager --output --force --source --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi
@@ -180,10 +180,11 @@ _allocq() {
 		-s | --sort) _allocq_words "bytes calls percent after file function module none" "$current" ;;
 		-o | --format) _allocq_words "table json jsonl csv tsv" "$current" ;;
 		--color) _allocq_words "auto always never" "$current" ;;
+		--output) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --since --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --since --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --output --force --interface -h --help" "$current"
 			else
 				_allocq_snapshots "$current"
 			fi

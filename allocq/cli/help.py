@@ -10,6 +10,7 @@ from ..declarations.briefs import BRIEFS, ROWS
 from ..declarations.commands import COMMANDS, Command
 from ..declarations.shared import (
     FILTER_OPTIONS,
+    OUTPUT_OPTIONS,
     SOURCE_OPTIONS,
     VIEW_OPTIONS,
     Option,
@@ -80,7 +81,8 @@ def _section(title: str, options: Sequence[Option]) -> tuple[str, list[tuple[str
 
 def _rows(options: Sequence[Option], command: str) -> list[tuple[str, str]]:
     """The rows of a panel. Only options that mean the same everywhere have short words."""
-    shared = {id(option) for option in (*FILTER_OPTIONS, *VIEW_OPTIONS, *SOURCE_OPTIONS)}
+    everywhere = (*FILTER_OPTIONS, *VIEW_OPTIONS, *OUTPUT_OPTIONS, *SOURCE_OPTIONS)
+    shared = {id(option) for option in everywhere}
     by_name = {option.name: option for option in options if id(option) in shared}
     rows, done = [], set()
     for option in options:

@@ -1,6 +1,5 @@
 """`allocq diff`: shows what changed between two listings."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from ..model import Filter
 from ..output import Column, Value, writer
 from ..output.changes import ChangeLayout, change_words
 from ..output.series import SeriesLayout
-from ..output.stream import Output, say, warn
+from ..output.stream import say, warn
 from ..times import parse_time
 from ..units import format_size, parse_size
 from .arguments import (
@@ -51,6 +50,7 @@ from .listings import (
     snapshot_at,
     source_of,
 )
+from .saving import Target, read_target
 
 Row = TypeVar("Row")
 Laid = TypeVar("Laid", contravariant=True)
@@ -86,6 +86,7 @@ class DiffRequest:
     quiet: bool
     slab: SlabRule
     view: View
+    target: Target
 
     def __post_init__(self) -> None:
         if self.listings.count("-") > 1:
@@ -116,6 +117,7 @@ def read_request(values: Mapping[str, object]) -> DiffRequest:
         quiet=bool(values.get("quiet")),
         slab=read_slab(values),
         view=read_table_view(values),
+        target=read_target(values, "tsv"),
     )
 
 
@@ -131,7 +133,7 @@ def diff_command(values: Mapping[str, object]) -> int:
         found = _answer(request, _two(request, *sides))
     else:
         found = _answer(request, _more(request, sides))
-    if not (found or request.quiet) and os.isatty(1):
+    if not (found or request.quiet) and request.target.screen(1).terminal:
         say("allocq: nothing changed")
     for warning in warnings:
         warn(warning)
@@ -241,9 +243,9 @@ def _answer(request: DiffRequest, answer: Answer[Row]) -> int:
 
 
 def _write(request: DiffRequest, answer: Answer[Row]) -> None:
-    terminal = os.isatty(1)
+    terminal = request.target.screen(1).terminal
     format = request.format or ("table" if terminal else "tsv")
-    out = Output(1, escape=terminal and format != "table")
+    out = request.target.open(1, escape=terminal and format != "table")
     changes = [answer.change_of(row) for row in answer.matching]
     left_out = leaves_out_pages(changes, request.slab)
     layout = answer.layout(format == "table", left_out)

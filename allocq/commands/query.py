@@ -6,7 +6,6 @@ The native program (core/front.c) answers plain queries itself and leaves the ot
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -21,19 +20,29 @@ from ..output.json import head_of
 from ..output.stream import Output, warn
 from ..output.sums import GroupLayout
 from ..output.table import wrapped
-from ..output.terminal import Screen, screen_of
+from ..output.terminal import Screen
 from ..output.totals import counted_values, quantity, total_words
 from ..sources.source import Live, Saved
 from .arguments import Query, View, format_of, read_query, shape_of, sort_of, wanted_of
 from .explain import explain
 from .nearest import Words, as_meant, tell_no_match, tell_words
 from .paging import pager_for
+from .saving import STANDARD_OUTPUT, Target, read_target
 
 
 def query_command(values: Mapping[str, object]) -> int:
     """Run the command; returns 0 if a tag matched, 1 if none did."""
     query = read_query(values)
-    return list_listings(query) if values.get("list_listings") else run_query(query)
+    if values.get("list_listings"):
+        return list_listings(query, target=read_target(values, "tsv"))
+    target = read_target(_what_is_text(query, values), "procfs")
+    return run_query(query, target=target)
+
+
+def _what_is_text(query: Query, values: Mapping[str, object]) -> Mapping[str, object]:
+    """The values, with the format that a number and a plan have."""
+    plain = query.view.count or query.origin.explain
+    return {**values, "format": "text"} if plain else values
 
 
 LISTING_COLUMNS = (
@@ -49,11 +58,11 @@ LISTING_COLUMNS = (
 )
 
 
-def list_listings(query: Query, fd: int = 1) -> int:
+def list_listings(query: Query, fd: int = 1, target: Target = STANDARD_OUTPUT) -> int:
     """Write what listings a source holds, one a row; returns the exit status."""
-    view, terminal = query.view, os.isatty(fd)
+    view, terminal = query.view, target.screen(fd).terminal
     format = view.format or ("table" if terminal else "tsv")
-    out = Output(fd, escape=terminal and format != "table")
+    out = target.open(fd, escape=terminal and format != "table")
     if format == "procfs":
         raise UsageError("--list-listings prints no tags", "-o tsv, csv, json, jsonl or table")
     with query.origin.open() as source:
@@ -85,15 +94,16 @@ def list_listings(query: Query, fd: int = 1) -> int:
     return FOUND
 
 
-def run_query(query: Query, fd: int = 1) -> int:
-    """Write the answer to a descriptor; returns the exit status. AllocqError, BrokenPipeError."""
-    screen = screen_of(fd)
+def run_query(query: Query, fd: int = 1, target: Target = STANDARD_OUTPUT) -> int:
+    """Write the answer; returns the exit status. fd: standard output. AllocqError,
+    BrokenPipeError."""
+    screen = target.screen(fd)
     bare = is_bare(query, screen)
     view = query.view
     short = bare or view.count or view.quiet or query.origin.explain
     pager = None if short else pager_for(view.pager, screen, fd)
     escape = screen.terminal and format_of(view, screen.people) != "table"
-    out = Output(fd, escape, pager)
+    out = target.open(fd, escape, pager)
     with query.origin.open() as source:
         asked = _tag_filter(query)
         if (meant := as_meant(source, asked)) is not asked:

@@ -11,15 +11,16 @@ from ..declarations.shared import COLORS, FOUND, NOTHING, PAGERS
 from ..errors import UsageError
 from ..output import Column, ColumnKind, Shape, writer
 from ..output.json import dump, head_of
-from ..output.stream import Output, warn
+from ..output.stream import warn
 from ..output.table import wrapped
-from ..output.terminal import Screen, screen_of, speaks_utf8, wants_color
+from ..output.terminal import Screen, speaks_utf8, wants_color
 from ..output.totals import counted_values, quantity, total_words
 from ..output.tree import TreeLayout, fitting_depth, fitting_size, lay_out
 from ..units import format_size, parse_size
 from .arguments import choice, number, read_filter, read_origin, read_slab, resolve_words, text
 from .nearest import Words, as_meant, tell_no_match, tell_words
 from .paging import pager_for
+from .saving import read_target
 
 LINES = 60
 _FRAME = str.maketrans(";\r\n", "___")
@@ -79,7 +80,8 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
     values = resolve_words(values)
     request = read_request(values)
     filter = read_filter({name: value for name, value in values.items() if name != "min_size"})
-    screen = screen_of(fd)
+    target = read_target(values, "table")
+    screen = target.screen(fd)
     bare = screen.people and request.is_default and not filter.items()
     bare = bare and request.pager != "always"
     pager = None if bare else pager_for(request.pager, screen, fd)
@@ -101,7 +103,7 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
         )  # fmt: skip
         total = sum_of(sizes, calls, pages)
         escape = screen.terminal and request.format != "table"
-        out = Output(fd, escape, pager)
+        out = target.open(fd, escape, pager)
         try:
             for piece in _render(
                 root, total, request, head_of(filter, snapshot.info), screen, bare

@@ -10,6 +10,7 @@ from importlib import import_module
 from .shared import (
     COLORS,
     FILTER_OPTIONS,
+    OUTPUT_OPTIONS,
     SOURCE_OPTIONS,
     SOURCE_PANEL,
     VIEW_OPTIONS,
@@ -70,6 +71,7 @@ _V, _S = VIEW_PANEL, SOURCE_PANEL
 QUERY_OPTIONS = (
     *FILTER_OPTIONS,
     *VIEW_OPTIONS,
+    *OUTPUT_OPTIONS,
     *SOURCE_OPTIONS,
     Option("list_listings", ("--list-listings",), FLAG, _S,
            "List the listings that a file holds instead of tags: number, line, kind, time, tags,"
@@ -143,6 +145,7 @@ DIFF_OPTIONS = (
     Option("header", ("--header/--no-header",), SWITCH, _V,
            "Print the header line of a table, csv or tsv (default: on)."),
     *named(VIEW_OPTIONS, "bytes", "color"),
+    *OUTPUT_OPTIONS,
     *named(SOURCE_OPTIONS, "interface"),
 )  # fmt: skip
 
@@ -226,6 +229,7 @@ TREE_OPTIONS = (
            "Output format; flame graph tools read folded, which has paths in place of stacks and"
            " leaves out what is zero or less (default: table).", "FORMAT", TREE_FORMATS),
     *named(VIEW_OPTIONS, "header", "bytes", "color", "pager"),
+    *OUTPUT_OPTIONS,
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip
 

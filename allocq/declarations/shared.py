@@ -109,6 +109,13 @@ VIEW_OPTIONS = (
            " (default: auto).", "WHEN", PAGERS),
 )  # fmt: skip
 
+OUTPUT_OPTIONS = (
+    Option("output", ("--output",), TEXT, _V,
+           "Write the answer to FILE, whole or not at all, instead of standard output; .gz and .zst"
+           " compress.", "FILE"),
+    Option("force", ("--force",), FLAG, _V, "Replace the FILE of --output if it exists."),
+)  # fmt: skip
+
 SOURCE_OPTIONS = (
     Option("source", ("--source",), TEXT, _S,
            "Read a saved /proc/allocinfo, a snapshot, a kernel log, a paste or an archive with one;"

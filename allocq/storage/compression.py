@@ -145,26 +145,39 @@ class _Zstd:
                 return
 
 
-def packer(path: str) -> Any:
+def packer(path: str, format: str = "") -> Any:
     """A compressor (compress, flush) for a `.gz` or `.zst` file, None for other names.
 
-    UsageError for a suffix that promises another kind of file, OutputError if this Python cannot
-    write zstd.
+    format: what it will hold, if not a snapshot. UsageError for a suffix that promises another
+    kind of file, OutputError if this Python cannot write zstd.
     """
     name = path.rpartition("/")[2].lower()
     suffix = name[name.rindex(".") :] if "." in name[1:] else ""
+    _check_format(path, name, format)
     if suffix == ".gz" and not name.endswith(".tar.gz"):
         return zlib.compressobj(wbits=31)
     if suffix == ".zst" and not name.endswith(".tar.zst"):
         return _zstd_packer()
     if suffix in _OTHER_PACKING or suffix in (".gz", ".zst"):
         raise UsageError(f"cannot write {path}: only .gz and .zst compress", "name the file .gz")
-    if suffix in _OTHER_FORMATS:
-        raise UsageError(
-            f"cannot write {path}: a snapshot is text, not {suffix[1:]}",
-            "name the file .txt or .gz, or see allocq query --format",
-        )
     return None
+
+
+def _check_format(path: str, name: str, format: str) -> None:
+    """UsageError for the suffix of another format, also in front of that of a compression."""
+    name = name.removesuffix(".gz").removesuffix(".zst")
+    promised = next((each for each in _OTHER_FORMATS if name[1:].endswith(each)), f".{format}")
+    if promised == f".{format}":
+        return
+    if format:
+        raise UsageError(
+            f"cannot write {path}: the answer is {format}, not {promised[1:]}",
+            "choose the format with --format, or name the file otherwise",
+        )
+    raise UsageError(
+        f"cannot write {path}: a snapshot is text, not {promised[1:]}",
+        "name the file .txt or .gz, or see allocq query --format",
+    )
 
 
 def pack(pieces: Iterable[bytes], packer: Any) -> Iterator[bytes]:
