@@ -324,6 +324,8 @@ class TestReport:
         (scenario,) = report["scenarios"]
         assert scenario["ratios"]["system_ioctl"] == {"median": 20, "min": 20, "max": 180}
         assert scenario["ratios"]["wall_query"] == {"median": 3, "min": 2, "max": 7}
+        cpu = scenario["ratios"]["system_query"]
+        assert (cpu["min"], cpu["max"]) == (20 / 9, 10)
 
     def test_json_has_everything(self) -> None:
         report = json.loads(bench_report.as_json(a_bench(*THREE)))
@@ -339,12 +341,38 @@ class TestReport:
         text = bench_report.in_words(a_bench(*THREE))
         assert "Linux 7.3.4 (x86_64); Some CPU; possible CPUs: 224, online: ?" in text
         assert "60.0 (50.0 - 70.0)" in text
-        assert "the pipeline takes 20.0 (20.0 - 180) times the system time of the ioctl" in text
+        programs = "the pipeline, starting its programs included, takes 20.0 (20.0 - 180) times"
+        assert f"{programs} the system time of the scan alone" in text
+        assert "allocq takes 0.22 (0.10 - 0.45) times the system time of the pipeline" in text
         assert "published: 22 ms against 1 ms" in text
         took = "allocq (by cached positions) takes 0.33 (0.14 - 0.50) times as long as the pipeline"
         assert took in text
         assert "tags: 1; all methods agree in every run" in text
         assert "Xeon Platinum 8481C, 224 CPUs" in text
+
+    def test_no_time_is_told_that_the_clock_cannot_tell(self) -> None:
+        made = a_bench(*THREE)
+        made.tick = 10_000_000
+        lines = bench_report.in_words(made).splitlines()
+        rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ")}
+        assert rows["pipeline"] == [
+            "60.0",
+            "(50.0",
+            "-",
+            "70.0)",
+            "<10.0",
+            "40.0",
+            "(20.0",
+            "-",
+            "90.0)",
+        ]
+        assert rows["ioctl"] == ["1.00", "(1.00", "-", "1.00)", "-", "1.00", "(0.50", "-", "2.00)"]
+        words = "\n".join(lines)
+        assert "20.0 (10.0 - 25.0)                 <10.0                 <10.0" in words
+        assert "times the system time of the pipeline" not in words
+        (scenario,) = json.loads(bench_report.as_json(made))["scenarios"]
+        assert scenario["ratios"]["system_query"] is None
+        assert scenario["ways"][0]["user"]["median"] == 5e6
 
     def test_differences_are_told(self) -> None:
         made = a_bench(*THREE)

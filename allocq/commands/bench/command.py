@@ -65,6 +65,10 @@ def prepare(settings: Settings, source: Live) -> Bench:
     bench = Bench(settings, describe_machine(tags))
     bench.tick = clock_step()
     file = _file(settings.file, tags)
+    if settings.file is None and file != PUBLISHED_FILE and settings.scenarios != ["size"]:
+        bench.notes.append(
+            f"this kernel has no {PUBLISHED_FILE}, the published file: {file} instead"
+        )
     if settings.drop_caches:
         drop_caches()
         bench.caches = "dropped before each run"

@@ -45,12 +45,12 @@ def as_json(bench: Bench) -> str:
         "interrupted": bench.interrupted,
         "notes": bench.notes,
         "published_on": PUBLISHED_ON,
-        "scenarios": [_scenario(scenario) for scenario in bench.scenarios],
+        "scenarios": [_scenario(scenario, bench.tick) for scenario in bench.scenarios],
     }
     return dump(report) + "\n"
 
 
-def _scenario(scenario: Scenario) -> dict[str, object]:
+def _scenario(scenario: Scenario, tick: int) -> dict[str, object]:
     agreement = scenario.agreement
     cat, ioctl = scenario.published
     return {
@@ -76,6 +76,7 @@ def _scenario(scenario: Scenario) -> dict[str, object]:
         "ratios": {
             "system_ioctl": spread(ratios(scenario, "system", IOCTL)),
             "wall_query": spread(ratios(scenario, "wall", QUERY)),
+            "system_query": spread(_system_ratios(scenario, tick)),
         },
         "published": {"pipeline": cat * 1_000_000, "ioctl": ioctl * 1_000_000},
     }
@@ -102,11 +103,11 @@ def in_words(bench: Bench) -> str:
     ]
     lines += [f"note: {note}" for note in bench.notes]
     for scenario in bench.scenarios:
-        lines += ["", *_table(scenario)]
+        lines += ["", *_table(scenario, bench.tick)]
     if any(method.name == IOCTL for scenario in bench.scenarios for method in scenario.methods):
         lines += [
             "",
-            "ioctl: only the scan, in this process; SYSTEM is all CPU time of its thread.",
+            "ioctl: only the scan, no program is started; SYSTEM is all CPU time of its thread.",
             "pipeline, allocq: whole processes, from start to exit.",
             f"published: system time given with the kernel patches, on a {PUBLISHED_ON}.",
         ]
@@ -119,19 +120,21 @@ def _or_unknown(value: object) -> str:
     return "?" if value is None else str(value)
 
 
-def _table(scenario: Scenario) -> list[str]:
+def _table(scenario: Scenario, tick: int) -> list[str]:
     lines = [_title(scenario)]
     lines += [f"  {_NAMES[method.name]:<{_WIDTH}}{method.words}" for method in scenario.methods]
     lines += [f"  missing: {text}" for text in scenario.missing]
     rows = [["", *(time.upper() for time in _TIMES)]]
     for method in scenario.methods:
-        cells = [_cell(_column(method, time)) for time in _TIMES]
+        cells = [_cell(_column(method, "wall"))]
         if method.name == IOCTL:
-            cells[1] = "-"
+            cells += ["-", _cell(_column(method, "system"))]
+        else:
+            cells += [_cell(_column(method, time), tick) for time in ("user", "system")]
         rows.append([_NAMES[method.name], *cells])
     for row in rows:
         lines.append(f"  {row[0]:<{_WIDTH}}" + "".join(f"{cell:>22}" for cell in row[1:]))
-    return lines + [f"  {line}" for line in (*_comparisons(scenario), *_agreement(scenario))]
+    return lines + [f"  {line}" for line in (*_comparisons(scenario, tick), *_agreement(scenario))]
 
 
 def _title(scenario: Scenario) -> str:
@@ -141,18 +144,33 @@ def _title(scenario: Scenario) -> str:
     return f"{_TITLES[scenario.name]}: {', '.join(parts)}"
 
 
-def _comparisons(scenario: Scenario) -> list[str]:
+def _system_ratios(scenario: Scenario, tick: int) -> list[float]:
+    """Those of allocq; none where a run took less than the clock can tell."""
+    if any(
+        sample.system < max(tick, 1)
+        for method in scenario.methods
+        if method.name != IOCTL
+        for sample in method.samples
+    ):
+        return []
+    return ratios(scenario, "system", QUERY)
+
+
+def _comparisons(scenario: Scenario, tick: int) -> list[str]:
     lines = []
     cat, ioctl = scenario.published
     wall = spread([1 / ratio for ratio in ratios(scenario, "wall", QUERY)])
     if wall:
         plan = f" (by {_PLANS[scenario.plan]})" if scenario.plan else ""
         lines.append(f"allocq{plan} takes {_times(wall)} times as long as the pipeline")
+    cpu = spread([1 / ratio for ratio in _system_ratios(scenario, tick)])
+    if cpu:
+        lines.append(f"allocq takes {_times(cpu)} times the system time of the pipeline")
     system = spread(ratios(scenario, "system", IOCTL))
     if system:
         lines.append(
-            f"the pipeline takes {_times(system)} times the system time of the ioctl;"
-            f" published: {cat} ms against {ioctl} ms"
+            f"the pipeline, starting its programs included, takes {_times(system)} times the system"
+            f" time of the scan alone; published: {cat} ms against {ioctl} ms"
         )
     return lines
 
@@ -176,13 +194,19 @@ def _agreement(scenario: Scenario) -> list[str]:
     return [words]
 
 
-def _times(values: dict[str, float]) -> str:
-    return f"{_number(values['median'])} ({_number(values['min'])} - {_number(values['max'])})"
+def _times(values: dict[str, float], least: float = 0) -> str:
+    """Median and range; what is below `least` is not known any closer."""
+    middle, low, high = (
+        f"<{_number(least)}" if value < least else _number(value)
+        for value in (values["median"], values["min"], values["max"])
+    )
+    return middle if values["max"] < least else f"{middle} ({low} - {high})"
 
 
-def _cell(values: Sequence[float]) -> str:
+def _cell(values: Sequence[float], tick: int = 0) -> str:
+    """Nanoseconds as milliseconds. tick: the resolution of the clock."""
     milliseconds = spread([value / 1e6 for value in values])
-    return _times(milliseconds) if milliseconds else "-"
+    return _times(milliseconds, tick / 1e6) if milliseconds else "-"
 
 
 def _number(value: float) -> str:
