@@ -108,3 +108,24 @@ def test_another_boot_is_said(tmp_path: Path) -> None:
     boot = next(line for line in text.splitlines() if line.startswith("# boot-id: "))
     path.write_text(text.replace(boot, "# boot-id: another"))
     assert "rebooted in between" in allocq("diff", str(path)).err
+
+
+def test_what_grows_in_every_step_ends_with_the_running_kernel(tmp_path: Path) -> None:
+    kept: list[int] = []
+    saves = []
+    try:
+        for number in range(3):
+            saves.append(saved_now(tmp_path / f"{number}.gz"))
+            for _ in range(100):
+                kept += os.pipe()
+        found = changes(*saves, "/proc/allocinfo", "-F", "alloc_pipe_info")
+    finally:
+        for fd in kept:
+            os.close(fd)
+    rising = [each for each in found if each["rises"] == 3]
+    assert rising, found
+    assert all(
+        rising[0][f"calls_{number + 1}"] - rising[0][f"calls_{number}"] >= 99
+        for number in (1, 2, 3)
+    )
+    assert rising[0]["calls_growth"] == rising[0]["calls_4"] - rising[0]["calls_1"]
