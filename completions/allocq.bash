@@ -145,10 +145,10 @@ _allocq() {
 		-n | --limit | --listing) : ;;
 		-o | --format) _allocq_words "table json" "$current" ;;
 		--color) _allocq_words "auto always never" "$current" ;;
-		--meminfo | --source) _allocq_files ;;
+		--output | --meminfo | --source) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
-			_allocq_words "-n --limit -o --format --bytes --color --meminfo --source --listing --sample --interface -h --help" "$current"
+			_allocq_words "-n --limit -o --format --bytes --color --output --force --meminfo --source --listing --sample --interface -h --help" "$current"
 			;;
 		esac
 		;;

@@ -158,6 +158,8 @@ complete -c allocq -n '__allocq_command memory' -s n -l limit -x -d 'Show the N 
 complete -c allocq -n '__allocq_command memory' -s o -l format -x -a 'table json' -d 'Output format'
 complete -c allocq -n '__allocq_command memory' -l bytes -d 'Show plain byte counts in tables instead of 1.5M'
 complete -c allocq -n '__allocq_command memory' -l color -x -a 'auto always never' -d 'Colorize tables'
+complete -c allocq -n '__allocq_command memory' -l output -r -F -d 'Write the answer to FILE, whole or not at all, instead of standard output'
+complete -c allocq -n '__allocq_command memory' -l force -d 'Replace the FILE of --output if it exists'
 complete -c allocq -n '__allocq_command memory' -l meminfo -r -F -d 'Read /proc/meminfo from FILE'
 complete -c allocq -n '__allocq_command memory' -l source -r -F -d 'Read a saved /proc/allocinfo, a snapshot, a kernel log, a paste or an archive with one'
 complete -c allocq -n '__allocq_command memory' -l listing -x -d 'Which listing of a file that holds several'

@@ -17,10 +17,11 @@ from ..host.machine import parse_cpu_lists, parse_meminfo, read_small
 from ..model import Filter, Info
 from ..output.json import dump, head_of
 from ..output.memory import MemoryLayout, lay_out
-from ..output.stream import Output, warn
-from ..output.terminal import Screen, screen_of, wants_color
+from ..output.stream import warn
+from ..output.terminal import Screen, wants_color
 from ..sources.source import ALLOCINFO, Live, Saved
 from .arguments import choice, number, read_origin, text
+from .saving import read_target
 
 LARGEST = 5
 
@@ -30,7 +31,8 @@ def memory_command(values: Mapping[str, object], fd: int = 1) -> int:
     format = choice("format", values.get("format"), MEMORY_FORMATS) or "table"
     color = choice("color", values.get("color"), COLORS) or "auto"
     limit = number("limit", values.get("limit"))
-    given, screen = text(values, "meminfo"), screen_of(fd)
+    target = read_target(values, "table")
+    given, screen = text(values, "meminfo"), target.screen(fd)
     with read_origin(values).open() as source:
         meminfo = _read(given) if given is not None else None
         on_cpus = None
@@ -42,7 +44,7 @@ def memory_command(values: Mapping[str, object], fd: int = 1) -> int:
     tags = tagged(table)
     whole = account(tags, meminfo, on_cpus)
     largest = list(tags.largest[: LARGEST if limit is None else limit])
-    out = Output(fd, escape=screen.terminal and format == "json")
+    out = target.open(fd, escape=screen.terminal and format == "json")
     if format == "json":
         for piece in _document(whole, tags, table, largest, info, meminfo):
             out.write(piece)

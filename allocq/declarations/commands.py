@@ -240,6 +240,7 @@ MEMORY_OPTIONS = (
     Option("format", ("-o", "--format"), TEXT, _V, "Output format (default: table).", "FORMAT",
            MEMORY_FORMATS),
     *named(VIEW_OPTIONS, "bytes", "color"),
+    *OUTPUT_OPTIONS,
     Option("meminfo", ("--meminfo",), TEXT, _S,
            "Read /proc/meminfo from FILE (default: the running kernel's, or the one in a"
            " snapshot).", "FILE"),
