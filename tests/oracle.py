@@ -21,7 +21,9 @@ NAMES = ("bytes", "calls", "file", "line", "module", "function", "accurate")
 
 _COUNTERS = re.compile(r" *(-?[0-9]+) +([0-9]+) ")
 _PLACE = re.compile(r"(.+):([0-9]+)(?: \[(.+)\])?", re.DOTALL)
-_FUNCTION = re.compile(r"([^ ]+(?: +[^ ]+)*?)((?: +[a-z_][a-z0-9_]*:(?!:)[^ ]*)*) *", re.DOTALL)
+_FUNCTION = re.compile(
+    r"([^ ]+(?: +[^ ]+)*?)((?: +(?:[a-z_][a-z0-9_]*:(?!:)[^ ]*|[0-9]+(?= |\Z)))*) *", re.DOTALL
+)
 _U64, _S64 = 1 << 64, 1 << 63
 
 
@@ -106,7 +108,7 @@ def parse_line(line: str) -> Tag | None:
     """The tag of a line without its newline, None if it is none.
 
     A file's name may hold anything, so the first ` func:` with FILE:LINE in front of it counts. A
-    function's name may hold blanks: it ends where only `key:value` words are left.
+    function's name may hold blanks: it ends where only `key:value` words and numbers are left.
     """
     counters = _COUNTERS.match(line)
     if not counters or "\0" in line:
@@ -121,21 +123,26 @@ def parse_line(line: str) -> Tag | None:
         name = _FUNCTION.fullmatch(" func:".join(parts[i:]))
         if place and name and int(place[2]) < _U64:
             number, module = int(place[2]), place[3]
-            if _is_mangled(line, place[1], name[0]):
+            if _is_mangled(line, place[1], name[1], name[0]):
                 return None
             known = "accurate:no" not in name[2].split(" ")
             return Tag(size, calls, place[1], number, module, name[1], known, line)
     return None
 
 
-def _is_mangled(line: str, file: str, tail: str) -> bool:
-    """Does it only look like a tag: colored, numbered, quoted-printable, or two tags joined?"""
+def _is_mangled(line: str, file: str, function: str, tail: str) -> bool:
+    """Does it only look like a tag: colored, numbered, quoted, of a page, or two tags joined?"""
     before = tail.partition(" func:")[0] if " func:" in tail else ""
     return bool(
         re.search(r"=(20|0D)?\Z", line)
         or "\x1b[K" in line
         or "\x1b[m" in line
-        or re.match("[0-9]* ", file)
+        or (" " in file and re.search(r"\A |(?:\A| )[0-9]+ +[^ ]*\Z", file))
+        or re.search("  +[-0-9]", tail)
+        or function[-1] in "\r`\"',;|"
+        or "</" in function
+        or "<br" in function
+        or (";" in function and re.search("&(lt;|gt;|amp;|nbsp;|#)", function))
         or (re.search(r".:[0-9]+\Z|\]\Z", before) and re.search(" [-0-9][^ ]* +[0-9]", before))
     )
 

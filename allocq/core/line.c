@@ -60,18 +60,23 @@ static bool read_file_and_line(const char *start, const char *end, struct aq_tag
 	return read_number(&colon, end, &tag->line);
 }
 
-/* Is it a `key:value` word, not a part of a name such as `Bar>::new` or `alloc::new`? */
+/* Is it a `key:value` word or a number, not a part of a name such as `Bar>::new` or `alloc::new`? */
 static bool is_value(const char *word, const char *end)
 {
 	const char *p = word;
 
+	while (p < end && is_digit(*p))
+		p++;
+	if (p > word && p == end)
+		return true;
+	p = word;
 	while (p < end && ((*p >= 'a' && *p <= 'z') || *p == '_' || (is_digit(*p) && p > word)))
 		p++;
 	return p > word && p < end && *p == ':' && !(p + 1 < end && p[1] == ':');
 }
 
 /*
- * Takes the last word, and the blanks behind it, off a name if it is `key:value`. The name's first
+ * Takes the last word, and the blanks behind it, off a name if it is a value. The name's first
  * word stays.
  */
 static bool drop_value(struct aq_str *name, struct aq_str *word)
@@ -175,14 +180,20 @@ static bool is_dressed_up(const char *line, size_t len)
 	       (memmem(line, len, "\x1b[K", 3) || memmem(line, len, "\x1b[m", 3));
 }
 
-/* A third number in front of FILE: the lines were numbered. */
+/* A blank or a number in front of FILE: the lines were numbered, or it is not where a tag begins. */
 static bool is_numbered(struct aq_str file)
 {
-	size_t digits = 0;
+	const char *p = memrchr(file.s, ' ', file.len), *end;
 
-	while (digits < file.len && is_digit(file.s[digits]))
-		digits++;
-	return digits < file.len && file.s[digits] == ' ';
+	if (!p)
+		return false;
+	if (file.s[0] == ' ')
+		return true;
+	while (p > file.s && p[-1] == ' ')
+		p--;
+	for (end = p; p > file.s && is_digit(p[-1]); p--)
+		;
+	return p < end && (p == file.s || p[-1] == ' ');
 }
 
 /* SIZE and CALLS at the blank p? Something is behind them. */
@@ -215,10 +226,46 @@ static bool is_joined(const struct aq_tag *tag, const char *end)
 	return false;
 }
 
+/* Two blanks and a number. */
+static bool has_far_number(const char *p, const char *end)
+{
+	while ((p = memchr(p, ' ', (size_t)(end - p))) != NULL) {
+		const char *start = p;
+
+		skip_blanks(&p, end);
+		if (p - start > 1 && p < end && (is_digit(*p) || *p == '-'))
+			return true;
+	}
+	return false;
+}
+
+static bool holds(struct aq_str text, struct aq_str part)
+{
+	return memmem(text.s, text.len, part.s, part.len) != NULL;
+}
+
+/*
+ * Behind the name is what no name has: the next tag's size, a tag or an entity of HTML, a quote, a
+ * second carriage return.
+ */
+static bool has_a_tail(struct aq_str name, const char *end)
+{
+	if (has_far_number(name.s, end))
+		return true;
+	if (name.len && memchr("\r`\"',;|", name.s[name.len - 1], 7))
+		return true;
+	if (memchr(name.s, '<', name.len) && (holds(name, AQ_STR("</")) || holds(name, AQ_STR("<br"))))
+		return true;
+	return memchr(name.s, '&', name.len) && memchr(name.s, ';', name.len) &&
+	       (holds(name, AQ_STR("&lt;")) || holds(name, AQ_STR("&gt;")) || holds(name, AQ_STR("&amp;")) ||
+		holds(name, AQ_STR("&nbsp;")) || holds(name, AQ_STR("&#")));
+}
+
 /* What only looks like a tag is left to a lenient reader. */
 static bool is_mangled(const char *line, size_t len, const struct aq_tag *tag)
 {
-	return is_dressed_up(line, len) || is_numbered(tag->file) || is_joined(tag, line + len);
+	return is_dressed_up(line, len) || is_numbered(tag->file) || has_a_tail(tag->function, line + len) ||
+	       is_joined(tag, line + len);
 }
 
 enum aq_line_kind aq_parse_line(const char *line, size_t len, struct aq_tag *tag)

@@ -274,13 +274,23 @@ class Saved(Source):
         return first
 
     def _describe(self, text: Text, alone: bool) -> None:
-        native = text.finish()
+        try:
+            native = text.finish()
+        except FormatError as error:
+            if self._has_bare_returns():
+                raise NotPlainError(str(error), error.hint) from None
+            raise
         if text.several and not alone:
             raise SeveralError(f"{self.path} may hold several listings")
         self._check_only()
         self.info = _info(self.path, native)
         self.info.metadata = text.metadata
         self.info.kernel = self.info.metadata.get("kernel")
+
+    def _has_bare_returns(self) -> bool:
+        """Do its lines end with carriage returns alone?"""
+        head = os.read(self._rewound(), 1 << 16)
+        return b"\r" in head and b"func:" in head
 
     def _check_only(self) -> None:
         """SourceError if another listing than the only one is chosen."""

@@ -19,12 +19,18 @@ _CSI = re.compile(
     r"|\^\[\[[0-9;]{0,64}[mK]"  # as cat -v shows them
     r"|\[[0-9;]{0,64}m\[K"  # grep's, their escape characters lost on the way
 )
-_QUOTE = re.compile(r"(?:\s{0,8}>)+ ?|\s{0,3}\|(?=\s)")
+_QUOTE = re.compile(r"(?:\s{0,8}[A-Z]{0,4}>)+ ?|\s{0,3}[|:](?=\s)")
+_FIELD = re.compile(rb"[A-Z_][A-Z0-9_]{1,63}=(?!3D)")  # journald's export
 _ENCODED = re.compile(rb"=[0-9A-F]{2}")
 _BLANKS = re.compile(
     r"[\t\v\f\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 )
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+_MARKUP = re.compile(
+    r"</?(?:a|b|blockquote|body|br|code|div|em|font|hr|html|i|kbd|li|mark|ol|p|pre|samp|span|strong"
+    r"|table|tbody|td|th|tr|tt|u|ul)(?:\s{1,8}[a-z:-]{1,32}(?:=(?:\"[^\"<>]{0,400}\"|'[^'<>]{0,400}'"
+    r"|[^\s\"'<>]{1,400}))?){0,16}\s{0,8}/?>"
+)
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _SHORTEST_SOFT = 40
 
@@ -59,8 +65,20 @@ def as_utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
             if name := _UTF16.get(piece[:2]):
                 decoder = codecs.getincrementaldecoder(name)("replace")
                 piece = piece[2:]
+            elif name := _unmarked_utf16(piece):
+                decoder = codecs.getincrementaldecoder(name)("replace")
             piece = piece.removeprefix(codecs.BOM_UTF8)
         yield decoder.decode(piece).encode("utf-8", "replace") if decoder else piece
+
+
+def _unmarked_utf16(piece: bytes) -> str | None:
+    """The encoding of a text without its mark: every other byte of its beginning is 0."""
+    even, odd = piece[:64:2], piece[1:64:2]
+    if len(odd) < 8:
+        return None
+    if not odd.strip(b"\0") and b"\0" not in even:
+        return "utf-16-le"
+    return "utf-16-be" if not even.strip(b"\0") and b"\0" not in odd else None
 
 
 def ends_softly(line: bytes) -> bool:
@@ -74,7 +92,7 @@ def ends_softly(line: bytes) -> bool:
 
 def decode_line(line: bytes) -> str:
     """The text of a line: quoted-printable undone, bytes that are not UTF-8 as surrogates."""
-    if b"=" in line and _ENCODED.search(line):
+    if b"=" in line and _ENCODED.search(line) and not _FIELD.match(line.lstrip()):
         line = quopri.decodestring(line)
     return line.decode("utf-8", "surrogateescape")
 
@@ -95,13 +113,15 @@ def strip_quotes(text: str) -> str:
     return text[match.end() :] if match else text
 
 
-def strip_entities(text: str) -> str:
-    """Without HTML's &gt; and its kind."""
+def strip_markup(text: str) -> str:
+    """Without the tags of a page, and HTML's &gt; and its kind undone."""
+    if "<" in text and ">" in text:
+        text = _MARKUP.sub("", text)
     return html.unescape(text) if "&" in text and ";" in text else text
 
 
 def clean(line: bytes) -> str:
     """All of it, in the order in which it was wrapped around the text."""
     text = strip_escapes(decode_line(line))
-    text = strip_quotes(plain_blanks(strip_entities(text)))
+    text = strip_quotes(plain_blanks(strip_markup(text)))
     return text.rstrip()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from ...core.numbers import NumberFault, read_size
 from .kernel_log import NO_STAMP, Stamp
@@ -27,6 +28,12 @@ _SIZE = re.compile(
 _UNIT = re.compile(r"(?:[KMGTPEkmgtpe]i?[Bb]?|B|bytes?)")
 _GROUPED = re.compile(r"[0-9]{1,3}(?:[,'_][0-9]{3})+")
 _LOCATION = re.compile(r"(?P<file>.*[^:\s]):(?P<line>[0-9]{1,20})")
+_VALUE = re.compile(r"[0-9]{1,40}|[a-z_][a-z0-9_]*:(?!:)\S+")
+_GLUE = ":;>|\"'=]~`+*(<"
+_TIME = re.compile(r"[0-9T-]*[0-2]?[0-9]:[0-5][0-9]:[0-5][0-9]|[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CONTEXT = re.compile(r"(?:\S*[./]\S*-)?(?:[0-9]+-)?(-?[0-9].*)")
+_BRACKETS = dict(zip(">)]}", "<([{", strict=True))
+_LONGEST_NAME = 24  # words
 _COMMAND = re.compile(r"--to=(si|iec-i|iec|auto)\b")
 
 
@@ -42,6 +49,24 @@ class Units:
         if "--to=" in text and (match := _COMMAND.search(text)):
             self.thousands = match.group(1) == "si"
             self.forced = True
+
+
+def is_open(name: str) -> bool:
+    """Does a bracket in it still wait for its end?"""
+    if "<" not in name and "(" not in name:
+        return False
+    plain = name.replace("->", "")
+    return any(plain.count(begin) > plain.count(end) for end, begin in _BRACKETS.items())
+
+
+def close_name(text: str) -> str:
+    """Without what stands behind a name: quotes, commas, brackets that it does not open."""
+    while text and text[-1] in _CLOSING:
+        begin = _BRACKETS.get(text[-1])
+        if begin and text.count(begin) >= text.replace("->", "").count(text[-1]):
+            break
+        text = text[:-1]
+    return text
 
 
 def read_number(word: str, most: int = MOST_CALLS) -> int | None:
@@ -115,6 +140,7 @@ class Words:
     _words: deque[tuple[str, Line]] = field(default_factory=deque)
     _lines: deque[Line] = field(default_factory=deque)
     _held: tuple[FoundTag, Line, Line] | None = None
+    _name: list[str] = field(default_factory=list)
 
     @property
     def idle(self) -> bool:
@@ -131,8 +157,16 @@ class Words:
         while len(self._lines) > _MOST_LINES:
             self._forget_line(found)
         for word in text.split():
+            if self._name:
+                self._go_on(word, line, found)
+                continue
             at = word.find(_FUNCTION)
-            name = word[at + len(_FUNCTION) :].rstrip(_CLOSING) if at >= 0 else ""
+            name = close_name(word[at + len(_FUNCTION) :]) if at >= 0 else ""
+            if name and is_open(name):
+                self._name = [word[at + len(_FUNCTION) :]]
+                if at > 0:
+                    self._words.append((word[:at], line))
+                continue
             if not name:
                 self._words.append((word, line))
                 if len(self._words) > _MOST_WORDS:
@@ -143,9 +177,27 @@ class Words:
             self._take(name, line, found)
         return found
 
+    def _go_on(self, word: str, line: Line, found: Found) -> None:
+        """A name with blanks in it, `<impl Foo for Bar>::new`, goes on until its brackets close."""
+        self._name.append(word)
+        name = close_name(" ".join(self._name))
+        if _FUNCTION in word or len(self._name) > _LONGEST_NAME:
+            self._drop_name(found)
+        elif not is_open(name):
+            self._name = []
+            self._take(name, line, found)
+
+    def _drop_name(self, found: Found) -> None:
+        """A name that does not end is none, and what stands before it is skipped."""
+        self._release(len(self._words), found)
+        self._name = []
+        self._words.clear()
+
     def flush(self) -> Found:
         """The tag that was held back; what is left of the lines is skipped."""
         found: Found = []
+        if self._name:
+            self._drop_name(found)
         self._release(len(self._words), found)
         self._words.clear()
         while self._lines:
@@ -184,7 +236,7 @@ class Words:
         tag, first, line = self._held
         self._held = None
         extra = [word for word, owner in list(self._words)[:own] if owner is line]
-        tag.extra = tuple(word for word in extra if word.strip(_CLOSING))
+        tag.extra = tuple(takewhile(_VALUE.fullmatch, extra))
         found.append((tag, first, line))
 
 
@@ -242,10 +294,13 @@ def _calls(word: str, units: Units) -> tuple[int, bool] | None:
 def _size(word: str, unit: str, units: Units) -> tuple[int, bool] | None:
     """A size, perhaps with a prefix that has no blank behind it: `saved.txt:12:4096`."""
     amount = read_amount(word, unit, units)
-    if amount is None:
-        glued = max(word.rfind(mark) for mark in ":>|\"'=]~")
-        if glued >= 0:
-            amount = read_amount(word[glued + 1 :], unit, units)
-    if amount is None and re.fullmatch(r"[0-9]+-[0-9]+", word):  # grep's context: 12-4096
-        amount = read_amount(word.partition("-")[2], unit, units)
+    if amount is not None or _TIME.fullmatch(word):
+        return amount
+    glued = max(map(word.rfind, _GLUE))
+    if glued >= 0:
+        amount = read_amount(word[glued + 1 :], unit, units)
+    if amount is None and "--" in word:
+        return read_amount(word[word.rindex("--") + 1 :], unit, units)
+    if amount is None and (match := _CONTEXT.fullmatch(word)):  # grep's: saved.txt-12-4096
+        amount = read_amount(match[1], unit, units)
     return amount

@@ -24,7 +24,7 @@ from .listing import (
     Skipped,
 )
 from .own_output import MOST_JSON, Output, read_document
-from .paste import Found, Line, Words
+from .paste import Found, Line, Words, is_open
 from .restarts import Mark, restarts
 
 _PLAIN = re.compile(
@@ -33,7 +33,7 @@ _PLAIN = re.compile(
 )
 """A tag as the kernel prints it, with nothing in its names that has to be cleaned."""
 _COUNTERS = re.compile(rb" {0,40}(-?[0-9]{1,40}) {1,40}([0-9]{1,40}) ")
-_TRAILING = re.compile(r"(?: [a-z_][a-z0-9_]*:(?!:)\S*| [0-9]+| )+$")
+_TRAILING = re.compile(r"(?: [a-z_][a-z0-9_]*:(?!:)\S*| )+$")
 _HEADER = re.compile(
     r"(?:^|[\s:>|\"'\]-])allocinfo - version: {0,4}(?P<version>[0-9][^\s\"',]{0,14})"
 )
@@ -44,6 +44,7 @@ _PREFIX = re.compile(
     r"\s{0,8}(?P<file>[^\s:\[\]]*[./][^\s:\[\]]*)[:-](?:[0-9]+[:-])?"
     r"(?=\s*-?[0-9]\S*\s+(?:[A-Za-z]{1,3}\s+)?[0-9])"
 )
+_SEARCHED = re.compile(r"allocinfo[^\s:]*[:-](?:[0-9]+[:-])?\s*-?[0-9]\S*(?:\s|$)")
 _DATE = re.compile(
     r"[A-Z][a-z]{2},? +(?:[0-9]{1,2} )?[A-Z][a-z]{2} +[0-9]{1,2},?(?: [0-9]{4})? [0-9:]{5,8}"
     r"(?: [AP]M)?(?: [A-Z+0-9-]{1,6})?(?: [0-9]{4})?"
@@ -51,6 +52,10 @@ _DATE = re.compile(
 _REALTIME = re.compile(r"__REALTIME_TIMESTAMP=([0-9]{1,18})$")
 _MESSAGES = ("MESSAGE", "message", "msg", "log")
 _WORTH_READING = (b"func:", b"llocations", b"allocinfo", b"bytes", b"BYTES", b"F\0U\0N\0C")
+_EVENT = re.compile(  # quotes; journald's json-seq and json-sse
+    rb"^(?:(?:\s{0,8}[A-Z]{0,4}>)+ ?|\s{0,3}[|:]\s)?(?:\x1e|data: )?(?=\{)"
+)
+_MEMBER = re.compile(rb"\s{1,16}(\"(?:MESSAGE|message|msg|log)\"\s?:\s?\".*\"),?\s{0,4}")
 _READ_WHOLE = 1 << 20
 _LOGS_KEPT = 32
 _LONGEST_TABLE_ROW = 8192
@@ -123,9 +128,13 @@ class Scanner:
         plain = not self._soft and _PLAIN.fullmatch(raw)
         if plain and self._take_plain(plain, raw):
             return
-        raw = raw.rstrip(b"\r")
+        raw = raw.strip(b"\r")
         if not plain and not self._soft and self._take_strict(raw):
             return
+        for part in raw.split(b"\r"):
+            self._feed_part(part)
+
+    def _feed_part(self, raw: bytes) -> None:
         if self._soft:
             raw = self._soft + raw
             self._soft = b""
@@ -142,10 +151,9 @@ class Scanner:
                 self._flush_words()
                 self.skipped.add(self._number, normalise.clean(raw))
                 return
-        if raw[:1] == b"{" and self._take_object(raw):
+        if self._take_json(raw):
             return
-        for part in raw.split(b"\r"):
-            self._take_text(part)
+        self._take_text(raw)
 
     def finish(self) -> list[Listing]:
         """The end of all of it."""
@@ -201,12 +209,14 @@ class Scanner:
     def _take_strict(self, raw: bytes) -> bool:
         """A tag with an odd name, as the kernel would print it."""
         match = _COUNTERS.match(raw)
-        if not match or not is_plain(raw):
+        if not match or b"\x1b[" in raw or not is_plain(raw):
             return False
-        self._flush_words()
         names, _, function = (
             raw[match.end() :].decode("utf-8", "surrogateescape").partition(" func:")
         )
+        if " " in (rest := _TRAILING.sub("", function)) and not is_open(rest.partition(" ")[0]):
+            return False  # words of the next tag, or of an unknown kernel
+        self._flush_words()
         place, _, module = names.partition(" [")
         file, _, line = place.rpartition(":")
         tag = FoundTag(
@@ -215,10 +225,19 @@ class Scanner:
             file or names,
             int(line) if line.isdecimal() else 0,
             module or None,
-            _TRAILING.sub("", function),
+            rest,
         )
         self._place(tag, self._number, self._number, NO_STAMP, Kind.TAGS, raw + b"\n")
         return True
+
+    def _take_json(self, raw: bytes) -> bool:
+        """A line of a log that is JSON, or a line of an object that has one for each value."""
+        if b"{" in raw[:80]:
+            raw = _EVENT.sub(b"", raw)
+        if raw[:1] == b"{":
+            return self._take_object(raw)
+        match = _MEMBER.fullmatch(raw)
+        return match is not None and self._take_object(b"{%b}" % match[1])
 
     def _take_object(self, raw: bytes) -> bool:
         """A line of a log that is JSON: journald's, a container's."""
@@ -261,7 +280,8 @@ class Scanner:
             return
         if not has_function:
             self._lists.disturb()
-            if "allocinfo" in text or (text.startswith("==>") and _FILES.fullmatch(text)):
+            named = "allocinfo" in text and not _SEARCHED.search(text)
+            if named or (text.startswith("==>") and _FILES.fullmatch(text)):
                 self._flush_words()
                 self._separate(text)
                 self.skipped.add(self._number, text)
