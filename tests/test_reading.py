@@ -639,3 +639,38 @@ def test_a_header_and_no_tag_is_an_error_if_anything_else_is_there(tmp_path: Pat
     assert (done.status, done.out) == (2, b"") and "line 3: not a valid" in done.err
     path.write_bytes(HEADER)
     assert run("query", "--source", path).status == 1
+
+
+@pytest.mark.parametrize("argv", [["query"], ["query", "-m", "xfs"], ["tree"], ["query", "-c"]])
+def test_a_loop_s_input_that_holds_no_tag_says_how_to_ask_the_kernel(argv: list[str]) -> None:
+    done = run(*argv, data=b"xfs\next4\n")
+    assert (done.status, done.out) == (2, b"")
+    assert len(done.warnings) == 2 and "not a saved /proc/allocinfo" in done.warnings[0]
+    assert "</dev/null asks the running kernel" in done.warnings[1]
+    named = run("query", "--source", "-", data=b"xfs\n")
+    assert named.status == 2 and "hint" not in named.err
+
+
+ENDLESS = {
+    "4096 1 mm/slub.c:1 func:f": ["query -n 2", "query", "query --file a.c", "tree"],
+    "garbage": ["query -n 2", "query", "tree"],
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "command"), [(line, argv) for line, each in ENDLESS.items() for argv in each]
+)
+def test_a_pipe_without_an_end_is_an_error(line: str, command: str) -> None:
+    with subprocess.Popen(["yes", line], stdout=subprocess.PIPE) as endless:
+        done = subprocess.run(
+            [PROGRAM, *command.split()],
+            stdin=endless.stdout,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=100,
+            check=False,
+        )
+        endless.kill()
+    words = done.stderr.decode().splitlines()
+    assert done.returncode == 2 and len(words) <= 2, words
+    assert "more than 1 GiB" in words[0] or "no tag in its first 256 MiB" in words[0]

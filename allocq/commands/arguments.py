@@ -141,7 +141,8 @@ def shape_of(view: View, format: str, screen: Screen | bool) -> Shape:
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where the tags come from; `path` None is the running kernel. is_word: it was a bare word.
-    idle: nothing came through the pipe on standard input."""
+    idle: nothing came through the pipe on standard input. is_implied: nobody named the source, but
+    something is piped in."""
 
     path: str | None = None
     sample: bool = False
@@ -150,6 +151,7 @@ class Origin:
     listing: str | None = None
     is_word: bool = False
     idle: bool = False
+    is_implied: bool = False
 
     def open(self) -> Live | Saved:
         """Open the source. SourceError, AccessError, InterfaceError."""
@@ -158,6 +160,8 @@ class Origin:
         )
         if self.idle:
             warn(idle_pipe())
+        if self.is_implied and isinstance(source, Saved):
+            source.hint = "what is piped in is the source; </dev/null asks the running kernel"
         return source
 
 
@@ -176,9 +180,10 @@ def read_origin(values: Mapping[str, object], piped: bool = True) -> Origin:
     if sample and path is not None:
         raise UsageError("--sample and --source cannot be used together")
     explain = bool(values.get("explain"))
-    idle = False
+    idle = is_implied = False
     if path is None and not sample and interface == "auto" and piped and not explain:
         came = is_piped()
+        is_implied = bool(came)
         path, idle = ("-" if came else None), came is None
     listing = read_listing(values)
     if (listing or values.get("list_listings")) and path is None and not sample:
@@ -186,7 +191,7 @@ def read_origin(values: Mapping[str, object], piped: bool = True) -> Origin:
             "--listing and --list-listings are for saved listings", "name one with --source"
         )
     is_word = bool(values.get("source_is_word"))
-    return Origin(path, sample, interface, explain, listing, is_word, idle)
+    return Origin(path, sample, interface, explain, listing, is_word, idle, is_implied)
 
 
 def read_listing(values: Mapping[str, object]) -> str | None:

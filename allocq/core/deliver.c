@@ -420,6 +420,9 @@ static int has_late_header(const struct pass *pass)
 	return got < 0 ? -errno : 0;
 }
 
+/* As storage/spool.py: a pipe may have no end. */
+static const uint64_t MOST_PIPED = 1 << 30;
+
 /* Once through the text. A status, STATUS_HAND_OVER, or -1 to go on. */
 static int run_pass(struct pass *pass, aq_problem *problem)
 {
@@ -446,6 +449,11 @@ static int run_pass(struct pass *pass, aq_problem *problem)
 
 			if (error)
 				return output_failed(error);
+		}
+		if (!aq_source_is_file(pass->source) && aq_text_bytes(pass->text) > MOST_PIPED) {
+			aq_problem_set(problem, AQ_P_SOURCE, "save it to a file", "%s holds more than 1 GiB",
+				       aq_source_path(pass->source));
+			return front_complain(problem);
 		}
 	}
 	if (result == AQ_MORE || result == AQ_DONE)

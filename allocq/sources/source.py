@@ -153,11 +153,13 @@ class Saved(Source):
 
     It is read strictly first, as /proc/allocinfo prints it. What is not that is read leniently, and
     `info.warnings` says so. listing: which one if there are several, from 1, `last` or `all`.
+    hint: what to do about a text that holds no tag.
     """
 
     def __init__(self, native: NativeSource, listing: str | None = None) -> None:
         super().__init__(native)
         self._listing = listing or "last"
+        self.hint = ""
         self._spool = -1
 
     def _release(self) -> None:
@@ -218,10 +220,11 @@ class Saved(Source):
         if self._spool >= 0:
             os.close(self._spool)
             self._spool = -1
+        from ..storage.archive import may_be_text
         from ..storage.spool import spool
 
         try:
-            self._spool = spool(self.fd, self.path)
+            self._spool = spool(self.fd, self.path, may_be_text)
         except OSError as error:
             raise _failed(self.path, error) from None
 
@@ -352,7 +355,8 @@ class Saved(Source):
                     f"{self.path} holds {sums_words(scanner.sums)}, not tags",
                     "save the tags themselves: allocq snapshot, or allocq query without --group-by",
                 )
-            raise refusal or FormatError(f"{self.path} is not a saved /proc/allocinfo")
+            words = str(refusal or f"{self.path} is not a saved /proc/allocinfo")
+            raise FormatError(words, (refusal.hint if refusal else "") or self.hint)
         return scanner
 
     def _listed(self, check: Check, shown: Sequence[Listing], scanner: Scanner) -> Iterator[Table]:

@@ -64,6 +64,11 @@ def is_packed(first: bytes) -> bool:
     return first.startswith((*STREAMS, XZ)) or _is_bzip2(first)
 
 
+def may_be_text(first: bytes) -> bool:
+    """Is it no compressed file and no archive?"""
+    return not (is_packed(first) or first.startswith(ZIP) or _is_tar(first))
+
+
 def _is_bzip2(first: bytes) -> bool:
     return first[:3] == BZIP2 and first[3:4] in tuple(b"%d" % n for n in range(1, 10))
 

@@ -5,26 +5,36 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 
 from ..errors import SourceError
 
-IN_MEMORY, MOST = 16 << 20, 4 << 30
+IN_MEMORY, MOST = 16 << 20, 1 << 30
+MOST_WITHOUT_A_TAG = 256 << 20
+"""A pipe may have no end, and what it gives may be no listing."""
 MOST_OF_A_DEVICE = 1 << 20
 """/dev/zero has no end."""
 _CHUNK = 1 << 18
+_SIGNS = (b"func:", b"llocations", b"allocinfo", b"bytes", b"BYTES", b"f\0u\0n\0c\0")
 
 
-def spool(fd: int, path: str) -> int:
+def spool(fd: int, path: str, is_text: Callable[[bytes], bool] = lambda first: True) -> int:
     """A descriptor with all that `fd` gives, at its beginning; in memory up to 16 MiB, then in a
-    file without a name. SourceError, OSError."""
+    file without a name. is_text: for the first bytes, do they begin a text that is not packed?
+    SourceError, OSError."""
     out = os.memfd_create("allocq", os.MFD_CLOEXEC)
-    size, in_memory = 0, True
+    size, in_memory, promising = 0, True, False
     is_device = stat.S_ISCHR(os.fstat(fd).st_mode) and not os.isatty(fd)
     try:
         while piece := os.read(fd, _CHUNK):
+            if not promising:
+                packed = not size and not is_text(piece)
+                promising = packed or any(sign in piece for sign in _SIGNS)
             size += len(piece)
             if is_device and size > MOST_OF_A_DEVICE:
                 raise SourceError(f"{path} is a device, not a listing")
+            if size > MOST_WITHOUT_A_TAG and not promising:
+                raise SourceError(f"{path}: no tag in its first {MOST_WITHOUT_A_TAG >> 20} MiB")
             if size > MOST:
                 raise SourceError(f"{path} holds more than {MOST >> 30} GiB", "save it to a file")
             if in_memory and size > IN_MEMORY:
