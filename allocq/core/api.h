@@ -255,6 +255,8 @@ uint64_t aq_text_line(const aq_text *text);       /* lines read, the current one
 uint64_t aq_text_tags(const aq_text *text);       /* tags seen, matching or not */
 uint64_t aq_text_headers(const aq_text *text);    /* `allocinfo - version:` lines seen */
 int aq_text_several(const aq_text *text);         /* it may hold more than one listing */
+/* The lines were looked at already: their sizes are sizes. */
+void aq_text_trust(aq_text *text);
 const char *aq_text_version(const aq_text *text); /* "2.0" of the first header, or "" */
 /*
  * The metadata of a snapshot, entry by entry: *at is 0 at first, then where the next one is. 0 behind

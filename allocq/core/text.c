@@ -21,6 +21,7 @@ enum {
 	KEPT_AT_FIRST = 1 << 20, /* room for most listings; only what is used is memory */
 	LEAST_SKIMMED = 4096,
 	PRUNE_AT = 128,
+	LEAST_NUMBERED = 3,
 };
 
 struct aq_text {
@@ -39,7 +40,8 @@ struct aq_text {
 	int64_t least;	 /* smaller tags cannot be among them */
 	uint64_t breath; /* bytes times weight after which the caller may look for a Ctrl-C */
 	size_t weight;
-	bool ended, several;
+	bool ended, several, trusted;
+	uint64_t numbered; /* tags whose size is their number */
 	struct aq_seen *seen;
 };
 
@@ -89,6 +91,11 @@ uint64_t aq_text_tags(const aq_text *text)
 uint64_t aq_text_headers(const aq_text *text)
 {
 	return text->headers;
+}
+
+void aq_text_trust(aq_text *text)
+{
+	text->trusted = true;
 }
 
 int aq_text_several(const aq_text *text)
@@ -237,6 +244,10 @@ static enum aq_result take_tag(aq_text *text, const struct aq_tag *tag, const ch
 	int error;
 
 	text->tags++;
+	text->numbered += (uint64_t)tag->bytes == text->tags;
+	/* The lines were numbered and a column is missing: the lenient reader says so. */
+	if (text->tags == LEAST_NUMBERED && text->numbered == text->tags && !text->headers && !text->trusted)
+		return AQ_BAD_LINE;
 	error = look_for_second(text, tag, line, len);
 	if (error)
 		return from_errno(error);

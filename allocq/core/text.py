@@ -25,13 +25,16 @@ class NotPlainError(FormatError):
 
 
 class Text:
-    """A text being read. `path` is what messages call it; `table` holds the batch at hand."""
+    """A text being read. `path` is what messages call it; `table` holds the batch at hand; trusted:
+    its lines were looked at already."""
 
-    def __init__(self, filter: NativeFilter, path: str) -> None:
+    def __init__(self, filter: NativeFilter, path: str, trusted: bool = False) -> None:
         self._filter = filter
         self._path = path.encode("utf-8", "surrogateescape")
         self.table = Table()
         self._text = owned(lib.aq_text_new(filter.native, self.table.native), lib.aq_text_free)
+        if trusted:
+            lib.aq_text_trust(self._text)
 
     def from_fd(self, fd: int) -> Iterator[Table]:
         """Batches of at most BATCH matches, each gone when the next is asked for."""

@@ -47,7 +47,7 @@ def unpack(first: bytes, fd: int, path: str) -> Iterator[bytes]:
     except ImportError:
         raise SourceError(
             f"{path}: this Python cannot read zstd",
-            "use Python 3.14, or pip install 'allocq[zstd]'",
+            f"zstd -dc {path} | allocq query, or use Python 3.14, or pip install 'allocq[zstd]'",
         ) from None
     taken, given = len(first), 0
     packed = first

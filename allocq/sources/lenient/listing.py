@@ -97,6 +97,7 @@ class Listing:
     rising: bool = True
     falling: bool = True
     positive: bool = True
+    counting: bool = True
 
     def add(self, tag: FoundTag, text: Raw | None = None) -> None:
         """Take in a tag; text: its line, where that is to be kept as it is."""
@@ -111,6 +112,7 @@ class Listing:
         if last is not None:
             self.rising = self.rising and bytes_ >= last
             self.falling = self.falling and bytes_ <= last
+            self.counting = self.counting and bytes_ == last + 1
         self.positive = self.positive and bytes_ > 0
         self.last_bytes = bytes_
         self.tags += 1
@@ -130,7 +132,7 @@ class Listing:
         for begin, end in pairwise([0, *starts, len(self.marks)]):
             piece = replace(self, tags=0, bytes=0, text=[], size=0, last_bytes=None, metadata={})
             piece.marks, piece.lines, piece.times, piece.keys = [], [], {}, set()
-            piece.rising = piece.falling = piece.positive = True
+            piece.rising = piece.falling = piece.positive = piece.counting = True
             if begin:
                 piece.line, piece.version = self.lines[begin], ""
                 piece.kind = Kind.TAGS if self.kind is Kind.LISTING else self.kind
@@ -143,6 +145,11 @@ class Listing:
                 piece.text = []
             pieces.append(piece)
         return pieces
+
+    @property
+    def is_numbered(self) -> bool:
+        """Do the sizes only number the lines, as cat -n does? Then a column is missing."""
+        return self.counting and self.positive and self.tags > 2 and not self.rounded
 
     @property
     def is_sorted(self) -> bool:

@@ -26,6 +26,7 @@ _SIZE = re.compile(
     r"(?P<sign>-?)(?P<number>[0-9]+(?:[.,'_][0-9]+)*)(?P<unit>(?:[KMGTPEkmgtpe]i?)?(?:[Bb]|bytes)?)"
 )
 _UNIT = re.compile(r"(?:[KMGTPEkmgtpe]i?[Bb]?|B|bytes?)")
+_FRACTION = re.compile(r"-?[0-9]{1,20}\.[0-9]{1,20}(?:e\+[0-9]{1,3})?")
 _GROUPED = re.compile(r"[0-9]{1,3}(?:[,'_][0-9]{3})+")
 _LOCATION = re.compile(r"(?P<file>.*[^:\s]):(?P<line>[0-9]{1,20})")
 _VALUE = re.compile(r"[0-9]{1,40}|[a-z_][a-z0-9_]*:(?!:)\S+")
@@ -39,10 +40,15 @@ _COMMAND = re.compile(r"--to=(si|iec-i|iec|auto)\b")
 
 @dataclass(slots=True)
 class Units:
-    """What a letter stands for: 1024s, unless a command in the text said otherwise."""
+    """What a letter stands for: 1024s, unless a command in the text said otherwise.
+
+    unitless, unitless_line: how many tags had a size such as 11.5 without a unit, and where.
+    """
 
     thousands: bool = False
     forced: bool = False
+    unitless: int = 0
+    unitless_line: int = 0
 
     def heed(self, text: str) -> None:
         """Look for numfmt's --to=si or --to=iec in a line that is no tag."""
@@ -217,6 +223,9 @@ class Words:
         words = [word for word, _ in self._words]
         match = tag_before(words, name, self.units)
         if match is None:
+            if lacks_unit(words):
+                self.units.unitless += 1
+                self.units.unitless_line = self.units.unitless_line or line.number
             self._release(len(words), found)
             self._words.clear()
             return
@@ -260,6 +269,17 @@ def tag_before(words: list[str], function: str, units: Units) -> tuple[FoundTag,
         line = int(match.group("line"))
         return FoundTag(bytes_, calls, file, line, module, function, rounded, unit=unit), start
     return None
+
+
+def lacks_unit(words: list[str]) -> bool:
+    """Is it `11.5 CALLS FILE:LINE [MODULE]`?"""
+    end = len(words) - (bool(words) and words[-1][:1] == "[")
+    return (
+        end > 2
+        and _LOCATION.fullmatch(words[end - 1]) is not None
+        and words[end - 2].isdigit()
+        and _FRACTION.fullmatch(words[end - 3]) is not None
+    )
 
 
 def counters_before(

@@ -159,9 +159,27 @@ class Scanner:
         """The end of all of it."""
         self.flush()
         self._close()
+        self._check_columns()
         if not self.listings and self._header_seen and not self.skipped.count:
             self.listings.append(Listing(Kind.LISTING, self._begins or 1, 1, version=self._version))
         return self.listings
+
+    def _check_columns(self) -> None:
+        """FormatError where the sizes are none: a wrong number is worse than no answer."""
+        for listing in self.listings:
+            if listing.is_numbered and listing.kind is Kind.TAGS:
+                raise FormatError(
+                    f"{self._path}: line {listing.line}: the sizes only number the lines;"
+                    " a column is missing",
+                    "keep the first four columns of /proc/allocinfo",
+                )
+        tags = sum(listing.tags for listing in self.listings)
+        if line := self._words.units.unitless_line:
+            if 4 * self._words.units.unitless >= tags:
+                raise FormatError(
+                    f"{self._path}: line {line}: a size with a fraction but without a unit",
+                    "use numfmt --to=iec, which writes the unit",
+                )
 
     def flush(self) -> None:
         """The end of a text."""
