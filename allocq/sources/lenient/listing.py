@@ -15,6 +15,8 @@ MOST_CALLS = (1 << 64) - 1
 MOST_KEYS = 64
 MOST_LISTINGS = 100_000
 MOST_KEPT = 256 << 20
+MOST_TAGS = 1_000_000
+"""Of one listing, or of several that no header tells apart: all of them are held in memory."""
 
 
 class Kind(StrEnum):

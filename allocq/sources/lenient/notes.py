@@ -78,6 +78,8 @@ def sums_words(sums: str) -> str:
     """What a text holds that is no listing."""
     if sums == "changes":
         return "the changes of allocq diff"
+    if sums == "memory":
+        return "the sums of allocq memory"
     if sums == "a tree":
         return "the sums of allocq tree"
     return f"sums per {sums}" if sums != "something" else "sums"

@@ -31,6 +31,7 @@ _ROW_START = re.compile(r"-?[0-9]{1,19}[,\t]-?[0-9]{1,20}[,\t]")
 _UNESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r"}
 _UNITS = Units()
+_DOCUMENTS = {"groups": "", "changes": "changes", "tree": "a tree", "memory": "memory"}
 
 
 @dataclass(slots=True)
@@ -209,8 +210,8 @@ def read_document(text: str) -> Document | None:
     except (ValueError, RecursionError):
         return None
     if isinstance(value, dict):
-        for name, what in (("groups", ""), ("changes", "changes"), ("tree", "a tree")):
-            if name in value and "tags" not in value:
+        for name, what in _DOCUMENTS.items():
+            if isinstance(value.get(name), list) and not isinstance(value.get("tags"), list):
                 rows = value[name]
                 first = rows[0] if isinstance(rows, list) and rows else {}
                 known = what or (sum_key(first) if isinstance(first, dict) else "something")

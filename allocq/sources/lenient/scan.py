@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -17,6 +18,7 @@ from .listing import (
     MOST_CALLS,
     MOST_KEPT,
     MOST_LISTINGS,
+    MOST_TAGS,
     Choice,
     FoundTag,
     Kind,
@@ -64,6 +66,9 @@ _INACCURATE = "accurate:no"
 _SNAPSHOT = "allocq-snapshot"
 
 
+Key = tuple[bytes, int, bytes | None, bytes]
+
+
 class Scanner:
     """Lines in, listings out. Only what `choice` asks for keeps its lines."""
 
@@ -80,6 +85,7 @@ class Scanner:
         self._lists = Lists()
         self.output = Output()
         self._soft = b""
+        self._keys: dict[Key, Key] = {}  # one object for each, however often it comes
         self._reset()
 
     def _reset(self) -> None:
@@ -174,12 +180,13 @@ class Scanner:
                     "keep the first four columns of /proc/allocinfo",
                 )
         tags = sum(listing.tags for listing in self.listings)
-        if line := self._words.units.unitless_line:
-            if 4 * self._words.units.unitless >= tags:
-                raise FormatError(
-                    f"{self._path}: line {line}: a size with a fraction but without a unit",
-                    "use numfmt --to=iec, which writes the unit",
-                )
+        units = self._words.units
+        if units.unitless and 4 * units.unitless >= tags:
+            raise FormatError(
+                f"{self._path}: line {units.unitless_line}: a size with a fraction but without a"
+                " unit",
+                "use numfmt --to=iec, which writes the unit",
+            )
 
     def flush(self) -> None:
         """The end of a text."""
@@ -215,8 +222,14 @@ class Scanner:
             self._place(tag, number, number, NO_STAMP, Kind.TAGS)
             return True
         text = raw.rstrip(b"\r ") + b" \n"
+        key = (match[3], line, match[5], match[6])
         bulk.marks.append(
-            Mark((match[3], line, match[5], match[6]), match[3].decode(), size, match[5] is None)
+            Mark(
+                self._keys.setdefault(key, key),
+                sys.intern(match[3].decode()),
+                size,
+                match[5] is None,
+            )
         )
         bulk.lines.append(number)
         bulk.count(size, text)
@@ -470,6 +483,7 @@ class Scanner:
             module,
             tag.function.encode("utf-8", "replace"),
         )
+        key = self._keys.setdefault(key, key)
         bulk.marks.append(Mark(key, tag.file, tag.bytes, tag.module is None, gap))
         bulk.lines.append(first)
 
@@ -548,6 +562,8 @@ class Scanner:
 
     def _keep(self, listing: Listing, size: int) -> None:
         choice = self._choice
+        if listing.tags > MOST_TAGS:
+            raise FormatError(f"{self._path} has more than {MOST_TAGS} tags without a header")
         if choice.number < 0:
             listing.text, listing.size = [], 0
             return
