@@ -183,10 +183,11 @@ static bool is_dressed_up(const char *line, size_t len)
 /* A blank or a number in front of FILE: the lines were numbered, or it is not where a tag begins. */
 static bool is_numbered(struct aq_str file)
 {
-	const char *p = memrchr(file.s, ' ', file.len), *end;
+	const char *p, *end;
 
-	if (!p)
+	if (!memchr(file.s, ' ', file.len))
 		return false;
+	p = memrchr(file.s, ' ', file.len);
 	if (file.s[0] == ' ')
 		return true;
 	while (p > file.s && p[-1] == ' ')
@@ -250,7 +251,8 @@ static bool holds(struct aq_str text, struct aq_str part)
  */
 static bool has_a_tail(struct aq_str name, const char *end)
 {
-	if (has_far_number(name.s, end))
+	/* The kernel puts one blank behind most names. */
+	if ((end - (name.s + name.len) > 1 || memchr(name.s, ' ', name.len)) && has_far_number(name.s, end))
 		return true;
 	if (name.len && memchr("\r`\"',;|", name.s[name.len - 1], 7))
 		return true;
