@@ -140,3 +140,15 @@ def test_the_total_is_of_the_rows_where_slab_pages_are_not_listed() -> None:
     assert any(row["change"] == "unlisted" and row["bytes_growth"] for row in pages)
     for name in ("bytes_growth", "calls_growth"):
         assert document["counted"][name] == sum(row[name] for row in rows if row not in pages)
+
+
+def test_check_counts_only_what_an_excerpt_lets_be_certain() -> None:
+    one, two = FIELD / "ice-day0.txt", FIELD / "ice-day6.txt"
+    done = here("check", "--baseline", str(one), "--source", str(two), "-o", "json")
+    found = {leak["file"]: leak for leak in json.loads(done.out)["grown"]}
+    shown = [line.split() for line in one.read_text().splitlines() if " func:" in line]
+    assert not any("mm/shmem.c" in word for words in shown for word in words)
+    unlisted = found["mm/shmem.c"]
+    assert unlisted["change"] == "unlisted"
+    assert unlisted["bytes_growth"] < unlisted["bytes_after"]
+    assert "is an excerpt" in done.err

@@ -55,9 +55,13 @@ def _growth(before: int | None, after: int | None) -> int | None:
 
 @dataclass(slots=True)
 class Level:
-    """The highest or lowest counters of each tag over several readings."""
+    """The highest or lowest counters of each tag over several readings.
+
+    unlisted: the readings are of an excerpt, and a tag that is missing held at most so many bytes.
+    """
 
     highest: bool
+    unlisted: int | None = None
     counts: dict[Key, Count] = field(default_factory=dict)
     readings: int = 0
     held: Held = NOTHING_HELD
@@ -127,7 +131,12 @@ def grown(
     counted at their own tags, and the pages stay for a while after the objects are freed), and so
     does user memory of unknown growth.
     """
-    changes = [Change(key, before.counts.get(key), count) for key, count in after.counts.items()]
+    changes = [
+        Change(
+            key, before.counts.get(key), count, None if key in before.counts else before.unlisted
+        )
+        for key, count in after.counts.items()
+    ]
     changes = [change for change in changes if change.bytes > allowed]
     changes.sort(key=lambda change: change.bytes, reverse=True)
     left = {name: getattr(held, name) for name in ("cache", "anonymous", "shmem")}

@@ -205,6 +205,7 @@ def _measure(request: CheckRequest) -> Result:
         _warn_of_differences(request, baseline)
         held = _held(_saved_meminfo(baseline))
         before.take(tags_of(baseline.table), request.ignore_lines, held)
+        before.unlisted = baseline.excerpt.smallest if baseline.excerpt else None
     else:
         baseline = _rehearse(request, before, read)
     started = time.monotonic()
@@ -324,6 +325,11 @@ def _warn_of_differences(request: CheckRequest, baseline: Side) -> None:
     """Warn about what makes a baseline from a file hard to compare."""
     now = read_side(request.source, names_only(request.filter), request.interface)
     warnings = [*baseline.info.warnings, *filter_alike(baseline, now), *differences(baseline, now)]
+    if baseline.excerpt:
+        warnings.append(
+            f"{baseline.name} is an excerpt ({baseline.excerpt.why}): a tag missing in it held at"
+            f" most {format_size(baseline.excerpt.smallest)} then"
+        )
     for warning in warnings:
         warn(warning)
 
