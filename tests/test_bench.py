@@ -199,8 +199,8 @@ def never() -> SizesByTag:
 class TestAgreement:
     def test_the_same(self) -> None:
         agreement = Agreement(by_size=False)
-        same = answer("1 a.c:1", "2 a.c:1", "3 b.c:7")
-        agreement.add({"x": same, "y": answer("1 a.c:1", "2 a.c:1", "3 b.c:7")}, True, never)
+        same = answer("8 a.c:1", "16 a.c:1", "32 b.c:7")
+        agreement.add({"x": same, "y": answer("8 a.c:1", "16 a.c:1", "32 b.c:7")}, True, never)
         assert (agreement.tags, agreement.moved, agreement.differences) == (3, 0, [])
 
     def test_names_longer_than_the_ioctl_has_them(self) -> None:

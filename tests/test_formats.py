@@ -102,12 +102,9 @@ def test_odd_names_survive_every_format(texts: list[str]) -> None:
 )
 def test_any_character_survives_every_format(names: list[str]) -> None:
     texts = dict.fromkeys(name.replace("\n", "").replace("\0", "") or "x" for name in names)
-    data = (
-        oracle.HEADER
-        + "".join(
-            f"1 1 {name}:1 [{name}] func:{name.replace(' ', '') or 'f'} \n" for name in texts
-        ).encode()
-    )
+    lines = [f"1 1 {name}:1 [{name}] func:{name.replace(' ', '') or 'f'} " for name in texts]
+    known = [line for line in lines if oracle.parse_line(line)]
+    data = oracle.HEADER + "".join(f"{line}\n" for line in known).encode()
     check_all(data, oracle.parse(data))
 
 

@@ -336,10 +336,20 @@ def test_on_a_terminal_only_what_prints_no_tags_starts_no_python(alone: Alone) -
         "def",
         "import math.nothing",
         "1 / 0",
-        "raise MemoryError",
     ],
 )
 def test_a_package_that_does_not_start_is_one_clear_line(tmp_path: Path, body: str) -> None:
+    result = started(tmp_path, body)
+    refused(result)
+    assert "hint: install " in result.err
+
+
+def test_a_start_without_memory_is_said(tmp_path: Path) -> None:
+    refused(started(tmp_path, "raise MemoryError"), "out of memory")
+
+
+def started(tmp_path: Path, body: str) -> Result:
+    """The native program where the package it starts is this."""
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     site = tmp_path / "lib" / version / "site-packages"
     (site / "allocq").mkdir(parents=True)
@@ -347,9 +357,7 @@ def test_a_package_that_does_not_start_is_one_clear_line(tmp_path: Path, body: s
     (tmp_path / "bin").mkdir()
     shutil.copy(FRONT, tmp_path / "bin")
     (tmp_path / "bin" / version).symlink_to(sys.executable)
-    result = allocq("doctor", program=[str(tmp_path / "bin" / "allocq")])
-    refused(result)
-    assert "hint: install " in result.err
+    return allocq("doctor", program=[str(tmp_path / "bin" / "allocq")])
 
 
 # Where the text comes from

@@ -216,7 +216,7 @@ def test_a_table_has_a_header_unless_it_is_not_wanted() -> None:
 
 
 def test_what_a_terminal_could_act_on_is_shown_escaped() -> None:
-    evil = "\x1b[2J\x07\x9b\u202e\u2028\x7f\r"
+    evil = "\r\x1b[2J\x07\x9b\u202e\u2028\x7f"
     data = (
         oracle.HEADER
         + f"2 1 {evil}.c:1 [{evil}] func:{evil} \n".encode()

@@ -84,6 +84,4 @@ def why_not(
 
 def same_names(answer: Sequence[Tag], asked: Asked, before: Sequence[Tag]) -> bool:
     """Exactly the tags of these names; for questions that ask nothing of the counters."""
-    return [key(tag) for tag in answer] == [
-        key(tag) for tag in before if oracle.matches(tag, asked)
-    ]
+    return [key(tag) for tag in answer] == [key(tag) for tag in oracle.meant(before, asked)]
