@@ -21,10 +21,14 @@ C = {**os.environ, "LC_ALL": "C"}
 
 
 def make_text(path: Path, size: int) -> None:
-    data = SAMPLE.read_bytes()
+    """One listing: each copy of the sample has directories of its own, as no tag comes twice."""
+    header, separator, tags = SAMPLE.read_bytes().partition(b"<tag info>\n")
+    lines = [line[:22] + b"copy%d/" + line[22:] for line in tags.replace(b"%", b"%%").splitlines()]
+    copy = b"\n".join(lines) + b"\n"
     with path.open("wb") as file:
-        for _ in range(size // len(data) + 1):
-            file.write(data)
+        file.write(header + separator)
+        for number in range(size // len(tags) + 1):
+            file.write(copy % ((number,) * len(lines)))
 
 
 def main() -> int:
