@@ -151,16 +151,27 @@ static bool asked(const struct aq_skim *skim, const char *line, struct aq_str fi
 	return !skim->names || aq_may_match(skim->filter, file, rest);
 }
 
-/* What line.c refuses though it looks like a tag. third: a bit for each colon behind the function's. */
-static inline bool may_be_mangled(const char *file, const char *function, const char *stop, uint64_t third)
+/*
+ * What line.c refuses though it looks like a tag. third: a bit for each colon behind the function's;
+ * blanks: for each blank from `file` on.
+ */
+static inline bool may_be_mangled(const char *file, const char *colon, const char *function,
+				  const char *stop, uint64_t third,
+				  uint64_t blanks)
 {
+	if (blanks & ((1ull << (colon - file)) - 1))
+		return true;
+	/* One blank ends what the kernel prints of a tag with a plain name. */
+	if (function < file + 64 && (blanks >>= function - file) && function + __builtin_ctzll(blanks) < stop - 1)
+		return true;
 	if (*file == ' ' || (unsigned char)(*file - '0') < 10 || stop[-1] == '=' || stop[-3] == '=')
 		return true;
 	if (third && file + __builtin_ctzll(third) < stop)
 		return true;
 	if (function < file + 64)
 		function = file + 64;
-	return function < stop && memchr(function, ':', (size_t)(stop - function));
+	return function < stop - 1 && (memchr(function, ':', (size_t)(stop - function)) ||
+				       memchr(function, ' ', (size_t)(stop - 1 - function)));
 }
 
 /* May it be the first tag once more? */
@@ -195,7 +206,8 @@ size_t aq_skim(const struct aq_skim *skim, const char *start, const char *end, u
 		    *function == ' ' || !are_counters(line) || function - colon < 8 ||
 		    !is_function(function - 1) || !are_digits(colon + 1, (size_t)(function - colon) - 7))
 			break;
-		if (may_be_mangled(file, function, stop, second & (second - 1)))
+		if (may_be_mangled(file, colon, function, stop, second & (second - 1),
+				   where64(block, ' ')))
 			break;
 		if (asked(skim, line, (struct aq_str){ file, (size_t)(colon - file) },
 			  (struct aq_str){ function, (size_t)(stop - function) }))
