@@ -156,15 +156,14 @@ static bool asked(const struct aq_skim *skim, const char *line, struct aq_str fi
  * blanks: for each blank from `file` on.
  */
 static inline bool may_be_mangled(const char *file, const char *colon, const char *function,
-				  const char *stop, uint64_t third,
-				  uint64_t blanks)
+				  const char *stop, uint64_t third, uint64_t blanks)
 {
 	if (blanks & ((1ull << (colon - file)) - 1))
 		return true;
 	/* One blank ends what the kernel prints of a tag with a plain name. */
 	if (function < file + 64 && (blanks >>= function - file) && function + __builtin_ctzll(blanks) < stop - 1)
 		return true;
-	if (*file == ' ' || (unsigned char)(*file - '0') < 10 || stop[-1] == '=' || stop[-3] == '=')
+	if ((unsigned char)(*file - '0') < 10 || stop[-1] == '=' || stop[-3] == '=')
 		return true;
 	if (third && file + __builtin_ctzll(third) < stop)
 		return true;
