@@ -124,3 +124,13 @@ def test_any_tags_and_two_manglers(
 ) -> None:
     pair = [one, other] if mangling.fit(one, other) else [one]
     check(lines, pair, tmp_path_factory.getbasetemp() / "any")
+
+
+@pytest.mark.parametrize("prefix", ["", "> ", ">> | ", "boot.export:", "12-"])
+@pytest.mark.parametrize("size", [2097152, 100000000000, 3145728])
+def test_a_field_of_the_journal_is_no_quoted_printable(
+    prefix: str, size: int, tmp_path: Path
+) -> None:
+    lines = [f"{size:12d} {1:8d} mm/slub.c:3075 func:alloc_slab_page "]
+    text = f"{prefix}_HOSTNAME=a\n{prefix}MESSAGE={lines[0]}\n".encode()
+    assert found(text, tmp_path / "text") == wanted(lines, [])

@@ -20,8 +20,9 @@ _CSI = re.compile(
     r"|\[[0-9;]{0,64}m\[K"  # grep's, their escape characters lost on the way
 )
 _QUOTE = re.compile(r"(?:\s{0,8}[A-Z]{0,4}>)+ ?|\s{0,3}[|:](?=\s)")
-_FIELD = re.compile(rb"[A-Z_][A-Z0-9_]{1,63}=(?!3D)")  # journald's export
-_ENCODED = re.compile(rb"=[0-9A-F]{2}")
+_FIELD = re.compile(rb"(?<![^\s>|:-])[A-Z_][A-Z0-9_]{1,63}=(?!3D|1B)")  # journald's fields
+_ENCODED = re.compile(rb"=(?:09|0A|0D|1B|[2-9A-F][0-9A-F])")  # no encoder writes other controls
+_UNENCODED = re.compile(rb"=(?![0-9A-F]{2}|\r?\n|\r?$)")
 _BLANKS = re.compile(
     r"[\t\v\f\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 )
@@ -92,7 +93,12 @@ def ends_softly(line: bytes) -> bool:
 
 def decode_line(line: bytes) -> str:
     """The text of a line: quoted-printable undone, bytes that are not UTF-8 as surrogates."""
-    if b"=" in line and _ENCODED.search(line) and not _FIELD.match(line.lstrip()):
+    if (
+        b"=" in line
+        and _ENCODED.search(line)
+        and not _UNENCODED.search(line)
+        and not _FIELD.search(line)
+    ):
         line = quopri.decodestring(line)
     return line.decode("utf-8", "surrogateescape")
 
