@@ -404,7 +404,9 @@ def fit(one: Mangler, other: Mangler) -> bool:
     """May both happen to the same text?"""
     if one.step == other.step and one.step in (10, 11, 35, 70):
         return False
-    names = (one.name, other.name)
+    names = {one.name, other.name}
+    if len(names) == 1:
+        return False
     if sum("--color" in name for name in names) == 2:
         return False
     if any(name.startswith("filled") for name in names) and any(

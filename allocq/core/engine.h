@@ -179,6 +179,8 @@ struct aq_skim {
 	bool counters, names;
 	bool underflowed;
 	int64_t min_size, max_size, min_calls, max_calls;
+	bool has_tail;
+	uint64_t head, tail; /* what neither begins nor ends so does not match */
 	bool has_first;
 	char first[32]; /* a file that begins so is never skimmed */
 };

@@ -8,9 +8,24 @@
 
 #include "engine.h"
 
+/*
+ * A path that ends in the only FILE asked for, or lies below it, ends or begins with the same eight
+ * characters.
+ */
+static void look_for_one_file(struct aq_skim *skim, const struct aq_pattern_list *files)
+{
+	const struct aq_pattern_item *file = files->items;
+
+	if (files->len != 1 || (file->kind != AQ_TAIL && file->kind != AQ_EXACT) || file->len < sizeof(skim->tail))
+		return;
+	memcpy(&skim->head, file->s, sizeof(skim->head));
+	memcpy(&skim->tail, file->s + file->len - sizeof(skim->tail), sizeof(skim->tail));
+	skim->has_tail = true;
+}
+
 struct aq_skim aq_skim_of(const aq_filter *filter)
 {
-	return (struct aq_skim){
+	struct aq_skim skim = {
 		.filter = filter,
 		.counters = filter->min_size != INT64_MIN || filter->max_size != INT64_MAX ||
 			    filter->min_calls != INT64_MIN || filter->max_calls != INT64_MAX ||
@@ -22,6 +37,9 @@ struct aq_skim aq_skim_of(const aq_filter *filter)
 		.min_calls = filter->min_calls,
 		.max_calls = filter->max_calls,
 	};
+
+	look_for_one_file(&skim, &filter->names[AQ_FILE]);
+	return skim;
 }
 
 #ifdef __SSE2__
@@ -32,7 +50,6 @@ struct aq_skim aq_skim_of(const aq_filter *filter)
 enum {
 	CALLS_AT = 13,
 	FILE_AT = 22,
-	LONG_LINE = 4096, /* text.c says what is too long */
 };
 
 static inline __m128i load(const char *p)
@@ -79,37 +96,25 @@ static inline uint64_t four(const char *p)
 	return (uint32_t)((word & 0x00ff00ffu) * JOIN(100, 16)) >> 16;
 }
 
-/* A bit for each of the 64 characters that is `c`. */
-static inline uint64_t where64(const __m128i block[4], char c)
+/* Characters that no plain name has. Up to the comma: control characters, blanks, quotes, '&'. */
+static inline unsigned int ends(__m128i block)
 {
-	uint64_t mask = 0;
-
-	for (int i = 0; i < 4; i++)
-		mask |= (uint64_t)where(block[i], c) << (16 * i);
-	return mask;
+	return (unsigned int)_mm_movemask_epi8(
+		_mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(',')), block));
 }
 
-/* A bit for each control character among the 64. The first one of a good line is its newline. */
-static inline uint64_t controls64(const __m128i block[4])
+/* From the colon on: ':', ';' and '<'. */
+static inline unsigned int colons(__m128i block)
 {
-	const __m128i last = _mm_set1_epi8(0x1f);
-	uint64_t mask = 0;
+	__m128i above = _mm_sub_epi8(block, _mm_set1_epi8(':'));
 
-	for (int i = 0; i < 4; i++)
-		mask |= (uint64_t)(unsigned int)_mm_movemask_epi8(
-				 _mm_cmpeq_epi8(_mm_min_epu8(block[i], last), block[i]))
-			 << (16 * i);
-	return mask;
+	return (unsigned int)_mm_movemask_epi8(
+		_mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8('<' - ':')), above));
 }
 
-/* The first control character from p on, or `end`; of a line that is very long only some other. */
-static const char *next_control(const char *p, const char *end)
+static inline uint64_t join(unsigned int a, unsigned int b, unsigned int c, unsigned int d)
 {
-	if (end - p > LONG_LINE)
-		end = p + LONG_LINE;
-	while (p < end && (unsigned char)*p >= 0x20)
-		p++;
-	return p;
+	return (a | (uint64_t)b << 16) | ((uint64_t)c << 32 | (uint64_t)d << 48);
 }
 
 /* Sizes and calls in their columns? */
@@ -129,12 +134,17 @@ static inline bool are_digits(const char *p, size_t n)
 	return n - 1 < 15 && !(~digits(load(p)) & ((1u << n) - 1));
 }
 
-static inline bool is_function(const char *colon)
+static inline uint64_t load64(const char *p)
 {
 	uint64_t word;
 
-	memcpy(&word, colon - 7, sizeof(word));
-	return word >> 16 == 0x3a636e756620; /* " func:" */
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+static inline bool is_function(const char *blank)
+{
+	return load64(blank) << 16 >> 16 == 0x3a636e756620; /* " func:" */
 }
 
 static bool asked(const struct aq_skim *skim, const char *line, struct aq_str file, struct aq_str rest)
@@ -151,65 +161,77 @@ static bool asked(const struct aq_skim *skim, const char *line, struct aq_str fi
 	return !skim->names || aq_may_match(skim->filter, file, rest);
 }
 
-/*
- * What line.c refuses though it looks like a tag. third: a bit for each colon behind the function's;
- * blanks: for each blank from `file` on.
- */
-static inline bool may_be_mangled(const char *file, const char *colon, const char *function,
-				  const char *stop, uint64_t third, uint64_t blanks)
+/* The end of the name that goes on at p, a character of ends(); NULL if there is none before `end`. */
+static const char *end_of_name(const char *p, const char *end)
 {
-	if (blanks & ((1ull << (colon - file)) - 1))
-		return true;
-	/* One blank ends what the kernel prints of a tag with a plain name. */
-	if (function < file + 64 && (blanks >>= function - file) && function + __builtin_ctzll(blanks) < stop - 1)
-		return true;
-	if ((unsigned char)(*file - '0') < 10 || stop[-1] == '=' || stop[-3] == '=')
-		return true;
-	if (third && file + __builtin_ctzll(third) < stop)
-		return true;
-	if (function < file + 64)
-		function = file + 64;
-	return function < stop - 1 && (memchr(function, ':', (size_t)(stop - function)) ||
-				       memchr(function, ' ', (size_t)(stop - 1 - function)));
+	for (; p < end; p += sizeof(__m128i)) {
+		__m128i block = load(p);
+		unsigned int stop = ends(block), odd = colons(block);
+
+		if (odd && (!stop || __builtin_ctz(odd) < __builtin_ctz(stop)))
+			return NULL;
+		if (stop)
+			return p + __builtin_ctz(stop);
+	}
+	return NULL;
+}
+
+/* Does line.c read a name that ends here as one, whatever is in it? */
+static inline bool is_plain_end(const char *end)
+{
+	unsigned int last = (unsigned char)end[-1];
+
+	return ((last | 0x20) - 'a' < 26 || last - '0' < 10 || last == '_') && end[-3] != '=';
 }
 
 /* May it be the first tag once more? */
-static inline bool is_first(const struct aq_skim *skim, const __m128i block[4])
+static inline bool is_first(const struct aq_skim *skim, const char *file, __m128i block)
 {
-	__m128i low = _mm_cmpeq_epi8(block[0], load(skim->first));
-	__m128i high = _mm_cmpeq_epi8(block[1], load(skim->first + 16));
-
-	return _mm_movemask_epi8(_mm_and_si128(low, high)) == 0xffff;
+	return _mm_movemask_epi8(_mm_cmpeq_epi8(block, load(skim->first))) == 0xffff &&
+	       _mm_movemask_epi8(_mm_cmpeq_epi8(load(file + 16), load(skim->first + 16))) == 0xffff;
 }
 
 /*
- * Loads reach at most FILE_AT + 64 bytes behind a line's first byte: AQ_SLACK covers what lies
- * behind `end`. It is looked at but never believed: a line counts only if its newline is in front.
+ * A plain line: columns, FILE:LINE, " func:", a name, the blank that the kernel puts behind it or
+ * none, and a newline.
+ *
+ * Loads reach at most FILE_AT + 64 bytes behind a line's first byte and 16 behind `end`: AQ_SLACK
+ * covers what lies behind `end`. It is looked at but never believed: a line counts only if its
+ * newline is in front.
  */
 size_t aq_skim(const struct aq_skim *skim, const char *start, const char *end, uint64_t *lines)
 {
 	const char *line = start;
 
 	while (end - line > FILE_AT) {
-		const char *file = line + FILE_AT, *stop, *colon, *function;
-		__m128i block[4] = { load(file), load(file + 16), load(file + 32), load(file + 48) };
-		uint64_t colons = where64(block, ':'), controls = controls64(block);
-		uint64_t second = colons & (colons - 1);
+		const char *file = line + FILE_AT, *stop;
+		__m128i a = load(file), b = load(file + 16), c = load(file + 32), d = load(file + 48);
+		uint64_t ended = join(ends(a), ends(b), ends(c), ends(d));
+		uint64_t odd = join(colons(a), colons(b), colons(c), colons(d));
+		unsigned int colon, blank, function;
 
-		if (!second || (skim->has_first && is_first(skim, block)))
+		if (!odd || !ended || (skim->has_first && is_first(skim, file, a)))
 			break;
-		stop = controls ? file + __builtin_ctzll(controls) : next_control(file + 64, end);
-		colon = file + __builtin_ctzll(colons);
-		function = file + __builtin_ctzll(second) + 1;
-		if (stop >= end || *stop != '\n' || function >= stop || colon == file ||
-		    *function == ' ' || !are_counters(line) || function - colon < 8 ||
-		    !is_function(function - 1) || !are_digits(colon + 1, (size_t)(function - colon) - 7))
+		colon = (unsigned int)__builtin_ctzll(odd);
+		blank = (unsigned int)__builtin_ctzll(ended);
+		function = blank + 6;
+		if (!colon || file[colon] != ':' || function > 63 || !is_function(file + blank) ||
+		    !are_digits(file + colon + 1, blank - colon - 1) || (unsigned char)(*file - '0') < 10 ||
+		    !are_counters(line))
 			break;
-		if (may_be_mangled(file, colon, function, stop, second & (second - 1),
-				   where64(block, ' ')))
+		ended >>= function;
+		odd >>= function;
+		if (ended & 1 || (odd && (!ended || __builtin_ctzll(odd) < __builtin_ctzll(ended))))
 			break;
-		if (asked(skim, line, (struct aq_str){ file, (size_t)(colon - file) },
-			  (struct aq_str){ function, (size_t)(stop - function) }))
+		stop = ended ? file + function + __builtin_ctzll(ended) : end_of_name(file + 64, end);
+		if (!stop || stop >= end || !is_plain_end(stop))
+			break;
+		stop += *stop == ' ';
+		if (stop >= end || *stop != '\n')
+			break;
+		if (!(skim->has_tail && load64(file + colon - 8) != skim->tail && load64(file) != skim->head) &&
+		    asked(skim, line, (struct aq_str){ file, colon },
+			  (struct aq_str){ file + function, (size_t)(stop - file) - function }))
 			break;
 		++*lines;
 		line = stop + 1;
