@@ -1,8 +1,14 @@
-"""Makes the harness in tests/vm importable."""
+"""Makes the harness in tests/vm importable, and generated tests repeatable."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
 sys.path.insert(0, str(Path(__file__).parent / "vm"))
+
+settings.register_profile("search", deadline=None)
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
