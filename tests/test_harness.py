@@ -26,11 +26,15 @@ class FakeGuest:
         self.job = options["cwd"] / f"job{len(self.made)}"
         self.job.mkdir()
         self.closed = False
+        self.put_off_times = 0
         self.made.append(self)
         self.acts[len(self.made) - 1](self)
 
     def poll(self) -> int:
         return NO_STATUS
+
+    def put_off(self) -> None:
+        self.put_off_times += 1
 
     def last_words(self) -> str:
         return f"the guest {self.job.name} died"
@@ -143,3 +147,9 @@ def test_a_guest_that_answered_is_not_lost(outcomes: Any) -> None:
     found, run = outcomes("ab", ends_early)
     assert found == {"a": "passed", "b": "failed"}
     assert run.lost is None and len(FakeGuest.made) == 1
+
+
+def test_each_report_puts_off_the_end(outcomes: Any) -> None:
+    outcomes("ab", lambda guest: passes(guest, "a", "b"))
+    (guest,) = FakeGuest.made
+    assert guest.put_off_times == 6

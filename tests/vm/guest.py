@@ -273,6 +273,10 @@ class Guest:
         except (FileNotFoundError, ValueError):
             return NO_STATUS if ended else None
 
+    def put_off(self) -> None:
+        """Count `timeout` from now on: the guest is alive."""
+        self._deadline = time.monotonic() + self.timeout
+
     def wait(self) -> int:
         while (status := self.poll()) is None:
             time.sleep(POLL_SECONDS)

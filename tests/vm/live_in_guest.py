@@ -23,7 +23,8 @@ REPORTS = "reports.jsonl"
 SELECTED = "selected.json"
 JOB_IN_GUEST = Path("/run/job")
 CPUS = int(os.environ.get("ALLOCQ_GUEST_CPUS", "2"))
-BOOT_SECONDS = float(os.environ.get("ALLOCQ_GUEST_SECONDS", "900"))
+SILENT_SECONDS = float(os.environ.get("ALLOCQ_GUEST_SECONDS", "900"))
+PROCESSORS = os.cpu_count() or 1
 MARKER = (
     'guest(kernel="new", cpus=2, mem=None, params=()): the machine that a live test wants; kernel '
     '"old" is one without the ioctl, params are kernel parameters; the same marker shares a boot'
@@ -93,7 +94,7 @@ class Run:
         return Guest(
             self.machine,
             [sys.executable, "-m", "pytest", *self._options(), *files],
-            timeout=BOOT_SECONDS,
+            timeout=SILENT_SECONDS,
             cwd=self._config.rootpath,
             files={SELECTED: json.dumps([item.nodeid for item in items])},
         )
@@ -133,7 +134,7 @@ class Run:
         """The reports of one test as they arrive; a failure if the guest sent none."""
         while not self._complete(item.nodeid):
             ended = self.guest.poll() is not None
-            self._read()
+            self.read()
             if ended and not self._complete(item.nodeid):
                 if self._boot_again():
                     continue
@@ -147,7 +148,8 @@ class Run:
     def _complete(self, nodeid: str) -> bool:
         return any(report.when == "teardown" for report in self._reports.get(nodeid, ()))
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Take the reports that came; each puts off the guest's end."""
         try:
             with (self.guest.job / REPORTS).open("rb") as file:
                 file.seek(self._offset)
@@ -158,6 +160,7 @@ class Run:
             if not line.endswith(b"\n"):  # the rest is still to come
                 return
             self._offset += len(line)
+            self.guest.put_off()
             data = json.loads(line)
             report = self._config.hook.pytest_report_from_serializable(
                 config=self._config, data=data
@@ -189,12 +192,13 @@ def skip(item: pytest.Item, reason: str) -> pytest.TestReport:
 
 
 class HostSide:
-    """Reports live tests from guests, booted when the first live test is reached."""
+    """Reports live tests from guests, which run beside the other tests."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._waiting: dict[Machine, list[pytest.Item]] = {}
         self._runs: dict[Machine, Run] = {}
+        self._refused = False
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
@@ -205,6 +209,7 @@ class HostSide:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
         if not is_live(item):
+            self._boot_ahead(PROCESSORS - 1)
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for report in self._reports(item):
@@ -226,15 +231,22 @@ class HostSide:
         """Boots `machine`, and the ones after it while there are processors for them."""
         if machine in self._waiting:
             self._boot(machine)
-        with contextlib.suppress(GuestError):  # told when the test's turn comes
-            while self._waiting and self._running() < (os.cpu_count() or 1):
+        self._boot_ahead(PROCESSORS)
+
+    def _boot_ahead(self, most: int) -> None:
+        try:
+            while self._waiting and self._running() < most and not self._refused:
                 self._boot(next(iter(self._waiting)))
+        except GuestError:  # told when the test's turn comes
+            self._refused = True
 
     def _boot(self, machine: Machine) -> None:
         self._runs[machine] = Run(self._config, machine, self._waiting[machine])
         del self._waiting[machine]
 
     def _running(self) -> int:
+        for run in self._runs.values():
+            run.read()
         return sum(run.guest.poll() is None for run in self._runs.values())
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
