@@ -200,6 +200,11 @@ class HostSide:
         self._runs: dict[Machine, Run] = {}
         self._refused = False
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Live tests come last: their guest runs beside the others."""
+        items.sort(key=is_live)
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
             if is_live(item):
