@@ -51,9 +51,16 @@ def plain(asked: Asked) -> Asked:
 def hold(alone: Alone, examples: int) -> None:
     """Hold generated questions about the tags of now, asked of both, against the text."""
     tags = tuple(still.read())
-    restless = still.restless(
-        lambda: [ask(run, "--interface", i) for run in (alone, here) for i in INTERFACES]
-    )
+
+    def every_way() -> Iterator[list[oracle.Tag]]:
+        for forgetful in (True, False):
+            for run in (alone, here):
+                for interface in INTERFACES:
+                    if forgetful:
+                        forget()
+                    yield ask(run, "--interface", interface)
+
+    restless = still.restless(every_way)
 
     @settings(unhurried, max_examples=examples, phases=[Phase.generate])
     @given(st.data())
