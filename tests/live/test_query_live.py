@@ -48,7 +48,15 @@ def ask(asked: Asked, interface: str, *argv: str) -> list[oracle.Tag]:
 @functools.cache
 def moving(_content_id: int) -> frozenset[tuple[object, ...]]:
     """What moves whenever something is asked; the modules loaded have their own."""
-    return still.restless(lambda: [ask(Asked(), interface) for interface in INTERFACES])
+
+    def every_way() -> Iterator[list[oracle.Tag]]:
+        for forgetful in (True, False):
+            for interface in INTERFACES:
+                if forgetful:
+                    forget()
+                yield ask(Asked(), interface)
+
+    return still.restless(every_way)
 
 
 def content_id() -> int:
