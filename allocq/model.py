@@ -241,7 +241,8 @@ class Info:
     time: seconds since 1970, or None. version: of the text format. ioctls: how many were made.
     metadata: of a snapshot. warnings: messages for people.
     listing: the kind of text (tags, kernel log, allocq output, listing) if it is not strictly
-    /proc/allocinfo. rounded: the sizes are not exact.
+    /proc/allocinfo. rounded: the sizes are not exact. truncated: its end is missing, so that tags
+    are, too.
     """
 
     path: str
@@ -256,6 +257,7 @@ class Info:
     warnings: list[str] = field(default_factory=list)
     listing: str = ""
     rounded: bool = False
+    truncated: bool = False
 
 
 def _strings(name: str, value: object) -> tuple[str, ...]:

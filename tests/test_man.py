@@ -209,4 +209,6 @@ def test_the_format_page_shows_a_snapshot_that_is_one(tmp_path: Path) -> None:
     assert info.time and not info.warnings
     keys = re.findall(r"^\.It Li (\S+)", page.replace("\\-", "-"), re.MULTILINE)
     assert list(info.metadata)[1:] == [key for key in keys if key in info.metadata]
-    assert set(keys) - set(info.metadata) == {"profiling", "meminfo", "limit"}
+    assert set(keys) - set(info.metadata) == {
+        "profiling", "meminfo", "limit", "rounded", "excerpt",
+    }  # fmt: skip

@@ -15,10 +15,15 @@ from typing import Any, Self
 from ..model import Filter
 from .groups import NAMES, Columns, directory_of
 from .slab import SlabRule, slab_pages
+from .user_pages import user_memory
 
 Key = tuple[str | int | None, ...]
 
 _COUNTERS = ("min_size", "max_size", "min_calls", "max_calls", "accurate", "underflowed")
+
+
+# A kernel has more tags of built-in code than this.
+_KERNEL = 100
 
 
 class ChangeKind(StrEnum):
@@ -36,7 +41,8 @@ class ChangeKind(StrEnum):
 class Count:
     """The counters of one or several tags: bytes and calls (signed), and whether all are accurate.
 
-    slab_bytes, slab_calls: of the slab pages among them.
+    slab_bytes, slab_calls: of the slab pages among them. unlisted, unlisted_slab: what others held
+    beside them at most, which an excerpt does not list.
     """
 
     bytes: int
@@ -45,6 +51,13 @@ class Count:
     tags: int = 1
     slab_bytes: int = 0
     slab_calls: int = 0
+    unlisted: int = 0
+    unlisted_slab: int = 0
+
+    @property
+    def has_only_pages(self) -> bool:
+        """Is nothing but slab pages in it?"""
+        return (self.slab_bytes, self.slab_calls) == (self.bytes, self.calls) != (0, 0)
 
     def add(self, other: Self) -> None:
         """Add the counters of another."""
@@ -54,6 +67,13 @@ class Count:
         self.tags += other.tags
         self.slab_bytes += other.slab_bytes
         self.slab_calls += other.slab_calls
+        self.unlisted += other.unlisted
+        self.unlisted_slab += other.unlisted_slab
+
+    def range(self, without_pages: bool) -> tuple[int, int]:
+        """The bytes that it holds at least and at most, with or without slab pages."""
+        least = self.bytes - without_pages * self.slab_bytes
+        return least, least + self.unlisted - without_pages * self.unlisted_slab
 
 
 @dataclass(slots=True)
@@ -62,12 +82,14 @@ class Change:
 
     bound: the side that is None is an excerpt that does not list the tag, which held at most this
     many bytes there. Growth is then what is certain.
+    user_pages: it is memory of programs, or page cache.
     """
 
     key: Key
     before: Count | None
     after: Count | None
     bound: int | None = None
+    user_pages: bool = False
 
     @property
     def file(self) -> str:
@@ -92,23 +114,42 @@ class Change:
     @property
     def bytes(self) -> int:
         """Growth in bytes, negative if it shrank; with a bound, the growth that is certain."""
-        if self.bound is not None:
-            if self.after:
-                return max(0, self.after.bytes - self.bound)
-            return min(0, self.bound - self.before.bytes) if self.before else 0
-        return (self.after.bytes if self.after else 0) - (self.before.bytes if self.before else 0)
+        return self.growth()
+
+    def growth(self, without_pages: bool = False) -> int:
+        """The same, with or without slab pages."""
+        before, after = (
+            self._range(self.before, without_pages),
+            self._range(self.after, without_pages),
+        )
+        least, most = after[0] - before[1], after[1] - before[0]
+        return least if least > 0 else most if most < 0 else 0
+
+    def _range(self, count: Count | None, without_pages: bool) -> tuple[int, int]:
+        if count is not None:
+            return count.range(without_pages)
+        listed = self.after or self.before
+        if without_pages and listed and listed.has_only_pages:
+            return 0, 0
+        return 0, self.bound or 0
+
+    @property
+    def is_bounded(self) -> bool:
+        """Is something of it not listed, so that growth is only what is certain?"""
+        counts = (self.before, self.after)
+        return self.bound is not None or any(count.unlisted for count in counts if count)
 
     @property
     def calls(self) -> int:
         """Growth in live allocations; 0 where that is not known."""
-        if self.bound is not None:
+        if self.is_bounded:
             return 0
         return (self.after.calls if self.after else 0) - (self.before.calls if self.before else 0)
 
     @property
     def percent(self) -> float | None:
         """Growth in percent of the bytes before; None unless those are positive and known."""
-        if self.before is None or self.before.bytes <= 0 or self.bound is not None:
+        if self.before is None or self.before.bytes <= 0 or self.is_bounded:
             return None
         return 100 * self.bytes / self.before.bytes
 
@@ -122,6 +163,8 @@ class Change:
         if self.after is None:
             return ChangeKind.GONE
         growth = self.bytes or self.calls
+        if self.is_bounded and not growth:
+            return ChangeKind.UNLISTED
         return ChangeKind.GROWN if growth > 0 else ChangeKind.SHRUNK if growth else ChangeKind.SAME
 
     @property
@@ -151,18 +194,14 @@ def match(before: Columns, after: Columns) -> list[Change]:
         pairs += _pair(key, counts, left.pop(key, []))
     for key, counts in left.items():
         pairs += [Change(key, None, count) for count in counts]
+    for change in pairs:
+        change.user_pages = user_memory(change.key) is not None
     return pairs
 
 
 def _by_key(tags: Columns) -> dict[Key, list[Count]]:
     counts: dict[Key, list[Count]] = {}
-    modules = [
-        None if builtin else module
-        for module, builtin in zip(tags.strings("module"), tags.column("builtin"), strict=True)
-    ]
-    keys = zip(
-        tags.strings("file"), tags.column("line"), modules, tags.strings("function"), strict=True
-    )
+    keys = keys_of(tags)
     counters = zip(
         tags.column("bytes"),
         tags.column("calls"),
@@ -221,6 +260,26 @@ def _empty(count: Count | None) -> bool:
     return count is None or not (count.bytes or count.calls)
 
 
+def keys_of(tags: Columns, ignore_lines: bool = False) -> list[Key]:
+    """What each tag is matched by, in order."""
+    lines = [None] * len(tags) if ignore_lines else tags.column("line")
+    modules = [
+        None if builtin else module
+        for module, builtin in zip(tags.strings("module"), tags.column("builtin"), strict=True)
+    ]
+    return list(zip(tags.strings("file"), lines, modules, tags.strings("function"), strict=True))
+
+
+def is_cut(tags: Columns, whole: Columns) -> bool:
+    """Are the tags of built-in code only the first of those in `whole`? A kernel lists all of them
+    in the same order at all times, so the end of the listing is missing."""
+    built_in, all_built_in = (
+        [key for key in keys_of(each) if key[2] is None] for each in (tags, whole)
+    )
+    count = len(built_in)
+    return 0 < count < len(all_built_in) >= _KERNEL and all_built_in[:count] == built_in
+
+
 def names_only(filter: Filter) -> Filter:
     """The filter without its conditions on counters."""
     asked = filter.items()
@@ -235,11 +294,12 @@ def passing(changes: Iterable[Change], filter: Filter) -> list[Change]:
     return [
         change
         for change in changes
-        if any(_passes(count, filter) for count in (change.before, change.after) if count)
+        if any(passes(count, filter) for count in (change.before, change.after) if count)
     ]
 
 
-def _passes(count: Count, filter: Filter) -> bool:
+def passes(count: Count, filter: Filter) -> bool:
+    """Do the counters pass the filter?"""
     return (
         filter.passes(count.bytes, count.calls)
         and filter.accurate in (None, count.accurate)
@@ -255,16 +315,18 @@ def leaves_out_pages(changes: Iterable[Change], rule: SlabRule) -> bool:
 
 def sums(changes: Iterable[Change], by: str) -> list[Change]:
     """The changes summed by `by`: file, directory, function, module, location, or place (file,
-    module and function without the line)."""
+    module and function without the line).
+
+    Sums of several tags of which nothing is certain are left out.
+    """
     group = _GROUPS[by]
     wholes: dict[Key, Change] = {}
     for change in changes:
         key = group(change.key)
-        whole = wholes.setdefault(key, Change(key, None, None))
+        whole = wholes.setdefault(key, Change(key, None, None, user_pages=True))
+        whole.user_pages = whole.user_pages and change.user_pages
         for side in ("before", "after"):
-            count = getattr(change, side)
-            if count is None:
-                count = _least_different(change)
+            count = getattr(change, side) or _unlisted(change)
             if count is None:
                 continue
             sum_ = getattr(whole, side)
@@ -272,16 +334,29 @@ def sums(changes: Iterable[Change], by: str) -> list[Change]:
                 sum_ = Count(0, 0, True, 0)
                 setattr(whole, side, sum_)
             sum_.add(count)
-    return list(wholes.values())
+    sums = [_without_empty_side(whole) for whole in wholes.values()]
+    if by in ("place", "location"):
+        return sums
+    return [each for each in sums if each.bytes or not each.is_bounded]
 
 
-def _least_different(change: Change) -> Count | None:
-    """What stands in sums for a tag that is only not listed: as little growth as there must be."""
+def _unlisted(change: Change) -> Count | None:
+    """What stands in sums for a tag that is only not listed."""
     listed = change.after or change.before
     if change.bound is None or listed is None:
         return None
-    growth = change.bytes if change.after else -change.bytes
-    return Count(listed.bytes - growth, listed.calls, listed.accurate, 0)
+    slab = change.bound if listed.has_only_pages else 0
+    return Count(0, 0, True, 0, unlisted=change.bound, unlisted_slab=slab)
+
+
+def _without_empty_side(whole: Change) -> Change:
+    """A sum of which a side lists nothing, as a tag that is not listed."""
+    for side in ("before", "after"):
+        count = getattr(whole, side)
+        if count is not None and not count.tags:
+            setattr(whole, side, None)
+            whole.bound = count.unlisted
+    return whole
 
 
 _GROUPS: dict[str, Callable[[Any], Key]] = {

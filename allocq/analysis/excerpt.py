@@ -12,6 +12,8 @@ from ..model import Info
 
 # So many sizes do not rise or fall throughout by chance; so many tags are not all in use.
 _SORTED_BY_INTENT, _SOME_EMPTY = 8, 50
+_LONGEST_WHY = 200
+_MINIMUM = "saved with a minimum size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +27,22 @@ class Excerpt:
 def excerpt_of(sizes: Sequence[int], info: Info) -> Excerpt | None:
     """What is known of a listing's completeness by its sizes in order; None for a whole one.
 
-    A snapshot is a whole, unless its filter had a minimum size or its rows were limited. A filter
-    by name makes no excerpt: the other side is filtered alike.
+    A snapshot is a whole, unless it is one of an excerpt, its filter had a minimum size or its rows
+    were limited. A filter by name makes no excerpt: the other side is filtered alike.
     """
+    metadata = info.metadata
+    noted, least = noted_excerpt(metadata), _least(metadata)
+    if noted is not None:
+        return noted if least is None else Excerpt(noted.why, max(noted.smallest, least - 1))
     if not sizes:
         return None
     smallest = min((size for size in sizes if size > 0), default=0)
-    metadata = info.metadata
     if info.listing == "kernel log":
         return Excerpt("the kernel's ten largest tags", smallest)
     if "limit" in metadata:
         return Excerpt(f"limited to {metadata['limit']} tags", smallest)
-    least = _least(metadata)
     if least is not None:
-        return Excerpt("saved with a minimum size", max(0, least - 1))
+        return Excerpt(_MINIMUM, max(0, least - 1))
     if "allocq-snapshot" in metadata or (info.listing == "allocq output" and metadata):
         return None
     if info.listing == "allocq output":
@@ -53,6 +57,38 @@ def excerpt_of(sizes: Sequence[int], info: Info) -> Excerpt | None:
     if len(sizes) >= _SOME_EMPTY and all(sizes):
         return Excerpt("no tag in it is empty", smallest)
     return None
+
+
+def note_of(sizes: Sequence[int], info: Info) -> str:
+    """What a snapshot of a listing notes: `4096 it has no header`; "" for a whole, and where the
+    filter, which is noted too, says all."""
+    excerpt = excerpt_of(sizes, info)
+    if excerpt is None or excerpt.why == _MINIMUM:
+        return ""
+    return f"{excerpt.smallest} {excerpt.why}"
+
+
+def noted_excerpt(metadata: Mapping[str, str]) -> Excerpt | None:
+    """What a snapshot says that it is an excerpt of; None if it does not."""
+    number, _, why = metadata.get("excerpt", "").partition(" ")
+    if not (number.isascii() and number.isdigit() and len(number) < 20):
+        return None
+    smallest = min(int(number), (1 << 63) - 1)
+    return Excerpt(why.strip()[:_LONGEST_WHY] or "it says so", smallest)
+
+
+def noted_warnings(path: str, metadata: Mapping[str, str]) -> list[str]:
+    """What to say of a snapshot that is read leniently; core/saved.c says it of all others."""
+    warnings = excerpt_warnings(path, metadata)
+    if metadata.get("rounded") == "yes":
+        warnings.append(f"{path}: sizes are rounded")
+    return warnings
+
+
+def excerpt_warnings(path: str, metadata: Mapping[str, str]) -> list[str]:
+    """What is said on reading a snapshot of an excerpt."""
+    excerpt = noted_excerpt(metadata)
+    return [f"{path}: an excerpt ({excerpt.why})"] if excerpt else []
 
 
 def _is_size(value: object) -> TypeGuard[int]:

@@ -12,18 +12,8 @@ from itertools import pairwise
 from ..model import Tag
 from .diff import Change, Count, Key
 from .slab import is_slab_page
+from .user_pages import user_memory
 
-PAGE_CACHE = ("mm/filemap.c", "mm/readahead.c")
-ANONYMOUS_FILES = (
-    "mm/memory.c",
-    "mm/huge_memory.c",
-    "mm/khugepaged.c",
-    "mm/ksm.c",
-    "mm/swap_state.c",
-    "mm/userfaultfd.c",
-)
-ANONYMOUS_FUNCTIONS = ("vma_alloc_zeroed_movable_folio",)  # in a header, or in the arch's code
-SHMEM = ("mm/shmem.c",)
 # The bookkeeping of vmalloc is freed in bulk, after many runs; its pages are freed at once.
 LAZY = ("alloc_vmap_area", "preload_this_cpu_lock")
 
@@ -155,18 +145,6 @@ def grown(
                 continue
         leaks.append(change)
     return leaks
-
-
-def user_memory(key: Key) -> str | None:
-    """Which kind of user memory this tag allocates: cache, anonymous, shmem, or None."""
-    file, _, module, function = key
-    if module is not None:
-        return None
-    if file in PAGE_CACHE:
-        return "cache"
-    if file in ANONYMOUS_FILES or function in ANONYMOUS_FUNCTIONS:
-        return "anonymous"
-    return "shmem" if file in SHMEM and "folio" in str(function) else None
 
 
 def _is_slab(key: Key) -> bool:

@@ -20,7 +20,7 @@ from ..analysis.leak import UNKNOWN, Held, Level, Steady, grown, steady
 from ..core.kernel import profiling_switch
 from ..declarations.commands import CHECK_FORMATS, INTERVAL, MAX_GROWTH, RETRIES
 from ..declarations.shared import FOUND, INTERFACES, NOTHING
-from ..errors import SourceError, UsageError
+from ..errors import FormatError, SourceError, UsageError
 from ..host.caches import drain_lists, drop_caches, user_memory
 from ..host.processes import Ended, describe, run
 from ..model import Filter
@@ -40,7 +40,15 @@ from .arguments import (
     strings,
     text,
 )
-from .listings import Side, differences, filter_alike, heading, interval, read_side
+from .listings import (
+    Side,
+    differences,
+    filter_alike,
+    heading,
+    interval,
+    lacks_end,
+    read_side,
+)
 from .nearest import no_match
 
 Read = Callable[..., tuple[Side, int]]
@@ -52,6 +60,7 @@ LEAST_RUNS = 5
 _MOST_RUNS = 100_000
 # A counter of /proc/meminfo lags by at most 125 pages a CPU (calculate_normal_threshold()).
 _LAG = 125 * mmap.PAGESIZE
+_SAVE_AGAIN = "save it again: allocq snapshot FILE"
 _MOST_SECONDS = 24 * 3600
 
 
@@ -191,8 +200,8 @@ def _measure(request: CheckRequest) -> Result:
             drain_lists()
             held = _held(user_memory())
         side = read_side(request.source, names, request.interface, described=False)
-        if saved_filter:
-            side.narrow(saved_filter)
+        if baseline and saved_filter:
+            side.narrow_like(baseline, saved_filter, request.ignore_lines)
         if request.source is not None:
             held = _held(_saved_meminfo(side))
         raised = [level.take(tags_of(side.table), request.ignore_lines, held) for level in into]
@@ -321,10 +330,24 @@ def _settle(
         read(after)
 
 
+def _refuse_parts(baseline: Side, now: Side) -> None:
+    """FormatError for a listing without its end: what is missing in it did not grow."""
+    for side, other in ((baseline, now), (now, baseline)):
+        if side.is_empty and not side.metadata.get("filter"):
+            raise FormatError(f"{side.name} has no tags: what grew is undetermined", _SAVE_AGAIN)
+        if side.info.truncated or lacks_end(side, other):
+            raise FormatError(f"{side.name} is truncated: what grew is undetermined", _SAVE_AGAIN)
+
+
 def _warn_of_differences(request: CheckRequest, baseline: Side) -> None:
-    """Warn about what makes a baseline from a file hard to compare."""
+    """Warn about what makes a baseline from a file hard to compare. FormatError if it cannot be."""
     now = read_side(request.source, names_only(request.filter), request.interface)
-    warnings = [*baseline.info.warnings, *filter_alike(baseline, now), *differences(baseline, now)]
+    _refuse_parts(baseline, now)
+    warnings = [
+        *baseline.info.warnings,
+        *filter_alike(baseline, now, ignore_lines=request.ignore_lines),
+        *differences(baseline, now),
+    ]
     if baseline.excerpt:
         warnings.append(
             f"{baseline.name} is an excerpt ({baseline.excerpt.why}): a tag missing in it held at"
@@ -407,7 +430,7 @@ def _tap(request: CheckRequest, result: Result) -> str:
     rates = {each.change.key: each.words() for each in result.steady}
     for change in result.grown:
         where, function = place_of(change)
-        words = rates.get(change.key) or f"grew by {_size(request, change.bytes)}"
+        words = rates.get(change.key) or f"grew by {_growth(request, change).lstrip('+')}"
         tests.append((f"{where} {function}", False, words))
     allowed = f"more than {_size(request, request.max_growth)}"
     others = result.tags - len(result.grown)
@@ -425,6 +448,10 @@ def _size(request: CheckRequest, size: int) -> str:
     return str(size) if request.view.bytes else format_size(size)
 
 
+def _growth(request: CheckRequest, change: Change) -> str:
+    return f"{'at least ' if change.is_bounded else ''}+{_size(request, change.bytes)}"
+
+
 def verdict(request: CheckRequest, result: Result) -> str:
     """The outcome in one line, with the largest growth."""
     allowed = f"more than {_size(request, request.max_growth)}"
@@ -437,8 +464,8 @@ def verdict(request: CheckRequest, result: Result) -> str:
     where, function = place_of(first)
     count = len(result.grown)
     what = "1 tag" if count == 1 else f"{count} tags"
-    growth = _size(request, first.bytes)
-    return f"leaked: {what} grew by {allowed}; largest: {where} {function} (+{growth})"
+    growth = _growth(request, first)
+    return f"leaked: {what} grew by {allowed}; largest: {where} {function} ({growth})"
 
 
 def _steady_verdict(result: Result) -> str:

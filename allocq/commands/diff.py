@@ -23,9 +23,10 @@ from ..declarations.shared import FOUND, GROUPS, INTERFACES, NOTHING
 from ..errors import UsageError
 from ..model import Filter
 from ..output import Column, Value, writer
-from ..output.changes import ChangeLayout, change_words
+from ..output.changes import ChangeLayout, change_words, kernel_growth
 from ..output.series import SeriesLayout
 from ..output.stream import say, warn
+from ..output.table import wrapped
 from ..times import parse_time
 from ..units import format_size, parse_size
 from .arguments import (
@@ -45,6 +46,7 @@ from .listings import (
     filter_alike,
     heading,
     interval,
+    leave_out_cut,
     read_ends,
     read_side,
     snapshot_at,
@@ -127,7 +129,8 @@ def diff_command(values: Mapping[str, object]) -> int:
     names = names_only(request.filter)
     sides, notes = _read_sides(request, names)
     warnings = [*notes, *(words for side in sides for words in side.info.warnings)]
-    warnings += filter_alike(*sides) + differences(*sides)
+    warnings += filter_alike(*sides, ignore_lines=request.ignore_lines) + differences(*sides)
+    warnings += leave_out_cut(*sides, ignore_lines=request.ignore_lines)
     warnings += _excerpts(sides)
     if len(sides) == 2:
         found = _answer(request, _two(request, *sides))
@@ -257,4 +260,8 @@ def _write(request: DiffRequest, answer: Answer[Row]) -> None:
     words = change_words(shown, changes, request.group_by, request.slab, request.view.bytes)
     counted = layout.counted(answer.shown, answer.matching)
     out.write(write.end(layout.total(answer.shown), words, counted))
+    if format == "table" and (more := kernel_growth(shown, changes, request.view.bytes)):
+        width = request.target.screen(1).width
+        lines = [more] if width is None else wrapped(more, width)
+        out.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
     out.release()

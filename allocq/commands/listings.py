@@ -2,10 +2,12 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..analysis.excerpt import Excerpt, excerpt_of
+from ..analysis.diff import Count, is_cut, keys_of, names_only, passes
+from ..analysis.excerpt import Excerpt, excerpt_of, excerpt_warnings
 from ..core.table import Table
 from ..errors import AllocqError, UsageError
 from ..model import Filter, Info
@@ -20,13 +22,15 @@ _SHOWN = 200
 
 @dataclass(slots=True)
 class Side:
-    """One listing. name: for messages; metadata: empty if it has none."""
+    """One listing. name: for messages; metadata: empty if it has none; is_empty: it has no tags at
+    all, whatever was asked."""
 
     name: str
     info: Info
     table: Table
     metadata: dict[str, str]
     excerpt: Excerpt | None = None
+    is_empty: bool = False
 
     @property
     def filter(self) -> Filter | None:
@@ -37,6 +41,25 @@ class Side:
     def narrow(self, filter: Filter) -> None:
         """Drop the tags that do not match the filter."""
         Check(filter).apply(self.table)
+
+    def narrow_like(self, other: "Side", filter: Filter, ignore_lines: bool) -> None:
+        """Drop the tags that `other` lacks because of its filter. What it lists stays, whatever the
+        counters are here."""
+        self.narrow(names_only(filter))
+        if not filter.asks_counters:
+            return
+        columns = (self.table.column(name) for name in ("bytes", "calls", "inaccurate"))
+        counts = (Count(size, calls, not bad) for size, calls, bad in zip(*columns, strict=True))
+        self.keep_listed(other, ignore_lines, [passes(count, filter) for count in counts])
+
+    def keep_listed(
+        self, other: "Side", ignore_lines: bool, also: Sequence[bool] | None = None
+    ) -> None:
+        """Drop the tags that `other` does not list, but for those marked in `also`."""
+        listed = set(keys_of(other.table, ignore_lines))
+        keys = keys_of(self.table, ignore_lines)
+        kept = also or [False] * len(keys)
+        self.table.keep(bytes(key in listed or keep for key, keep in zip(keys, kept, strict=True)))
 
 
 def read_side(
@@ -55,6 +78,9 @@ def read_side(
         side = Side(path or "the running kernel", snapshot.info, snapshot.table, metadata)
         if not source.live:
             side.excerpt = excerpt_of(side.table.column("bytes"), side.info)
+            side.is_empty = not len(side.table)
+            for said in excerpt_warnings(source.path, metadata):  # more is said of a side
+                side.info.warnings[:] = [each for each in side.info.warnings if each != said]
             side.narrow(filter)
         return side
 
@@ -118,7 +144,7 @@ def read_filter_metadata(text: str) -> Filter | None:
         return None
 
 
-def filter_alike(*sides: Side) -> list[str]:
+def filter_alike(*sides: Side, ignore_lines: bool = False) -> list[str]:
     """Apply the filter of each listing to the others; returns warnings about it."""
     warnings = []
     for side in sides:
@@ -132,10 +158,30 @@ def filter_alike(*sides: Side) -> list[str]:
             warnings.append(f"{side.name} was saved with a filter, so it lacks other tags: {words}")
             continue
         for other in others:
-            other.narrow(filter)
+            other.narrow_like(side, filter, ignore_lines)
         names = f"{others[0].name} is" if len(others) == 1 else f"{len(others)} others are"
         warnings.append(f"{names} filtered like {side.name}, which was saved with a filter: {text}")
     return warnings
+
+
+def leave_out_cut(*sides: Side, ignore_lines: bool = False) -> list[str]:
+    """Drop the tags that are missing in a listing without its end, as nothing is known of them;
+    returns warnings about it."""
+    warnings = []
+    for side in sides:
+        others = [other for other in sides if other is not side]
+        if not (side.info.truncated or any(lacks_end(side, other) for other in others)):
+            continue
+        for other in others:
+            other.keep_listed(side, ignore_lines)
+        warnings.append(f"{side.name} may be truncated: only the tags in it are compared")
+    return warnings
+
+
+def lacks_end(side: Side, other: Side) -> bool:
+    """Does a saved listing that looks whole lack the last tags that another of its kernel has?"""
+    claims = side.excerpt or side.metadata.get("filter") or side.metadata.get("tags")
+    return not claims and is_cut(side.table, other.table)
 
 
 def differences(*sides: Side) -> list[str]:

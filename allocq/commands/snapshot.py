@@ -3,9 +3,12 @@
 import os
 from collections.abc import Mapping
 
+from ..analysis.excerpt import note_of
 from ..declarations.shared import FOUND, NOTHING
 from ..errors import UsageError
+from ..model import Filter
 from ..output.stream import Output, warn
+from ..sources.check import Check
 from ..storage.compression import pack, packer
 from ..storage.files import check_free, save
 from ..storage.snapshot import snapshot_text
@@ -22,9 +25,13 @@ def snapshot_command(values: Mapping[str, object]) -> int:
         check_free(path, force)
     elif force:
         raise UsageError("--force needs a file", "allocq snapshot --force FILE")
+    excerpt = ""
     with origin.open() as source:
-        snapshot = source.read(filter)
-    pieces = snapshot_text(snapshot.info, snapshot.table, filter, source.live)
+        snapshot = source.read(filter if source.live else Filter())
+    if not source.live:  # whether it is a whole shows in all of it
+        excerpt = note_of(snapshot.table.column("bytes"), snapshot.info)
+        Check(filter).apply(snapshot.table)
+    pieces = snapshot_text(snapshot.info, snapshot.table, filter, source.live, excerpt)
     for warning in snapshot.info.warnings:
         warn(warning)
     if path == "-":

@@ -80,12 +80,13 @@ typedef struct {
 typedef struct {
 	enum aq_interface interface; /* AQ_IOCTL or AQ_TEXT */
 	int has_content_id, consistent; /* consistent: 1, 0, or -1 where that cannot be known */
+	int truncated;   /* a saved text that lacks its end */
 	uint64_t content_id;
 	uint64_t ioctls; /* GET_AT and GET_NEXT made */
 	int64_t time_ns; /* since 1970; 0 where unknown */
 	int warnings;    /* how many of `warning` are filled */
 	char version[16]; /* of the text format, "" where unknown */
-	char warning[4][512];
+	char warning[8][512];
 } aq_info;
 
 /* What Python adds to a scan. A null function pointer is not called. */

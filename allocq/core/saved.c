@@ -155,6 +155,7 @@ static int64_t days_before(int year, int month)
 	       (month > 2 && is_leap(year));
 }
 
+enum { MOST_REASON = 200 };
 enum { DAYS_TO_1970 = 719528 }; /* from 1 January of year 0 */
 
 /* Of 64 bits whatever the C library's time_t is. */
@@ -187,6 +188,17 @@ int aq_parse_time(const char *s, size_t len, int64_t *time_ns)
 	return 0;
 }
 
+/* `4096 it has no header` without the number, and not at any length. */
+static struct aq_str reason(struct aq_str value)
+{
+	while (value.len && *value.s >= '0' && *value.s <= '9')
+		value.s++, value.len--;
+	value = stripped(value.s, value.len);
+	if (value.len > MOST_REASON)
+		value.len = MOST_REASON;
+	return value;
+}
+
 static void describe(const aq_text *text, const char *path, aq_info *info)
 {
 	const char *at = aq_text_metadata_lines(text);
@@ -210,8 +222,14 @@ static void describe(const aq_text *text, const char *path, aq_info *info)
 		} else if (equals(key, "profiling") && equals(value, "off")) {
 			aq_info_warn(info, "%s: profiling was off when it was saved: the counters were frozen",
 				     path);
+		} else if (equals(key, "excerpt") && *value.s >= '0' && *value.s <= '9') {
+			aq_info_warn(info, "%s: an excerpt (%.*s)", path, (int)reason(value).len,
+				     reason(value).s);
+		} else if (equals(key, "rounded") && equals(value, "yes")) {
+			aq_info_warn(info, "%s: sizes are rounded", path);
 		} else if (equals(key, "tags") && is_number && number != aq_text_tags(text)) {
 			info->consistent = 0;
+			info->truncated = 1;
 			aq_info_warn(info,
 				     "%s: has %" PRIu64 " tags, but its metadata says %" PRIu64
 				     "; it may be truncated",
@@ -237,6 +255,7 @@ int aq_text_finish(const aq_text *text, const char *path, aq_info *info, aq_prob
 	describe(text, path, info);
 	if (aq_text_unfinished(text)) {
 		info->consistent = 0;
+		info->truncated = 1;
 		aq_info_warn(info, "%s: ignored the last line, which has no newline; the file may be truncated",
 			     path);
 	}

@@ -10,6 +10,19 @@ from enum import StrEnum
 from importlib import import_module
 from typing import Protocol
 
+
+class AtMost(int):
+    """A number of which only an upper bound is known."""
+
+    sign = "<="
+
+
+class AtLeast(int):
+    """A number of which only a lower bound is known."""
+
+    sign = ">="
+
+
 Value = str | int | float | bool | None
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..analysis.diff import Change, leaves_out_pages
+from ..analysis.diff import Change, Count, leaves_out_pages
 from ..analysis.slab import SlabRule
 from ..units import format_size
-from . import Column, ColumnKind, Value
+from . import AtLeast, AtMost, Column, ColumnKind, Value
+from .terminal import printable
 from .totals import part_of
 
 
@@ -33,6 +34,8 @@ def change_words(
         words += ", without slab pages"
     elif rule is SlabRule.ONLY:
         words += ", slab pages only"
+    if any(change.is_bounded for change in shown):
+        words += ", as far as is certain"
     below = sum(change.underflowed for change in changes)
     return words + (f", {below:,} underflowed" if below else "")
 
@@ -40,14 +43,54 @@ def change_words(
 def _slab_growth(change: Change) -> tuple[int, int]:
     """(bytes, calls) by which the slab pages of a change grew."""
     before, after = change.before, change.after
-    if change.bound is not None:  # one side does not list it: what is certain
-        listed = after or before
-        pages = listed is not None and listed.slab_bytes == listed.bytes and change.has_slab_pages
-        return (change.bytes, change.calls) if pages else (0, 0)
-    return (
-        (after.slab_bytes if after else 0) - (before.slab_bytes if before else 0),
-        (after.slab_calls if after else 0) - (before.slab_calls if before else 0),
-    )
+    calls = (after.slab_calls if after else 0) - (before.slab_calls if before else 0)
+    return change.bytes - change.growth(without_pages=True), 0 if change.is_bounded else calls
+
+
+def kernel_growth(shown: Sequence[Change], changes: Iterable[Change], plain: bool) -> str:
+    """The largest growth that is neither user memory nor slab pages, where a table begins with one
+    of these; \"\" if there is none. plain: byte counts."""
+    if not shown or not _is_backing(shown[0]):
+        return ""
+    own = [each for each in changes if not _is_backing(each)]
+    largest = max(own, key=lambda each: each.bytes, default=None)
+    if largest is None or largest.bytes <= 0:
+        return ""
+    where = " ".join(printable(text) for text in _named(largest))
+    size = str(largest.bytes) if plain else format_size(largest.bytes)
+    return f"largest growth of the kernel itself: {where} (+{size})"
+
+
+def _named(change: Change) -> Sequence[str]:
+    if len(change.key) == 1:
+        return ["(built-in)" if change.key[0] is None else str(change.key[0])]
+    return place_of(change)
+
+
+def _is_backing(change: Change) -> bool:
+    pages = change.has_slab_pages and change.growth(without_pages=True) <= 0
+    return change.bytes > 0 and (change.user_pages or pages)
+
+
+def growth_cell(change: Change) -> Value:
+    """The growth for a table; None where nothing is certain."""
+    if not change.is_bounded:
+        return change.bytes
+    if not change.bytes:
+        return None
+    return AtLeast(change.bytes) if change.bytes > 0 else AtMost(change.bytes)
+
+
+def calls_cell(change: Change) -> Value:
+    """The growth in calls; None where that is not known."""
+    return None if change.is_bounded else change.calls
+
+
+def size_cell(count: Count | None, bound: int | None) -> Value:
+    """The bytes on one side for a table. bound: what it holds at most if it is not listed."""
+    if count is None:
+        return None if bound is None else AtMost(bound)
+    return AtMost(count.bytes + count.unlisted) if count.unlisted else count.bytes
 
 
 def growth_of(changes: Iterable[Change], without_pages: bool) -> tuple[int, int]:
@@ -96,6 +139,7 @@ class ChangeLayout:
             Column("accurate", ColumnKind.FLAG),
             Column("slab_pages", ColumnKind.FLAG),
             Column("underflowed", ColumnKind.FLAG),
+            Column("user_pages", ColumnKind.FLAG),
         ]
 
     def _machines(self) -> list[Column]:
@@ -132,17 +176,18 @@ class ChangeLayout:
     def _short(self, change: Change) -> Sequence[Value]:
         before, after = change.before, change.after
         return [
-            change.bytes,
+            growth_cell(change),
             change.percent,
-            *([self._rate(change.bytes)] if self._seconds else []),
-            before.bytes if before else None,
-            after.bytes if after else None,
-            change.calls,
+            *([None if change.is_bounded else self._rate(change.bytes)] if self._seconds else []),
+            size_cell(before, change.bound),
+            size_cell(after, change.bound),
+            calls_cell(change),
             change.kind,
             *(change.key if self._group_by else place_of(change)),
             change.accurate,
             self._slab_left_out and change.has_slab_pages,
             change.underflowed,
+            change.user_pages,
         ]
 
     def _long(self, change: Change) -> Sequence[Value]:
@@ -152,10 +197,10 @@ class ChangeLayout:
         return [
             change.kind,
             change.bytes,
-            change.calls,
+            calls_cell(change),
             None if percent is None else round(percent, 3),
             self._rate(change.bytes),
-            self._rate(change.calls),
+            None if change.is_bounded else self._rate(change.calls),
             before.bytes if before else None,
             after.bytes if after else None,
             before.calls if before else None,

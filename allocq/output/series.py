@@ -5,7 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..analysis.diff import Change
 from ..analysis.series import Series
 from . import Column, ColumnKind, Value
-from .changes import ChangeLayout, growth_of, place_of
+from .changes import (
+    ChangeLayout,
+    calls_cell,
+    growth_cell,
+    growth_of,
+    place_of,
+    size_cell,
+)
 
 
 class SeriesLayout:
@@ -49,6 +56,7 @@ class SeriesLayout:
             Column("accurate", ColumnKind.FLAG),
             Column("slab_pages", ColumnKind.FLAG),
             Column("underflowed", ColumnKind.FLAG),
+            Column("user_pages", ColumnKind.FLAG),
         ]
 
     def _machines(self) -> list[Column]:
@@ -67,15 +75,16 @@ class SeriesLayout:
         whole = each.whole
         changes = _changes(each)
         return [
-            whole.bytes,
+            growth_cell(whole),
             f"{each.rises}/{len(each.steps)}",
-            *(step.bytes if step else None for step in each.steps),
-            whole.after.bytes if whole.after else None,
-            whole.calls,
+            *(growth_cell(step) if step else None for step in each.steps),
+            size_cell(whole.after, whole.bound),
+            calls_cell(whole),
             *(each.key if self._group_by else place_of(whole)),
             all(change.accurate for change in changes),
             self._slab_left_out and any(change.has_slab_pages for change in changes),
             any(change.underflowed for change in changes),
+            all(change.user_pages for change in changes),
         ]
 
     def _long(self, each: Series) -> Sequence[Value]:

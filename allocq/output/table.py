@@ -5,18 +5,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..analysis.slab import slab_pages
 from ..units import format_size
-from . import Column, ColumnKind, Rows, Shape, Value
+from . import AtLeast, AtMost, Column, ColumnKind, Rows, Shape, Value
 from .terminal import fit, head, pad, printable, width
 from .totals import SLAB_LEGEND, SLAB_MARK, UNDERFLOW_LEGEND, UNDERFLOW_MARK
 
 MARK = "~"
 LEGEND = f"{MARK} inaccurate: the kernel missed allocations"
-_LEGENDS = {MARK: LEGEND, SLAB_MARK: SLAB_LEGEND, UNDERFLOW_MARK: UNDERFLOW_LEGEND}
+USER_MARK = "^"
+USER_LEGEND = f"{USER_MARK} memory of programs, page cache and tmpfs, not of the kernel itself"
+_LEGENDS = {
+    MARK: LEGEND,
+    SLAB_MARK: SLAB_LEGEND,
+    UNDERFLOW_MARK: UNDERFLOW_LEGEND,
+    USER_MARK: USER_LEGEND,
+}
 # The mark of a FLAG column, and the value that it marks.
 _FLAGS = {
     "accurate": (MARK, False),
     "slab_pages": (SLAB_MARK, True),
     "underflowed": (UNDERFLOW_MARK, True),
+    "user_pages": (USER_MARK, True),
 }
 _BOLD, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[33m", "\x1b[0m"
 _READABLE = 20  # columns are dropped before a text gets less room than this
@@ -130,7 +138,8 @@ class Writer:
             return "(built-in)" if column.name == "module" else ""
         if column.kind == ColumnKind.TEXT:
             return printable(str(value))
-        sign = "+" if column.signed and isinstance(value, (int, float)) and value > 0 else ""
+        sign = value.sign if isinstance(value, (AtLeast, AtMost)) else ""
+        sign += "+" if column.signed and isinstance(value, (int, float)) and value > 0 else ""
         if column.kind == ColumnKind.SIZE and not self._shape.bytes:
             return sign + format_size(
                 round(float(value)) if isinstance(value, float) else int(value)

@@ -127,9 +127,13 @@ class Snapshot(Sequence[Tag]):
 
     def _smallest(self) -> int | None:
         """What a missing tag holds at most if this is an excerpt; None for a whole listing."""
-        from ..analysis.excerpt import excerpt_of
+        from ..analysis.excerpt import excerpt_of, noted_excerpt
 
-        if self.filter.items():
-            return None  # of an answer, it does not show
-        excerpt = excerpt_of(self.table.column("bytes"), self.info)
-        return excerpt.smallest if excerpt else None
+        if self.filter.items():  # of an answer, it does not show
+            excerpt = noted_excerpt(self.info.metadata)
+        else:
+            excerpt = excerpt_of(self.table.column("bytes"), self.info)
+        bounds = [excerpt.smallest] if excerpt else []
+        if (least := self.filter.min_size) is not None and least > 0:
+            bounds.append(least - 1)
+        return max(bounds, default=None)

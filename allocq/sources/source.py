@@ -15,6 +15,7 @@ from errno import ENOMEM
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.excerpt import noted_warnings
 from ..core.binding import decode, lib
 from ..core.kernel import INTERFACES, NativeSource, Plan
 from ..core.table import Table
@@ -289,6 +290,7 @@ class Saved(Source):
         self.info = _info(self.path, native)
         self.info.metadata = text.metadata
         self.info.kernel = self.info.metadata.get("kernel")
+        self.info.rounded = self.info.metadata.get("rounded") == "yes"
 
     def _has_bare_returns(self) -> bool:
         """Do its lines end with carriage returns alone?"""
@@ -372,6 +374,9 @@ class Saved(Source):
 
         listing = shown[-1]
         metadata = dict(listing.metadata)
+        tags = metadata.get("tags", "")
+        if listing.profiling == "off":
+            metadata["profiling"] = "off"
         self.info = Info(
             self.path,
             "text",
@@ -380,12 +385,14 @@ class Saved(Source):
             version=listing.version,
             metadata=metadata if len(shown) == 1 else {},
             listing=listing.kind.value,
-            rounded=any(each.rounded for each in shown),
+            rounded=metadata.get("rounded") == "yes" or any(each.rounded for each in shown),
+            truncated=tags.isdecimal() and int(tags) != listing.tags,
         )
         if words := note(self.path, shown, len(scanner.listings), scanner.skipped):
             self.info.warnings.append(words)
         for warning in metadata_warnings(self.path, listing):
             self.info.warnings.append(warning)
+        self.info.warnings += noted_warnings(self.path, listing.metadata)
 
     def _snapshot(self, scanner: Scanner, at: int) -> Snapshot:
         table, check = Table(), Check(Filter())
@@ -500,6 +507,7 @@ def _info(path: str, native: Any) -> Info:
         version=decode(native.version),
         ioctls=native.ioctls,
         warnings=[decode(native.warning[i]) for i in range(native.warnings)],
+        truncated=bool(native.truncated),
     )
 
 

@@ -27,15 +27,19 @@ _KEPT = (
     "profiling",
     "meminfo",
     "limit",
+    "rounded",
 )
 
 
-def snapshot_text(info: Info, table: Table, filter: Filter, live: bool) -> Iterator[bytes]:
-    """The bytes of a snapshot, in pieces. live: the tags are from the running kernel."""
+def snapshot_text(
+    info: Info, table: Table, filter: Filter, live: bool, excerpt: str = ""
+) -> Iterator[bytes]:
+    """The bytes of a snapshot, in pieces. live: the tags are from the running kernel; excerpt: what
+    to note if they are not all that it had."""
     before = info.metadata
-    metadata = live_metadata(info) if live else {k: before[k] for k in _KEPT if k in before}
-    if not live and info.consistent is False:
-        metadata["consistent"] = "no"
+    metadata = live_metadata(info) if live else _kept_metadata(info)
+    if excerpt:
+        metadata["excerpt"] = excerpt
     metadata["interface"] = info.interface if live else before.get("interface", "text")
     if filtered := joined_filters(before.get("filter", ""), filter):
         metadata["filter"] = filtered
@@ -45,6 +49,18 @@ def snapshot_text(info: Info, table: Table, filter: Filter, live: bool) -> Itera
     )
     yield header(info.version or "2.0") + head.encode("utf-8", "surrogateescape")
     yield from table.render("procfs")
+
+
+def _kept_metadata(info: Info) -> dict[str, str]:
+    """What a saved listing says of itself, in the order of the keys."""
+    known = dict(info.metadata)
+    if "time" not in known and info.time is not None:
+        known["time"] = format_time(info.time)
+    if info.consistent is False:
+        known["consistent"] = "no"
+    if info.rounded:
+        known["rounded"] = "yes"
+    return {key: known[key] for key in _KEPT if key in known}
 
 
 def live_metadata(info: Info) -> dict[str, str]:
