@@ -148,7 +148,11 @@ _allocq() {
 		--output | --meminfo | --source) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
-			_allocq_words "-n --limit -o --format --bytes --color --output --force --meminfo --source --listing --sample --interface -h --help" "$current"
+			if [[ $current == -* ]]; then
+				_allocq_words "-n --limit -o --format --bytes --color --output --force --meminfo --source --listing --sample --interface -h --help" "$current"
+			else
+				_allocq_files
+			fi
 			;;
 		esac
 		;;

@@ -166,6 +166,7 @@ complete -c allocq -n '__allocq_command memory' -l listing -x -d 'Which listing 
 complete -c allocq -n '__allocq_command memory' -l sample -d 'Read the sample installed with allocq'
 complete -c allocq -n '__allocq_command memory' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command memory' -s h -l help -d 'Show this message and exit'
+complete -c allocq -n '__allocq_command memory' -F
 
 complete -c allocq -n '__allocq_command snapshot' -l output -r -F -d 'The same as the operand FILE'
 complete -c allocq -n '__allocq_command snapshot' -s o -r -F -d 'The old spelling of --output'

@@ -132,7 +132,7 @@ def test_memory_of_the_machine(tmp_path: Path) -> None:
     (tmp_path / "proc" / "meminfo").write_text(
         "MemTotal:       16 kB\nAnonPages:  4 kB\nHugePages_Total:       0\n"
     )
-    assert read_meminfo(str(tmp_path)) == {"MemTotal": 16384, "AnonPages": 4096}
+    assert read_meminfo(str(tmp_path / "proc")) == {"MemTotal": 16384, "AnonPages": 4096}
     meminfo = json.loads(live_metadata(Info("/proc/allocinfo", "text"))["meminfo"])
     assert meminfo["MemTotal"] > 0 and "\n" not in json.dumps(meminfo)
 

@@ -34,7 +34,10 @@ LIVE = r"allocq (bench|verify|check|diff (before\.txt )?--)"
 SHIM = """\
 #!/bin/sh
 case $1 in query | tree | snapshot | memory)
-	case " $* " in *" --source "* | *" --sample "*) ;; *) set -- "$@" --sample ;; esac ;;
+	case " $* " in
+	*" --source "* | *" --sample "* | " memory "*.txt*) ;;
+	*) set -- "$@" --sample ;;
+	esac ;;
 esac
 exec "$PYTHON" -m allocq "$@"
 """
@@ -210,5 +213,5 @@ def test_the_format_page_shows_a_snapshot_that_is_one(tmp_path: Path) -> None:
     keys = re.findall(r"^\.It Li (\S+)", page.replace("\\-", "-"), re.MULTILINE)
     assert list(info.metadata)[1:] == [key for key in keys if key in info.metadata]
     assert set(keys) - set(info.metadata) == {
-        "profiling", "meminfo", "limit", "rounded", "excerpt",
+        "profiling", "meminfo", "free-on-cpus", "limit", "rounded", "excerpt",
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from terminal import on_terminal
 
 from allocq.analysis.memory import Kind, kind_of
 from allocq.host.machine import parse_cpu_lists, parse_meminfo
+from allocq.model import Info
+from allocq.storage.snapshot import live_metadata
 
 KB = 1024
 MEMINFO = {
@@ -241,3 +244,42 @@ Node 0, zone  Movable
 """
     assert parse_cpu_lists(zones) == 770 + 241 + 5
     assert parse_cpu_lists("") == 0
+
+
+def test_a_saved_listing_is_an_operand(tmp_path: Path) -> None:
+    path = saved(tmp_path, SAMPLE.read_bytes(), MEMINFO)
+    assert here("memory", str(path)) == here("memory", "--source", str(path))
+    refused(here("memory", str(path), "--source", str(path)), "is a second source")
+    refused(here("memory", str(path), "--sample"), "is a second source")
+    refused(here("memory", "/nowhere"), "/nowhere")
+    refused(here("memory", ""), "empty file name")
+    refused(here("memory", str(tmp_path)), str(tmp_path))
+    refused(here("memory", str(path), "more"), "unexpected extra argument 'more'")
+    info = tmp_path / "meminfo"
+    info.write_text(meminfo_text(MEMINFO))
+    done = here("memory", str(info))
+    refused(done, "is a /proc/meminfo, not a listing")
+    assert f"hint: use --meminfo {info}" in done.err
+
+
+@pytest.mark.parametrize(
+    ("noted", "kept"), [("4096000", 4096000), ("x", None), ("-1", None), ("9" * 30, None)]
+)
+def test_a_snapshot_has_what_cpus_keep_free(tmp_path: Path, noted: str, kept: int | None) -> None:
+    path = saved(tmp_path, SAMPLE.read_bytes(), MEMINFO)
+    text = path.read_bytes().replace(b"# meminfo", f"# free-on-cpus: {noted}\n# meminfo".encode())
+    path.write_bytes(text)
+    total = memory(path)["total"]
+    assert total["free_on_cpus"] == kept
+    assert total["used"] == (8000000 - 2000000) * KB - (kept or 0)
+    again = tmp_path / "again"
+    here("snapshot", "--source", str(path), "--output", str(again))
+    assert memory(again)["total"] == total
+
+
+def test_it_is_read_from_the_proc_of_the_tags(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 16 kB\n")
+    (tmp_path / "zoneinfo").write_text("  pagesets\n    cpu: 0\n              count:    3\n")
+    noted = live_metadata(Info(str(tmp_path / "allocinfo"), "text"))
+    assert json.loads(noted["meminfo"]) == {"MemTotal": 16 * KB}
+    assert noted["free-on-cpus"] == str(3 * os.sysconf("SC_PAGE_SIZE"))

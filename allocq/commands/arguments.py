@@ -250,6 +250,19 @@ def resolve_words(values: Mapping[str, object]) -> dict[str, object]:
     return {**resolved, "words": words}
 
 
+def with_file(values: Mapping[str, object]) -> dict[str, object]:
+    """The values with the operand `path`, a saved listing, as `source`. UsageError for two
+    sources."""
+    resolved = dict(values)
+    if (path := text(values, "path")) is None:
+        return resolved
+    if resolved.get("source") is not None or resolved.get("sample"):
+        raise UsageError(f"{path} is a second source", "give one saved listing")
+    if not path:
+        raise UsageError("empty file name")
+    return {**resolved, "source": path}
+
+
 def _is_listing(word: str) -> bool:
     if word == "-":
         return True

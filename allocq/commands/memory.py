@@ -7,20 +7,20 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ..analysis.excerpt import excerpt_of
+from ..analysis.excerpt import excerpt_of, noted_excerpt
 from ..analysis.memory import Account, Tagged, account, tagged
 from ..core.table import Table
 from ..declarations.commands import MEMORY_FORMATS
 from ..declarations.shared import COLORS, FOUND
-from ..errors import FormatError, SourceError
-from ..host.machine import parse_cpu_lists, parse_meminfo, read_small
+from ..errors import FormatError, SourceError, UsageError
+from ..host.machine import parse_meminfo, read_cpu_lists, read_meminfo, read_small
 from ..model import Filter, Info
 from ..output.json import dump, head_of
 from ..output.memory import MemoryLayout, lay_out
 from ..output.stream import warn
 from ..output.terminal import Screen, wants_color
 from ..sources.source import ALLOCINFO, Live, Saved
-from .arguments import choice, number, read_origin, text
+from .arguments import choice, number, read_origin, text, with_file
 from .saving import read_target
 
 LARGEST = 5
@@ -33,13 +33,17 @@ def memory_command(values: Mapping[str, object], fd: int = 1) -> int:
     limit = number("limit", values.get("limit"))
     target = read_target(values, "table")
     given, screen = text(values, "meminfo"), target.screen(fd)
-    with read_origin(values).open() as source:
+    with read_origin(with_file(values)).open() as source:
         meminfo = _read(given) if given is not None else None
         on_cpus = None
+        if not source.live and _is_meminfo(source):
+            raise UsageError(
+                f"{source.path} is a /proc/meminfo, not a listing", f"use --meminfo {source.path}"
+            )
         snapshot = source.read(Filter())
         table, info = snapshot.table, snapshot.info
         if meminfo is None:
-            meminfo, on_cpus = _beside(source, info), _on_cpus(source, info)
+            meminfo, on_cpus = _beside(source, info)
         warnings = [*info.warnings, *_doubts(source, info, table, meminfo)]
     tags = tagged(table)
     whole = account(tags, meminfo, on_cpus)
@@ -75,28 +79,28 @@ def _read(path: str) -> dict[str, int]:
     return meminfo
 
 
-def _beside(source: Live | Saved, info: Info) -> dict[str, int] | None:
-    """The /proc/meminfo of the same machine: beside a running kernel's file, or in a snapshot."""
+def _is_meminfo(source: Live | Saved) -> bool:
+    if not source.repeatable:
+        return False
+    head = os.pread(source.fd, 512, 0)
+    return "MemTotal" in parse_meminfo(head.decode("utf-8", "replace"))
+
+
+def _beside(source: Live | Saved, info: Info) -> tuple[dict[str, int] | None, int | None]:
+    """/proc/meminfo of the same machine, and what its CPUs keep free: beside a running kernel's
+    file, or in a snapshot. None: not known."""
     if source.live:
-        data = read_small(str(Path(info.path or ALLOCINFO).with_name("meminfo")))
-        return None if data is None else parse_meminfo(data.decode("utf-8", "replace"))
+        proc = str(Path(info.path or ALLOCINFO).parent)
+        return read_meminfo(proc) or None, read_cpu_lists(proc)
     try:
         noted = json.loads(info.metadata.get("meminfo", "{}"))
     except (ValueError, RecursionError):
-        return None
+        return None, None
     if not isinstance(noted, dict) or not _is_size(noted.get("MemTotal")):
-        return None
-    return {name: size for name, size in noted.items() if _is_size(size)}
-
-
-def _on_cpus(source: Live | Saved, info: Info) -> int | None:
-    """The bytes that CPUs keep free on lists of their own, which MemFree leaves out."""
-    data = (
-        read_small(str(Path(info.path or ALLOCINFO).with_name("zoneinfo"))) if source.live else None
-    )
-    if data is None:
-        return None
-    return parse_cpu_lists(data.decode("utf-8", "replace")) * os.sysconf("SC_PAGE_SIZE")
+        return None, None
+    on_cpus = info.metadata.get("free-on-cpus", "")
+    kept = int(on_cpus) if on_cpus.isascii() and on_cpus.isdigit() and len(on_cpus) < 19 else None
+    return {name: size for name, size in noted.items() if _is_size(size)}, kept
 
 
 def _is_size(value: object) -> bool:
@@ -113,7 +117,7 @@ def _doubts(
         return
     if info.metadata.get("filter"):
         yield f"{info.path} was saved with a filter: it lacks other tags"
-    elif excerpt := excerpt_of(table.column("bytes"), info):
+    elif not noted_excerpt(info.metadata) and (excerpt := excerpt_of(table.column("bytes"), info)):
         yield f"{info.path} is an excerpt ({excerpt.why}): it lacks other tags"
 
 

@@ -287,9 +287,17 @@ COMMANDS = (
         " explains.",
         "commands.memory:memory_command",
         MEMORY_OPTIONS,
+        (
+            Operand(
+                "path",
+                "FILE",
+                "A saved listing to read, as with --source; - is standard input.",
+                required=False,
+            ),
+        ),
         examples=(
             "allocq memory",
-            "allocq memory --source before.txt.gz",
+            "allocq memory before.txt.gz",
         ),
     ),
     Command(

@@ -48,9 +48,15 @@ def count_cpus(ranges: str | None) -> int | None:
     return count
 
 
-def read_meminfo(root: str = "") -> dict[str, int]:
+def read_meminfo(proc: str = "/proc") -> dict[str, int]:
     """/proc/meminfo: bytes by name; what is no amount in kB is left out."""
-    return parse_meminfo(read_line(f"{root}/proc/meminfo") or "")
+    return parse_meminfo(read_line(f"{proc}/meminfo") or "")
+
+
+def read_cpu_lists(proc: str = "/proc") -> int | None:
+    """The bytes that CPUs keep free on lists of their own, which MemFree leaves out."""
+    zones = read_line(f"{proc}/zoneinfo")
+    return None if zones is None else parse_cpu_lists(zones) * os.sysconf("SC_PAGE_SIZE")
 
 
 def parse_meminfo(text: str) -> dict[str, int]:

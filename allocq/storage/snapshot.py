@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ..core.kernel import boot_id, profiling_switch
 from ..core.table import Table
 from ..core.text import header
-from ..host.machine import count_cpus, possible_cpus, read_meminfo
+from ..host.machine import count_cpus, possible_cpus, read_cpu_lists, read_meminfo
 from ..model import Filter, Info
 from ..units import format_time
 
@@ -26,6 +26,7 @@ _KEPT = (
     "consistent",
     "profiling",
     "meminfo",
+    "free-on-cpus",
     "limit",
     "rounded",
 )
@@ -65,7 +66,9 @@ def _kept_metadata(info: Info) -> dict[str, str]:
 
 def live_metadata(info: Info) -> dict[str, str]:
     """The metadata of tags that were just read from the running kernel."""
-    cpus, meminfo = count_cpus(possible_cpus()), read_meminfo()
+    # The file system of the tags, which may be another than /proc.
+    proc = os.path.dirname(info.path) or "/proc"
+    cpus, meminfo, on_cpus = count_cpus(possible_cpus()), read_meminfo(proc), read_cpu_lists(proc)
     metadata = {
         "time": None if info.time is None else format_time(info.time),
         "host": os.uname().nodename,
@@ -76,6 +79,7 @@ def live_metadata(info: Info) -> dict[str, str]:
         "consistent": {True: "yes", False: "no", None: None}[info.consistent],
         "profiling": "off" if profiling_switch(info.path) == "0" else None,
         "meminfo": json.dumps(meminfo, separators=(",", ":")) if meminfo else None,
+        "free-on-cpus": None if on_cpus is None else str(on_cpus),
     }
     return {key: value for key, value in metadata.items() if value}
 

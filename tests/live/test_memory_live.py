@@ -133,12 +133,30 @@ def _on_tmpfs(path: Path) -> bool:
 def test_a_snapshot_has_its_meminfo(tmp_path: Path) -> None:
     path = tmp_path / "saved.txt"
     assert allocq("snapshot", "--output", str(path)).status == 0
-    document = memory("--source", str(path))
+    document = memory(str(path))
     check(document)
     assert document["meminfo"]["MemTotal"] == awk(MEMINFO_AWK, "/proc/meminfo")["memory"] * 1024
-    assert document["total"]["free_on_cpus"] is None
-    text = allocq("memory", "--source", str(path)).out.decode()
-    assert "page cache" in text and "In use: " in text
+    text = allocq("memory", str(path)).out.decode()
+    assert "page cache" in text and "In use: " in text and "free on CPUs" in text
+
+
+@pytest.mark.parametrize(
+    "kernel", [pytest.param("7.3"), pytest.param("6.12", marks=pytest.mark.guest(kernel="old"))]
+)
+def test_a_snapshot_says_what_the_machine_does(kernel: str, tmp_path: Path) -> None:
+    path = tmp_path / "saved.txt"
+    for _ in range(2):  # what programs read is in the page cache from the first time on
+        assert allocq("snapshot", "--force", str(path)).status == 0
+        saved, live = memory(str(path)), memory()
+    for name, size in live["total"].items():
+        if name != "underflowed":
+            assert near(saved["total"][name], size, 2 * ROOM), (name, saved["total"][name], size)
+    assert near(saved["total"]["neither"], live["total"]["neither"])
+    for one, two in zip(saved["memory"], live["memory"], strict=True):
+        assert one["name"] == two["name"]
+        assert near(one["meminfo"], two["meminfo"]) and near(one["tags"], two["tags"]), one
+    assert saved["total"]["free_on_cpus"] > 0
+    assert saved["meminfo"].keys() == live["meminfo"].keys()
 
 
 def test_another_proc(tmp_path: Path) -> None:
