@@ -149,7 +149,7 @@ def test_a_snapshot_says_what_the_machine_does(kernel: str, tmp_path: Path) -> N
         assert allocq("snapshot", "--force", str(path)).status == 0
         saved, live = memory(str(path)), memory()
     for name, size in live["total"].items():
-        if name != "underflowed":
+        if name not in ("underflowed", "free", "free_on_cpus"):  # pages move from one to the other
             assert near(saved["total"][name], size, 2 * ROOM), (name, saved["total"][name], size)
     assert near(saved["total"]["neither"], live["total"]["neither"])
     for one, two in zip(saved["memory"], live["memory"], strict=True):
