@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from command import here, refused
+from command import here, query, refused
 from generators.declared import COMMANDS, flags, takes_value
 
 from allocq.cli.run import run
@@ -116,3 +116,47 @@ def test_help_is_where_it_is_asked_for(capfd: pytest.CaptureFixture[str]) -> Non
             assert capfd.readouterr() == (help, "")
     assert run(["diff", "a", "b", "--help"]) == 0
     assert "Usage: allocq diff" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["query", "tree"])
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("/no/such.txt", "there is no file /no/such.txt either"),
+        ("./saved", "there is no file ./saved either"),
+        ("saved.gz", "there is no file saved.gz either"),
+        ("/", "/ is a directory, not a saved listing"),
+        ("/dev/null", "--source /dev/null reads it as a saved listing"),
+    ],
+)
+def test_a_listing_that_is_not_there_is_told_in_scripts_too(
+    command: str, word: str, why: str
+) -> None:
+    done = here(command, "--sample", word)
+    assert (done.status, done.out) == (1, b"")
+    assert done.err == f"allocq: no tag matches {word}; {why}\n"
+    also = here(command, "--sample", "mm/slub.c", word)
+    assert also.status == 0 and also.out
+    assert also.err == done.err
+
+
+@pytest.mark.parametrize("word", ["fs/nosuch.c", "nosuch", "mm/", "nosuch.ko", "/*/x.txt"])
+def test_a_pattern_that_matches_nothing_is_silent_in_scripts(word: str) -> None:
+    assert here("query", "--sample", word).err == ""
+
+
+def test_quiet_is_quiet_about_missing_files() -> None:
+    assert here("query", "-q", "--sample", "/no/such.txt") == (1, b"", "")
+    assert here("query", "--sample", "-f", "/no/such.txt") == (1, b"", "")
+
+
+def test_a_tag_with_such_a_name_is_no_missing_file() -> None:
+    tags = b"4096 1 /build/m.c:1 [m] func:f \n4096 1 b.c:2 func:g \n"
+    for argv in (
+        ("/build/m.c",),
+        ("/build/m.c", "-n", "1"),
+        ("b.c", "/build/m.c", "-n", "1"),
+        ("-c", "/build/m.c"),
+    ):
+        assert query(tags, *argv).err == ""
+    assert query(tags, "/build/m.c", "--min-size", "1M") == (1, b"", "")

@@ -131,6 +131,7 @@ choices = st.builds(
     sort=st.sampled_from(["bytes", "calls", "name"]),
     limit=st.none() | st.integers(0, 3),
     holding=st.booleans(),
+    once=st.booleans(),
 )
 
 
@@ -275,7 +276,7 @@ def test_slab_pages() -> None:
     pages = sum(tag.bytes for tag in SAMPLE_TAGS if is_slab(tag))
     total = sum(tag.bytes for tag in SAMPLE_TAGS)
     once, marked, included, excluded = (
-        tree("--bytes", "--slab", how).decode().splitlines()
+        tree("--bytes", "-d", "9", "--slab", how).decode().splitlines()
         for how in ("once", "mark", "include", "exclude")
     )
     assert once == marked and marked[-1].startswith("* slab pages, not in the total")
@@ -284,8 +285,9 @@ def test_slab_pages() -> None:
     top = next(line for line in marked if line.endswith(" mm/"))
     size = sum(tag.bytes for tag in SAMPLE_TAGS if tag.file.startswith("mm/"))
     share = (size - pages) / (total - pages)
-    assert top.split()[0] == f"{size}*" and top.split()[2] == f"{share:.1%}"
-    assert any(re.match(r" *\d+\* .* mm/$", line) for line in marked)
+    assert top.split()[0] == f"{size - pages}" and top.split()[2] == f"{share:.1%}"
+    own = [line for line in marked if "*" in line[:20] and not line.startswith("*")]
+    assert own and all(re.fullmatch(r" *\d+\* +\d+ +\S+", line) for line in own)
     assert "counted twice" in included[-1] and "*" not in "".join(included)
     assert excluded[-1].split()[0] == str(total - pages) and "without slab pages" in excluded[-1]
     assert included[-1].split()[0] == str(total)
@@ -321,12 +323,11 @@ def test_min_size_leaves_out_and_keeps_the_sums() -> None:
 
 def test_depth_and_limit() -> None:
     shown = tree("-d", "1", "-n", "2", "--no-header", "--bytes").decode().splitlines()
-    tops = [values for place, values in sums(SAMPLE_TAGS).items()
+    tops = [values for place, values in sums([t for t in SAMPLE_TAGS if not is_slab(t)]).items()
             if place[0] == NodeKind.DIRECTORY and "/" not in place[1]]  # fmt: skip
     sizes = sorted((values[0] for values in tops), reverse=True)
-    found = [int(line.split()[0].rstrip("*")) for line in shown[:4]]
-    counted = sum(sizes) - sum(tag.bytes for tag in SAMPLE_TAGS if is_slab(tag))
-    assert found == [*sizes[:2], sum(sizes[2:]), counted]
+    found = [int(line.split()[0]) for line in shown[:4]]
+    assert found == [*sizes[:2], sum(sizes[2:]), sum(sizes)]
     holding = [values for values in tops if values[0] or values[1]]
     assert f"({len(holding) - 2} more)" in shown[2]
 
@@ -426,7 +427,7 @@ def test_bars(share: float, width: int, utf8: bool) -> None:
 @given(tags_strategy, choices, st.none() | st.integers(1, 200), st.booleans())
 def test_any_layout(tags: list[Tag], choice: Choice, width: int | None, utf8: bool) -> None:
     root = tree_of(tags)
-    lines = lay_out(root, choice, TreeLayout(width, utf8=utf8, once=True), "total")
+    lines = lay_out(root, choice, TreeLayout(width, utf8=utf8), "total")
     assert len(lines) >= len(list(rows(root, choice))) + 2
     assert width is None or max(map(len, lines)) <= max(width, 12)
 
@@ -450,3 +451,24 @@ def test_a_whole_process() -> None:
     done = allocq("tree", "--sample", "-o", "folded")
     assert (done.status, done.err) == (0, "")
     assert done.out == tree("-o", "folded")
+
+
+@pytest.mark.parametrize("how", ["once", "include", "exclude", "only"])
+@pytest.mark.parametrize("argv", [(), ("mm/",), ("mm/slub.c",), ("-n", "3"), ("-s", "calls")])
+def test_sizes_and_shares_of_the_first_level_add_up_to_the_total(
+    how: str, argv: tuple[str, ...]
+) -> None:
+    shown = tree("-d", "1", "--bytes", "--no-header", "--slab", how, *argv).decode()
+    *rows, total = shown.splitlines()
+    if total.startswith("*"):
+        *rows, total = rows
+    size, calls = map(int, total.split()[:2])
+    cells = [row.split() for row in rows]
+    assert not [row for row in cells if "*" in row[0]]
+    assert sum(int(row[0]) for row in cells) == size
+    assert sum(int(row[1]) for row in cells) == calls
+    for row in cells:
+        assert row[2] == f"{int(row[0]) / size:.1%}"
+    if not argv or argv[0] == "-s":
+        sorted_by = [int(row[1 if argv else 0]) for row in cells]
+        assert sorted_by == sorted(sorted_by, reverse=True)

@@ -23,8 +23,8 @@ class NodeKind(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A node. bytes, calls: sums over its `tags` tags; slab: bytes of slab pages among them;
-    underflowed: how many of its tags are left out of these, their counters below zero;
+    """A node. bytes, calls: sums over its `tags` tags; slab, slab_calls: of slab pages among
+    them; underflowed: how many of its tags are left out of these, their counters below zero;
     below: the bytes and calls of those; number: the line number of a line; depth: 0 for the root.
     """
 
@@ -37,6 +37,7 @@ class Node:
     calls: int = 0
     tags: int = 0
     slab: int = 0
+    slab_calls: int = 0
     underflowed: int = 0
     below: tuple[int, int] = (0, 0)
     children: dict[tuple[NodeKind, str], Self] = field(default_factory=dict, repr=False)
@@ -48,6 +49,16 @@ class Node:
     def counters(self) -> tuple[int, int]:
         """(bytes, calls) to show: of what is left out where there is nothing else."""
         return self.below if self.tags == self.underflowed else (self.bytes, self.calls)
+
+    def counted(self, once: bool) -> tuple[int, int]:
+        """The same, once: without slab pages, where there is anything else."""
+        if once and self.slab < self.bytes:
+            return self.bytes - self.slab, self.calls - self.slab_calls
+        return self.counters
+
+    def has_only_pages(self) -> bool:
+        """Is all of its memory that of slab pages?"""
+        return 0 < self.slab == self.bytes
 
     def child(self, name: str, kind: NodeKind, nodes: list[Self], number: int = 0) -> Self:
         """The child of that name; a new child is also appended to `nodes`."""
@@ -70,13 +81,15 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What to show of a tree. depth: levels below the root; least: hide nodes with fewer bytes;
-    limit: children to show per node; holding: hide nodes that hold nothing."""
+    limit: children to show per node; holding: hide nodes that hold nothing; once: sort by what is
+    counted without slab pages."""
 
     depth: int | None = None
     least: int | None = None
     sort: str = "bytes"
     limit: int | None = None
     holding: bool = False
+    once: bool = False
 
     def passes(self, node: Node) -> bool:
         """Is the node large enough to show?"""
@@ -92,10 +105,15 @@ class Choice:
         if self.sort == "name":
             children.sort(key=lambda child: (child.kind, child.number, child.name))
         elif self.sort == "calls":
-            children.sort(key=lambda child: (-child.calls, child.number, child.name))
+            children.sort(key=lambda child: self._key(child, child.calls, 1))
         else:
-            children.sort(key=lambda child: (-child.bytes, child.number, child.name))
+            children.sort(key=lambda child: self._key(child, child.bytes, 0))
         return children
+
+    def _key(self, child: Node, value: int, at: int) -> tuple[int, int, str]:
+        # Underflowed counters are not in sums, and so come last.
+        value = child.counted(True)[at] if self.once and child.slab else value
+        return -value, child.number, child.name
 
     def children(self, node: Node) -> list[Node]:
         """The children to show, sorted."""
@@ -151,6 +169,7 @@ def build(
         leaf.calls += count
         if is_slab:
             leaf.slab += size
+            leaf.slab_calls += count
     for node in reversed(nodes):
         above = node.parent
         assert above is not None
@@ -158,6 +177,7 @@ def build(
         above.calls += node.calls
         above.tags += node.tags
         above.slab += node.slab
+        above.slab_calls += node.slab_calls
         above.underflowed += node.underflowed
         above.below = above.below[0] + node.below[0], above.below[1] + node.below[1]
     return root

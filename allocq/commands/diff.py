@@ -26,7 +26,7 @@ from ..output import Column, Value, writer
 from ..output.changes import ChangeLayout, change_words, kernel_growth
 from ..output.series import SeriesLayout
 from ..output.stream import say, warn
-from ..output.table import wrapped
+from ..output.terminal import wrapped
 from ..times import parse_time
 from ..units import format_size, parse_size
 from .arguments import (

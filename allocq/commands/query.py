@@ -19,13 +19,12 @@ from ..output import TAG_COLUMNS, Column, ColumnKind, Writer, writer
 from ..output.json import head_of
 from ..output.stream import Output, warn
 from ..output.sums import GroupLayout
-from ..output.table import wrapped
-from ..output.terminal import Screen
+from ..output.terminal import Screen, wrapped
 from ..output.totals import counted_values, quantity, total_words
 from ..sources.source import Live, Saved
 from .arguments import Query, View, format_of, read_query, shape_of, sort_of, wanted_of
 from .explain import explain
-from .nearest import Words, as_meant, tell_no_match, tell_words
+from .nearest import Words, as_meant, tell_missing_files, tell_no_match, tell_words
 from .paging import pager_for
 from .saving import STANDARD_OUTPUT, Target, read_target
 
@@ -122,6 +121,8 @@ def run_query(query: Query, fd: int = 1, target: Target = STANDARD_OUTPUT) -> in
             tell_words(words, query.origin, source)
             if not matching:
                 tell_no_match(query.filter, source)
+        elif not query.view.quiet:
+            tell_missing_files(query.filter, source, bool(matching))
     return FOUND if matching else NOTHING
 
 

@@ -12,13 +12,12 @@ from ..errors import UsageError
 from ..output import Column, ColumnKind, Shape, writer
 from ..output.json import dump, head_of
 from ..output.stream import warn
-from ..output.table import wrapped
-from ..output.terminal import Screen, speaks_utf8, wants_color
+from ..output.terminal import Screen, speaks_utf8, wants_color, wrapped
 from ..output.totals import counted_values, quantity, total_words
 from ..output.tree import TreeLayout, fitting_depth, fitting_size, lay_out
 from ..units import format_size, parse_size
 from .arguments import choice, number, read_filter, read_origin, read_slab, resolve_words, text
-from .nearest import Words, as_meant, tell_no_match, tell_words
+from .nearest import Words, as_meant, tell_missing_files, tell_no_match, tell_words
 from .paging import pager_for
 from .saving import read_target
 
@@ -119,6 +118,8 @@ def tree_command(values: Mapping[str, object], fd: int = 1) -> int:
             tell_words(words, origin, source)
             if not root.tags:
                 tell_no_match(asked, source)
+        else:
+            tell_missing_files(asked, source, bool(root.tags))
     return FOUND if root.tags else NOTHING
 
 
@@ -143,10 +144,10 @@ def _render(
 
 
 def _lines(root: Node, total: Sum, request: TreeRequest, screen: Screen, bare: bool) -> list[str]:
-    layout = _layout(request, total, screen)
+    layout = _layout(request, screen)
     words = total_words(total, total, request.slab, request.bytes)
     counted = total.counted(request.slab)
-    shown = request.choice
+    shown = replace(request.choice, once=total.leaves_out_pages(request.slab))
     if not bare:
         if shown.depth is None:
             shown = replace(shown, depth=fitting_depth(root, shown, LINES))
@@ -172,14 +173,13 @@ def _rest(root: Node, choice: Choice, least: int | None, screen: Screen) -> list
     return wrapped(f"{words}: --depth {deepest} shows all", screen.width or 80)
 
 
-def _layout(request: TreeRequest, total: Sum, screen: Screen) -> TreeLayout:
+def _layout(request: TreeRequest, screen: Screen) -> TreeLayout:
     return TreeLayout(
         screen.width,
         request.bytes,
         speaks_utf8(os.environ),
         wants_color(request.color, screen.terminal),
         request.header,
-        once=total.leaves_out_pages(request.slab),
     )
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from ..analysis.memory import NOTABLE, Account, Kind, Row, Side
 from ..units import format_size
-from .table import wrapped
-from .terminal import fit, head, printable, width
+from .terminal import fit, head, printable, width, wrapped
 
 _NOTES = {
     Kind.ANONYMOUS: "of programs",

@@ -1,12 +1,11 @@
 """The table format, for people: aligned, fitted to the terminal, with a total."""
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..analysis.slab import slab_pages
 from ..units import format_size
 from . import AtLeast, AtMost, Column, ColumnKind, Rows, Shape, Value
-from .terminal import fit, head, pad, printable, width
+from .terminal import fit, head, pad, printable, width, wrapped
 from .totals import SLAB_LEGEND, SLAB_MARK, UNDERFLOW_LEGEND, UNDERFLOW_MARK
 
 MARK = "~"
@@ -216,16 +215,3 @@ class Writer:
 
     def _paint(self, how: str, text: str) -> str:
         return how + text + _PLAIN if self._shape.color else text
-
-
-def wrapped(text: str, columns: int) -> list[str]:
-    """`text` in lines of so many columns; its first line keeps its blanks."""
-    indent = text[: len(text) - len(text.lstrip())]
-    lines = textwrap.wrap(
-        text.strip(),
-        max(1, columns),
-        initial_indent=indent,
-        subsequent_indent="  " if columns > 20 else "",
-        drop_whitespace=True,
-    )
-    return lines or [text]

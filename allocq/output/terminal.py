@@ -80,6 +80,26 @@ def pad(text: str, columns: int) -> str:
     return text + " " * (columns - width(text))
 
 
+# Between these a line does not break: a number and its unit, an option and its value.
+_TOGETHER = re.compile(r"(?<!\S)([+-]?[0-9][0-9,.]*[KMGTPE]?%?|--?[a-z][a-z-]*) (?=[\w(])")
+
+
+def wrapped(text: str, columns: int, later: int = 2) -> list[str]:
+    """`text` in lines of so many columns; its first line keeps its blanks, the later ones are
+    indented by so many if there is room."""
+    import textwrap  # few answers have a sentence that is too long
+
+    indent = text[: len(text) - len(text.lstrip())]
+    lines = textwrap.wrap(
+        _TOGETHER.sub("\\1\0", text.strip()),
+        max(1, columns),
+        initial_indent=indent if len(indent) < columns else "",
+        subsequent_indent=" " * later if columns > later + 18 else "",
+        break_on_hyphens=False,
+    )
+    return [line.replace("\0", " ") for line in lines] or [text]
+
+
 def is_dumb() -> bool:
     """Does the terminal know no more than text?"""
     return os.environ.get("TERM") == "dumb"

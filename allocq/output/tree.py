@@ -6,8 +6,7 @@ from itertools import islice
 
 from ..analysis.tree import Choice, Node, NodeKind, walk
 from ..units import format_size
-from .table import wrapped
-from .terminal import cut, printable
+from .terminal import cut, printable, wrapped
 from .totals import SLAB_LEGEND, SLAB_MARK, UNDERFLOW_LEGEND, UNDERFLOW_MARK
 
 BAR = 20
@@ -21,25 +20,23 @@ _BOLD, _CYAN, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[36m", "\x1b[33m", "\x1b[0m"
 @dataclass(frozen=True, slots=True)
 class TreeLayout:
     """Layout. width: terminal columns; None: no bars and no truncation. plain: byte counts instead
-    of 1.5M. utf8: draw bars with block characters. once: mark slab pages, which the total and
-    shares leave out."""
+    of 1.5M. utf8: draw bars with block characters."""
 
     width: int | None = None
     plain: bool = False
     utf8: bool = False
     color: bool = False
     header: bool = True
-    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TreeRow:
-    """One line before it is laid out."""
+    """One line before it is laid out. pages: of slab pages alone, which are not in the total."""
 
     name: str
     bytes: int
     calls: int
-    slab: int
+    pages: bool
     underflowed: int = 0
 
 
@@ -60,9 +57,9 @@ def rows(root: Node, choice: Choice) -> Iterator[TreeRow]:
         else:
             name = "/".join(names).replace("//", "/", 1)
             name += "/" * (entry.kind == NodeKind.DIRECTORY and not name.endswith("/"))
-        size, calls = entry.counters
         label = "  " * indent + printable(name)
-        yield TreeRow(label, size, calls, entry.slab, entry.underflowed)
+        pages = choice.once and entry.has_only_pages()
+        yield TreeRow(label, *entry.counted(choice.once), pages, entry.underflowed)
         stack += _level(entry, choice, indent + 1)
 
 
@@ -76,9 +73,9 @@ def _level(node: Node, choice: Choice, indent: int) -> list[tuple[Node | TreeRow
             (
                 TreeRow(
                     f"{'  ' * indent}({len(rest)} more)",
-                    sum(child.bytes for child in rest),
-                    sum(child.calls for child in rest),
-                    sum(child.slab for child in rest),
+                    sum(child.counted(choice.once)[0] for child in rest if child.bytes),
+                    sum(child.counted(choice.once)[1] for child in rest if child.bytes),
+                    False,
                     sum(child.underflowed for child in rest),
                 ),
                 indent,
@@ -136,9 +133,9 @@ def lay_out(
     whole = (root.bytes, root.calls) if total is None else total
     shown = list(rows(root, choice))
     size = str if layout.plain else format_size
-    cells = [[size(row.bytes), str(row.calls), _share(row, whole[0], layout)] for row in shown]
+    cells = [[size(row.bytes), str(row.calls), _share(row, whole[0])] for row in shown]
     sums = [size(whole[0]), str(whole[1]), ""]
-    marks = [_marks(row, layout) for row in shown]
+    marks = [_marks(row) for row in shown]
     pad = max(map(len, marks), default=0)
     widths = [
         max(len(text) for text in (*column, sums[i], head if layout.header else ""))
@@ -160,7 +157,7 @@ def lay_out(
         marked = _paint(layout, _YELLOW, mark) + " " * (pad - len(mark))
         line = _joined(texts, widths, kept, marked)
         if bar:
-            share = _counted(row, layout) / whole[0] if whole[0] > 0 else 0.0
+            share = 0.0 if row.pages or whole[0] <= 0 else row.bytes / whole[0]
             line += "  " + _paint(layout, _CYAN, draw(share, bar, layout.utf8))
         name = row.name if room is None else cut(row.name, max(room, 2))
         lines.append(f"{line}  {name}".rstrip())
@@ -172,20 +169,14 @@ def lay_out(
     return lines
 
 
-def _counted(row: TreeRow, layout: TreeLayout) -> int:
-    """The bytes of a row that are in the total."""
-    return row.bytes - row.slab if layout.once else row.bytes
-
-
-def _share(row: TreeRow, whole: int, layout: TreeLayout) -> str:
-    counted = _counted(row, layout)
-    if counted < 0 or (row.slab and not counted):
+def _share(row: TreeRow, whole: int) -> str:
+    if row.bytes < 0 or row.pages:
         return ""
-    return f"{counted / whole if whole > 0 else 0.0:.1%}"
+    return f"{row.bytes / whole if whole > 0 else 0.0:.1%}"
 
 
-def _marks(row: TreeRow, layout: TreeLayout) -> str:
-    return SLAB_MARK * (layout.once and row.slab > 0) + UNDERFLOW_MARK * (row.underflowed > 0)
+def _marks(row: TreeRow) -> str:
+    return SLAB_MARK * row.pages + UNDERFLOW_MARK * (row.underflowed > 0)
 
 
 def _kept(widths: list[int], pad: int, layout: TreeLayout) -> list[int]:

@@ -2,18 +2,18 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 
 from ...declarations.commands import DOCTOR_FORMATS
 from ...declarations.shared import COLORS
 from ...output.stream import Output
-from ...output.terminal import printable, wants_color
+from ...output.terminal import printable, screen_of, wants_color, wrapped
 from ..arguments import choice
 from .diagnose import GOOD, NOT_GOOD, VERDICTS, Finding, findings, reason, verdict
 from .facts import Facts, gather
 
 _COLORS = {GOOD: "\x1b[32m", NOT_GOOD: "\x1b[31m"}
+_LEAST, _INDENT = 30, "    "  # columns that a text needs beside its item; where it is below it
 _DIM, _PLAIN = "\x1b[33m", "\x1b[0m"
 
 
@@ -26,29 +26,46 @@ def doctor_command(values: Mapping[str, object], fd: int = 1) -> int:
     if format == "json":
         out.write(as_json(facts))
     else:
-        painted = wants_color(color, os.isatty(fd))
-        lines = in_lines(findings(facts), verdict(facts), reason(facts), painted)
+        screen = screen_of(fd)
+        painted = wants_color(color, screen.terminal)
+        lines = in_lines(findings(facts), verdict(facts), reason(facts), painted, screen.width)
         out.write("".join(line + "\n" for line in lines).encode("utf-8", "backslashreplace"))
     out.release()
     return verdict(facts)
 
 
-def in_lines(report: list[Finding], status: int, why: str, color: bool) -> list[str]:
-    """The report for people: state, item, value, and each fix once."""
+def in_lines(
+    report: list[Finding], status: int, why: str, color: bool, columns: int | None = None
+) -> list[str]:
+    """The report for people: state, item, value, and each fix once. columns: of the terminal, None
+    for no limit."""
     width = max(len(finding.item) for finding in report)
     lines = []
     fixes = {""}
     for finding in report:
-        state = f"{finding.state:8}"
+        start = f"{finding.state:8}  {printable(finding.item):{width}}  "
+        told = _laid(start, printable(finding.value), columns)
         if color:
-            state = _COLORS.get(finding.state, _DIM) + state + _PLAIN
-        line = f"{state}  {printable(finding.item):{width}}  {printable(finding.value)}"
-        lines.append(line.rstrip())
+            state = told[0][:8]
+            told[0] = _COLORS.get(finding.state, _DIM) + state + _PLAIN + told[0][8:]
+        lines += told
         if finding.mend not in fixes:
-            lines.append(f"{'':8}  {'':{width}}  -> {printable(finding.mend)}")
+            lines += _laid(" " * len(start), f"-> {printable(finding.mend)}", columns)
             fixes.add(finding.mend)
     verdict = VERDICTS[status] + (f": {why}" if why else "")
-    return [*lines, "", verdict]
+    return [*lines, "", *([verdict] if columns is None else wrapped(verdict, columns))]
+
+
+def _laid(start: str, text: str, columns: int | None) -> list[str]:
+    """`start` and `text` in lines of so many columns: the text beside the start, or below it."""
+    line = (start + text).rstrip()
+    if columns is None or len(line) <= columns:
+        return [line]
+    if columns - len(start) >= _LEAST:
+        lines = wrapped("-" * len(start) + text, columns, len(start))
+        return [start + lines[0][len(start) :], *lines[1:]]
+    below = wrapped(_INDENT + text, columns, len(_INDENT))
+    return [*filter(None, [start.rstrip()]), *below]
 
 
 def as_json(facts: Facts) -> bytes:
