@@ -283,3 +283,13 @@ def test_it_is_read_from_the_proc_of_the_tags(tmp_path: Path) -> None:
     noted = live_metadata(Info(str(tmp_path / "allocinfo"), "text"))
     assert json.loads(noted["meminfo"]) == {"MemTotal": 16 * KB}
     assert noted["free-on-cpus"] == str(3 * os.sysconf("SC_PAGE_SIZE"))
+
+
+@pytest.mark.parametrize("columns", [24, 30, 40])
+def test_no_number_is_cut(tmp_path: Path, columns: int) -> None:
+    path = saved(tmp_path, SAMPLE.read_bytes(), MEMINFO)
+    seen = on_terminal("memory", str(path), columns=columns)
+    assert max(map(len, seen.lines)) <= columns
+    whole = here("memory", str(path)).out.decode().splitlines()
+    for line, due in zip(seen.lines[1:10], whole[1:10], strict=True):
+        assert line.split()[-2:] == due[:44].split()[-2:]

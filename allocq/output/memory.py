@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..analysis.memory import NOTABLE, Account, Kind, Row, Side
 from ..units import format_size
-from .terminal import fit, head, printable, width, wrapped
+from .terminal import cut, fit, head, printable, width, wrapped
 
 _NOTES = {
     Kind.ANONYMOUS: "of programs",
@@ -17,6 +17,7 @@ _NOTES = {
     Kind.PAGE_TABLES: "of programs",
 }
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+_NARROWEST = 4
 _SIDED, _NOTED = 48, 64  # from so many columns on, there is room for the side and for notes
 
 
@@ -84,9 +85,11 @@ def _columns(rows: Sequence[tuple[str, str, str, str, str]], layout: MemoryLayou
     sided = layout.width is None or layout.width >= _SIDED
     noted = layout.width is None or layout.width >= _NOTED
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    if layout.width is not None and not sided:  # rather a part of a name than of a number
+        widths[1] = max(_NARROWEST, min(widths[1], layout.width - widths[2] - widths[3] - 4))
     lines = []
     for side, name, meminfo, tags, note in rows:
-        cells = [side.ljust(widths[0])] * sided + [name.ljust(widths[1])]
+        cells = [side.ljust(widths[0])] * sided + [cut(name, widths[1]).ljust(widths[1])]
         cells += [meminfo.rjust(widths[2]), tags.rjust(widths[3])] + [note] * noted
         line = "  ".join(cells).rstrip()
         lines.append(line if layout.width is None else head(line, layout.width).rstrip())
