@@ -160,3 +160,14 @@ def test_a_tag_with_such_a_name_is_no_missing_file() -> None:
     ):
         assert query(tags, *argv).err == ""
     assert query(tags, "/build/m.c", "--min-size", "1M") == (1, b"", "")
+
+
+def test_bounds_of_sums_need_sums() -> None:
+    for bounds in ("sums", "tags"):
+        refused(here("query", "--sample", "--bounds", bounds), "--bounds needs --group-by")
+        assert here("query", "--sample", "--bounds", bounds, "-g", "file", "-q").status == 0
+
+
+def test_a_count_is_a_number_in_any_format() -> None:
+    for format in ("table", "procfs", "json", "jsonl", "csv", "tsv"):
+        assert here("query", "--sample", "-c", "-o", format).out == b"3746\n"

@@ -76,6 +76,8 @@ def read_view(values: Mapping[str, object]) -> View:
         slab=read_slab(values),
         pager=choice("pager", values.get("pager"), PAGERS) or "auto",
     )
+    if values.get("bounds") is not None and view.group_by is None:
+        raise UsageError("--bounds needs --group-by", "without sums, bounds hold for the tags")
     _refuse_ignored(view)
     return view
 
