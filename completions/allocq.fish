@@ -102,7 +102,7 @@ complete -c allocq -n '__allocq_command query' -s n -l limit -x -d 'Show only th
 complete -c allocq -n '__allocq_command query' -s g -l group-by -x -a 'file directory function module location' -d 'Show sums per KEY instead of single tags'
 complete -c allocq -n '__allocq_command query' -l bounds -x -a 'sums tags' -d 'With --group-by, what size and call bounds hold for'
 complete -c allocq -n '__allocq_command query' -l slab -x -a 'once include exclude only' -d 'Slab pages, whose objects are also counted at their own tags'
-complete -c allocq -n '__allocq_command query' -s c -l count -d 'Print only the number of matching tags, or of groups, as a plain number in any format'
+complete -c allocq -n '__allocq_command query' -s c -l count -d 'Print only the number of matching tags, or of groups, plain in any format'
 complete -c allocq -n '__allocq_command query' -s q -l quiet -d 'Print nothing'
 complete -c allocq -n '__allocq_command query' -l header -d 'Print the header line'
 complete -c allocq -n '__allocq_command query' -l no-header -d 'Print the header line'

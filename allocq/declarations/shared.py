@@ -96,7 +96,7 @@ VIEW_OPTIONS = (
            " of totals, include counts both, exclude and only drop tags (default: once).", "HOW",
            SLABS),
     Option("count", ("-c", "--count"), FLAG, _V,
-           "Print only the number of matching tags, or of groups, as a plain number in any format."),
+           "Print only the number of matching tags, or of groups, plain in any format."),
     Option("quiet", ("-q", "--quiet"), FLAG, _V,
            "Print nothing; report only through the exit status."),
     Option("header", ("--header/--no-header",), SWITCH, _V,
