@@ -258,8 +258,9 @@ def test_a_saved_listing_is_an_operand(tmp_path: Path) -> None:
     info = tmp_path / "meminfo"
     info.write_text(meminfo_text(MEMINFO))
     done = here("memory", str(info))
-    refused(done, "is a /proc/meminfo, not a listing")
+    refused(done, "holds meminfo, not tags")
     assert f"hint: use --meminfo {info}" in done.err
+    refused(here("memory", "/proc/meminfo"), "holds meminfo, not tags")
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 
 import pytest
-from command import here, query, refused
+from command import allocq, here, query, refused
 from generators.declared import COMMANDS, flags, takes_value
+from oracle import SAMPLE
 
 from allocq.cli.run import run
+from allocq.commands.file_names import missing_file
 
 
 @pytest.mark.parametrize(
@@ -171,3 +174,28 @@ def test_bounds_of_sums_need_sums() -> None:
 def test_a_count_is_a_number_in_any_format() -> None:
     for format in ("table", "procfs", "json", "jsonl", "csv", "tsv"):
         assert here("query", "--sample", "-c", "-o", format).out == b"3746\n"
+
+
+@pytest.mark.skipif(os.path.exists("/proc/allocinfo"), reason="this kernel has /proc/allocinfo")
+@pytest.mark.parametrize(
+    ("line", "error", "hint"),
+    [
+        ("query no/such.txt", "no such file: no/such.txt", "otherwise: no /proc/allocinfo"),
+        ("tree /no/such", "no such file: /no/such", "otherwise: no /proc/allocinfo"),
+        ("query slub", "no /proc/allocinfo", "or read a saved listing with --source"),
+        (f"diff {SAMPLE}", "no /proc/allocinfo", "boot a kernel that has it, or name a second"),
+        ("bench", "no /proc/allocinfo", "boot a kernel that has it"),
+    ],
+)
+def test_without_a_kernel_that_counts_the_hint_is_of_use(line: str, error: str, hint: str) -> None:
+    with open(os.devnull) as nothing:
+        done = allocq(*line.split(), stdin=nothing)
+    refused(done, error)
+    told = done.err.splitlines()[1]
+    assert hint in told
+    assert ("--source" in told) == ("or read" in hint)
+
+
+def test_missing_files_are_told_apart_from_names() -> None:
+    assert missing_file(["slub", "mm/slub.c", "/no/*.txt", "/", "/no/x", "y.gz"]) == "/no/x"
+    assert missing_file(["slub", "fs/x.c"]) == ""

@@ -265,3 +265,16 @@ def test_diff_counts_slab_pages_once() -> None:
     counted = answer["counted"]
     assert (counted["bytes_growth"], counted["calls_growth"]) == (20, 2)
     assert (counted["slab_growth"], counted["slab_left_out"]) == (400, True)
+
+
+def test_a_sum_with_slab_pages_in_it_is_counted_once_in_a_diff() -> None:
+    one = oracle.HEADER + b"100 1 mm/slub.c:1 func:alloc_slab_page \n10 1 a.c:1 func:f \n"
+    two = oracle.HEADER + b"500 5 mm/slub.c:1 func:alloc_slab_page \n30 3 a.c:1 func:f \n"
+    with saved(one) as before, saved(two) as after:
+        done = here("diff", before, after, "-g", "module", "-o", "table", "--bytes")
+        document = json.loads(here("diff", before, after, "-g", "module", "-o", "json").out)
+    _, row, total, legend = done.out.decode().splitlines()
+    assert row.split()[0] == "+420*" and total.split()[0] == "+20"
+    assert total.endswith("total of 1 changed module, without +400 of slab pages")
+    assert legend.startswith("* slab pages")
+    assert document["counted"]["bytes_growth"] == 20 and document["counted"]["slab_left_out"]

@@ -175,6 +175,14 @@ class Change:
         )
 
     @property
+    def has_other(self) -> bool:
+        """Is memory in it that is not that of slab pages?"""
+        counts = [count for count in (self.before, self.after) if count]
+        return not self.has_slab_pages or any(
+            (count.bytes, count.calls) != (count.slab_bytes, count.slab_calls) for count in counts
+        )
+
+    @property
     def underflowed(self) -> bool:
         """Is a counter below zero on either side?"""
         counts = [count for count in (self.before, self.after) if count]
@@ -309,8 +317,9 @@ def passes(count: Count, filter: Filter) -> bool:
 
 def leaves_out_pages(changes: Iterable[Change], rule: SlabRule) -> bool:
     """Are slab pages left out of the total? Not where nothing else changed."""
-    pages = [change.has_slab_pages for change in changes]
-    return rule is SlabRule.ONCE and any(pages) and not all(pages)
+    changes = list(changes)
+    pages = any(change.has_slab_pages for change in changes)
+    return rule is SlabRule.ONCE and pages and any(change.has_other for change in changes)
 
 
 def sums(changes: Iterable[Change], by: str) -> list[Change]:

@@ -14,6 +14,8 @@ from ..output.stream import Output, complain
 from .help import HELP, VERSION, command_help, main_help, version_line
 from .reader import HELP_NAME, Fault, Misread, read_words
 
+_SAVED_INSTEAD = ", or read a saved listing with --source"
+
 
 def run(argv: list[str]) -> int:
     """Run a command line; returns the exit status. BrokenPipeError, KeyboardInterrupt."""
@@ -22,7 +24,20 @@ def run(argv: list[str]) -> int:
     except AccessError as error:
         return complain(_with_root_command(error, argv))
     except AllocqError as error:
-        return complain(error)
+        return complain(_with_fitting_hint(error, argv))
+
+
+def _with_fitting_hint(error: AllocqError, argv: list[str]) -> AllocqError:
+    """The error without the advice to use an option that the command does not have."""
+    command = _command(argv[0]) if argv else None
+    if command and _SAVED_INSTEAD in error.hint:
+        instead = _SAVED_INSTEAD
+        if command.name == "diff":
+            instead = ", or name a second listing"
+        elif not any(option.name == "source" for option in command.options):
+            instead = ""
+        error.hint = error.hint.replace(_SAVED_INSTEAD, instead)
+    return error
 
 
 def _with_root_command(error: AccessError, argv: list[str]) -> AccessError:

@@ -17,13 +17,14 @@ from ..declarations.shared import (
     SLABS,
     SORTS,
 )
-from ..errors import UsageError
+from ..errors import SourceError, UsageError
 from ..model import Filter
 from ..output import Shape
 from ..output.stream import warn
 from ..output.terminal import Screen, wants_color
 from ..sources.source import Live, Saved, Wanted, open_source, sample_path
 from ..units import parse_bound, parse_count, parse_lines
+from .file_names import missing_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def shape_of(view: View, format: str, screen: Screen | bool) -> Shape:
 class Origin:
     """Where the tags come from; `path` None is the running kernel. is_word: it was a bare word.
     idle: nothing came through the pipe on standard input. is_implied: nobody named the source, but
-    something is piped in."""
+    something is piped in. words: bare words that are none."""
 
     path: str | None = None
     sample: bool = False
@@ -154,12 +155,17 @@ class Origin:
     is_word: bool = False
     idle: bool = False
     is_implied: bool = False
+    words: tuple[str, ...] = ()
 
     def open(self) -> Live | Saved:
         """Open the source. SourceError, AccessError, InterfaceError."""
-        source = open_source(
-            sample_path() if self.sample else self.path, self.interface, self.listing
-        )
+        path = sample_path() if self.sample else self.path
+        try:
+            source = open_source(path, self.interface, self.listing)
+        except SourceError as error:
+            if path is None and (missing := missing_file(self.words)):
+                raise SourceError(f"no such file: {missing}", f"otherwise: {error}") from None
+            raise
         if self.idle:
             warn(idle_pipe())
         if self.is_implied and isinstance(source, Saved):
@@ -193,7 +199,8 @@ def read_origin(values: Mapping[str, object], piped: bool = True) -> Origin:
             "--listing and --list-listings are for saved listings", "name one with --source"
         )
     is_word = bool(values.get("source_is_word"))
-    return Origin(path, sample, interface, explain, listing, is_word, idle, is_implied)
+    words = tuple(strings(values, "words"))
+    return Origin(path, sample, interface, explain, listing, is_word, idle, is_implied, words)
 
 
 def read_listing(values: Mapping[str, object]) -> str | None:

@@ -36,9 +36,9 @@ def memory_command(values: Mapping[str, object], fd: int = 1) -> int:
     with read_origin(with_file(values)).open() as source:
         meminfo = _read(given) if given is not None else None
         on_cpus = None
-        if not source.live and _is_meminfo(source):
+        if _is_meminfo(source.path):
             raise UsageError(
-                f"{source.path} is a /proc/meminfo, not a listing", f"use --meminfo {source.path}"
+                f"{source.path} holds meminfo, not tags", f"use --meminfo {source.path}"
             )
         snapshot = source.read(Filter())
         table, info = snapshot.table, snapshot.info
@@ -79,11 +79,10 @@ def _read(path: str) -> dict[str, int]:
     return meminfo
 
 
-def _is_meminfo(source: Live | Saved) -> bool:
-    if not source.repeatable:
+def _is_meminfo(path: str) -> bool:
+    if os.path.basename(path) == "allocinfo" or not os.path.isfile(path):
         return False
-    head = os.pread(source.fd, 512, 0)
-    return "MemTotal" in parse_meminfo(head.decode("utf-8", "replace"))
+    return (read_small(path, 1) or b"").startswith(b"MemTotal:")
 
 
 def _beside(source: Live | Saved, info: Info) -> tuple[dict[str, int] | None, int | None]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from errno import ENOENT, ENOTDIR
 
 from ..core.table import Table
 from ..model import Filter
@@ -17,9 +14,9 @@ from ..sources.check import Check
 from ..sources.source import Live, Saved
 from ..units import exact_size, format_size
 from .arguments import Origin
+from .file_names import is_file_name, quoted, why_no_listing
 
 _MOST, _CLOSE, _SHORTEST, _LONGEST = 3, 0.6, 3, 200
-_SAVED = re.compile(r"\.(?:txt|log|gz|zst|xz|bz2|zip|tar|tgz|json|jsonl|csv|tsv)$")
 _LINES = re.compile(r":([0-9]+)(?:-[0-9]+)?(?:[:,]|(?: \[[^\[]+\])?(?: func:.+)?)$")
 _KINDS = (("file", "files"), ("function", "functions"), ("module", "modules"))
 _BOUNDS = ("min_size", "max_size", "min_calls", "max_calls", "accurate")
@@ -110,49 +107,21 @@ def no_match(filter: Filter, table: Table) -> tuple[str, str]:
         if near:
             return message, f"nearest: {', '.join(dict.fromkeys(near))}"
         words = [name for field, name in unknown if field == "words"]
-        return message, next((why for why in map(_why_no_listing, words) if why), "")
+        return message, next((why for why in map(why_no_listing, words) if why), "")
     return message, _without_bounds(filter, table)
-
-
-def is_file_name(word: str) -> bool:
-    """Is it spelled as a file of this machine, and not as a name in kernel source?"""
-    return word.startswith(("/", "./", "../", "~/")) or bool(_SAVED.search(word))
-
-
-def _why_no_listing(word: str) -> str:
-    """Why a bare word was not taken for a saved listing; "" if it does not look like one."""
-    if not ("/" in word or "." in word) or "\0" in word:
-        return ""
-    try:
-        mode = os.stat(word).st_mode
-    except OSError as error:
-        if error.errno in (ENOENT, ENOTDIR):
-            return f"there is no file {word} either"
-        return f"{word}: {error.strerror}"
-    except ValueError:
-        return ""
-    if stat.S_ISDIR(mode):
-        return f"{word} is a directory, not a saved listing"
-    return f"--source {_quoted(word)} reads it as a saved listing"
-
-
-def _quoted(word: str) -> str:
-    import shlex  # a message in hand is worth a millisecond; an answer is not
-
-    return shlex.quote(word)
 
 
 def tell_missing_files(filter: Filter, source: Live | Saved, matching: bool) -> None:
     """Say of bare words that are spelled as files that they are none, also in a script: a pattern
     that matches nothing is a common answer, a listing that is not there is a mistake."""
-    words = [word for word in filter.words if is_file_name(word) and not re.search("[*?[]", word)]
+    words = [word for word in filter.words if is_file_name(word)]
     if not words or (matching and not source.repeatable):
         return
     names = Names(source.read(Filter()).table) if source.repeatable else None
     for word in words:
         if names is None or not names.known("words", word):
-            why = _why_no_listing(word)
-            say(f"allocq: no tag matches {_quoted(word)}{'; ' if why else ''}{why}")
+            why = why_no_listing(word)
+            say(f"allocq: no tag matches {quoted(word)}{'; ' if why else ''}{why}")
 
 
 def _without_bounds(filter: Filter, table: Table) -> str:
@@ -186,11 +155,11 @@ def options_of(filter: Filter) -> str:
         elif isinstance(value, bool):
             words.append(flag)
         elif isinstance(value, tuple):
-            words += [f"{flag} {_quoted(_value(each))}" for each in value]
+            words += [f"{flag} {quoted(_value(each))}" for each in value]
         else:
             size = isinstance(value, int) and name.endswith("size")
             words.append(f"{flag} {exact_size(value) if size else value}")  # type: ignore[arg-type]
-    words += map(_quoted, filter.words)
+    words += map(quoted, filter.words)
     text = " ".join(words)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 

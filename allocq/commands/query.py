@@ -46,14 +46,14 @@ def _what_is_text(query: Query, values: Mapping[str, object]) -> Mapping[str, ob
 
 LISTING_COLUMNS = (
     Column("number", ColumnKind.NUMBER),
-    Column("line", ColumnKind.NUMBER),
+    Column("line", ColumnKind.NUMBER, spare=3),
     Column("kind", ColumnKind.TEXT),
-    Column("time", ColumnKind.TEXT),
+    Column("time", ColumnKind.TEXT, spare=2),
     Column("tags", ColumnKind.NUMBER),
     Column("bytes", ColumnKind.SIZE),
-    Column("rounded", ColumnKind.TEXT),
-    Column("profiling", ColumnKind.TEXT),
-    Column("file", ColumnKind.TEXT),
+    Column("rounded", ColumnKind.TEXT, spare=4),
+    Column("profiling", ColumnKind.TEXT, spare=5),
+    Column("file", ColumnKind.TEXT, spare=1),
 )
 
 

@@ -12,12 +12,12 @@ _LARGEST, _PIECE = 8 << 20, 1 << 15
 BOOT_PARAMETER = "sysctl.vm.mem_profiling"
 
 
-def read_small(path: str) -> bytes | None:
-    """The content of a file, at most 8 MiB. Works for sysctl files too."""
+def read_small(path: str, most: int = _LARGEST) -> bytes | None:
+    """The beginning of a file, up to `most` bytes or a little more. Works for sysctl files too."""
     pieces: list[bytes] = []
     try:
         with open(path, "rb", buffering=0) as file:
-            while len(pieces) * _PIECE < _LARGEST and (piece := file.read(_PIECE)):
+            while len(pieces) * _PIECE < most and (piece := file.read(_PIECE)):
                 pieces.append(piece)
     except OSError:
         return None

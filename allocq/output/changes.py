@@ -26,7 +26,7 @@ def change_words(
     growth = (growth_of(shown, left_out)[0], growth_of(changes, left_out)[0])
     words = part_of(len(shown), len(changes), growth, f"changed {group_by or 'tag'}", size)
     slab = sum(_slab_growth(change)[0] for change in changes)
-    if left_out:
+    if left_out and slab:
         words += f", without {size(slab)} of slab pages"
     elif rule is SlabRule.INCLUDE and slab:
         words += f", with {size(slab)} of slab pages, counted twice"
