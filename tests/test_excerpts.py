@@ -419,3 +419,23 @@ def test_the_library_knows_excerpts_too(tmp_path: Path) -> None:
     with open_source(str(top)) as one, open_source(str(larger)) as two:
         (change,) = one.read(large).diff(two.read(large))
     assert (change.kind, change.bytes) == (ChangeKind.UNLISTED, 1200000 - (1048576 - 1))
+
+
+@pytest.mark.parametrize("piped", [True, False])
+def test_what_is_checked_can_be_piped_in(piped: bool, tmp_path: Path) -> None:
+    grown = tmp_path / "grown"
+    grown.write_text(FIXTURE.read_text() + "  9999999 1 m.c:1 [m] func:f \n")
+    argv = [PROGRAM, "check", "--baseline", FIXTURE, "--source", "-"]
+    for more, status in (((), 1), (("-m", "m"), 1), (("-m", "nosuch"), 2), (("-f", "mm/"), 0)):
+        with open(grown, "rb") as file:
+            given = {"input": file.read()} if piped else {"stdin": file}
+            done = subprocess.run([*argv, *more], capture_output=True, timeout=60, **given)  # type: ignore[call-overload]
+        assert done.returncode == status, done
+    assert b"is empty" not in done.stderr
+
+
+def test_counters_below_zero_are_in_the_sums_of_a_diff_and_not_said_to_be_left_out() -> None:
+    one, two = str(FIELD / "underflow-6.12.txt"), str(FIXTURE)
+    lines = here("diff", one, two, "-o", "table").out.decode().splitlines()
+    assert "! underflowed: a counter is or was below zero" in lines
+    assert not any("not in sums" in line for line in lines)

@@ -294,3 +294,8 @@ def test_no_number_is_cut(tmp_path: Path, columns: int) -> None:
     whole = here("memory", str(path)).out.decode().splitlines()
     for line, due in zip(seen.lines[1:10], whole[1:10], strict=True):
         assert line.split()[-2:] == due[:44].split()[-2:]
+
+
+def test_a_meminfo_that_cannot_be_read(tmp_path: Path) -> None:
+    refused(here("memory", "--sample", "--meminfo", str(tmp_path)), "it is a directory")
+    refused(here("memory", "--sample", "--meminfo", "/nowhere"), "No such file or directory")

@@ -189,3 +189,9 @@ def test_suffix_and_format_agree(place: Path) -> None:
         assert here("query", "--sample", "-o", format, "--output", f"x.{format}").status == 0
     assert here("query", "--sample", "--output", "x.txt").status == 0
     assert here("tree", "--sample", "-o", "csv", "--output", "y.csv.gz").status == 0
+
+
+def test_a_directory_is_told_as_one(tmp_path: Path) -> None:
+    for argv in (("query", "--sample", "--output"), ("snapshot", "--sample")):
+        for force in ((), ("--force",)):
+            refused(here(*argv, str(tmp_path), *force), "is a directory")

@@ -347,3 +347,11 @@ def test_lines_break_where_they_may() -> None:
         "12 lines not shown:", "  --depth 9 shows all",
     ]  # fmt: skip
     assert wrapped("a-b-c d-e", 6) == ["a-b-c", "d-e"]
+
+
+@pytest.mark.parametrize("columns", [36, 40, 60, 80])
+def test_a_list_of_listings_has_whole_numbers(columns: int) -> None:
+    whole = allocq("query", "--sample", "--list-listings", "-o", "table").out.decode()
+    size = whole.splitlines()[1].split()[4]
+    seen = on_terminal("query", "--sample", "--list-listings", columns=columns)
+    assert max(map(len, seen.lines)) <= columns and size in seen.lines[1].split()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from ..analysis.diff import Change, names_only, passing
 from ..analysis.leak import UNKNOWN, Held, Level, Steady, grown, steady
 from ..core.kernel import profiling_switch
+from ..core.table import Table
 from ..declarations.commands import CHECK_FORMATS, INTERVAL, MAX_GROWTH, RETRIES
 from ..declarations.shared import FOUND, INTERFACES, NOTHING
 from ..errors import FormatError, SourceError, UsageError
@@ -193,13 +194,17 @@ def _measure(request: CheckRequest) -> Result:
     before, after = Level(highest=True), Level(highest=False)
     baseline = None if request.baseline is None else read_side(request.baseline, names)
     saved_filter = baseline.filter if baseline else None
+    now: Side | None = None
 
     def read(*into: Level) -> tuple[Side, int]:
         held = UNKNOWN
         if request.source is None:
             drain_lists()
             held = _held(user_memory())
-        side = read_side(request.source, names, request.interface, described=False)
+        if request.source is not None and now is not None:
+            side = now  # a pipe can be read only once
+        else:
+            side = read_side(request.source, names, request.interface, described=False)
         if baseline and saved_filter:
             side.narrow_like(baseline, saved_filter, request.ignore_lines)
         if request.source is not None:
@@ -211,7 +216,9 @@ def _measure(request: CheckRequest) -> Result:
         drop_caches()
         time.sleep(request.interval)
     if baseline:
-        _warn_of_differences(request, baseline)
+        now = read_side(request.source, names, request.interface)
+        _refuse_parts(baseline, now)
+        _warn_of_differences(request, baseline, now)
         held = _held(_saved_meminfo(baseline))
         before.take(tags_of(baseline.table), request.ignore_lines, held)
         before.unlisted = baseline.excerpt.smallest if baseline.excerpt else None
@@ -263,8 +270,11 @@ def _steady(request: CheckRequest, series: list[Level], after: Level) -> list[St
 
 def _refuse_no_tags(request: CheckRequest) -> None:
     """UsageError with the nearest names: a gate that tests nothing does not pass."""
-    table = read_side(request.source, Filter(), request.interface, described=False).table
-    message, hint = no_match(request.filter, table)
+    if request.source == "-":  # which was read
+        message, hint = no_match(request.filter, Table())
+    else:
+        side = read_side(request.source, Filter(), request.interface, described=False)
+        message, hint = no_match(request.filter, side.table)
     raise UsageError(f"{message}: nothing was checked", hint or "allocq query lists the tags")
 
 
@@ -339,10 +349,8 @@ def _refuse_parts(baseline: Side, now: Side) -> None:
             raise FormatError(f"{side.name} is truncated: what grew is undetermined", _SAVE_AGAIN)
 
 
-def _warn_of_differences(request: CheckRequest, baseline: Side) -> None:
-    """Warn about what makes a baseline from a file hard to compare. FormatError if it cannot be."""
-    now = read_side(request.source, names_only(request.filter), request.interface)
-    _refuse_parts(baseline, now)
+def _warn_of_differences(request: CheckRequest, baseline: Side, now: Side) -> None:
+    """Warn about what makes a baseline from a file hard to compare."""
     warnings = [
         *baseline.info.warnings,
         *filter_alike(baseline, now, ignore_lines=request.ignore_lines),

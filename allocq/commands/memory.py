@@ -72,11 +72,19 @@ def _layout(screen: Screen, plain: bool, color: str) -> MemoryLayout:
 def _read(path: str) -> dict[str, int]:
     data = read_small(path)
     if data is None:
-        raise SourceError(f"cannot read {path}")
+        raise SourceError(f"cannot read {path}: {_why_unreadable(path)}")
     meminfo = parse_meminfo(data.decode("utf-8", "replace"))
     if "MemTotal" not in meminfo:
         raise FormatError(f"{path} is not a /proc/meminfo", "save it: cat /proc/meminfo > FILE")
     return meminfo
+
+
+def _why_unreadable(path: str) -> str:
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        return str(error.strerror)
+    return "it is a directory" if os.path.isdir(path) else "it is no plain file"
 
 
 def _is_meminfo(path: str) -> bool:

@@ -138,7 +138,7 @@ class ChangeLayout:
             *self._names(Column("where", ColumnKind.TEXT), Column("function", ColumnKind.TEXT)),
             Column("accurate", ColumnKind.FLAG),
             Column("slab_pages", ColumnKind.FLAG),
-            Column("underflowed", ColumnKind.FLAG),
+            Column("below_zero", ColumnKind.FLAG),
             Column("user_pages", ColumnKind.FLAG),
         ]
 

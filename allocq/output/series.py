@@ -55,7 +55,7 @@ class SeriesLayout:
             *([Column(self._group_by, ColumnKind.TEXT)] if self._group_by else names),
             Column("accurate", ColumnKind.FLAG),
             Column("slab_pages", ColumnKind.FLAG),
-            Column("underflowed", ColumnKind.FLAG),
+            Column("below_zero", ColumnKind.FLAG),
             Column("user_pages", ColumnKind.FLAG),
         ]
 

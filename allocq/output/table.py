@@ -12,18 +12,15 @@ MARK = "~"
 LEGEND = f"{MARK} inaccurate: the kernel missed allocations"
 USER_MARK = "^"
 USER_LEGEND = f"{USER_MARK} memory of programs, page cache and tmpfs, not of the kernel itself"
-_LEGENDS = {
-    MARK: LEGEND,
-    SLAB_MARK: SLAB_LEGEND,
-    UNDERFLOW_MARK: UNDERFLOW_LEGEND,
-    USER_MARK: USER_LEGEND,
-}
-# The mark of a FLAG column, and the value that it marks.
+BELOW_ZERO_LEGEND = f"{UNDERFLOW_MARK} underflowed: a counter is or was below zero"
+_LEGENDS = {MARK: LEGEND, SLAB_MARK: SLAB_LEGEND, UNDERFLOW_MARK: UNDERFLOW_LEGEND}
+# The mark of a FLAG column, the value that it marks, and what the mark means.
 _FLAGS = {
-    "accurate": (MARK, False),
-    "slab_pages": (SLAB_MARK, True),
-    "underflowed": (UNDERFLOW_MARK, True),
-    "user_pages": (USER_MARK, True),
+    "accurate": (MARK, False, LEGEND),
+    "slab_pages": (SLAB_MARK, True, SLAB_LEGEND),
+    "underflowed": (UNDERFLOW_MARK, True, UNDERFLOW_LEGEND),
+    "below_zero": (UNDERFLOW_MARK, True, BELOW_ZERO_LEGEND),
+    "user_pages": (USER_MARK, True, USER_LEGEND),
 }
 _BOLD, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[33m", "\x1b[0m"
 _READABLE = 20  # columns are dropped before a text gets less room than this
@@ -52,6 +49,7 @@ class Writer:
         self._columns = list(columns)
         self._rows: list[list[Value]] = []
         self._marks: list[str] = []
+        self._legends = dict(_LEGENDS)
 
     def begin(self, head: Mapping[str, object], what: str) -> bytes:
         """Nothing: the widths are not known yet."""
@@ -81,8 +79,12 @@ class Writer:
 
     def rows(self, rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
         """One line per row; module None is built-in code."""
+        for column in self._columns:
+            if column.kind == ColumnKind.FLAG:
+                mark, _, legend = _FLAGS[column.name]
+                self._legends[mark] = legend
         flags = {
-            i: _FLAGS[column.name]
+            i: _FLAGS[column.name][:2]
             for i, column in enumerate(self._columns)
             if column.kind == ColumnKind.FLAG
         }
@@ -123,7 +125,7 @@ class Writer:
             numbers = [i for i, column in enumerate(columns) if column.kind != ColumnKind.TEXT]
             start = self._line(sums, widths, " " * marks, only=numbers)
             out += [self._paint(_BOLD, line) for line in self._sentence(f"{start}  {words}")]
-        for mark, legend in _LEGENDS.items():
+        for mark, legend in self._legends.items():
             if any(mark in marked for marked in self._marks):
                 out += self._sentence(legend)
         return "".join(line + "\n" for line in out).encode()

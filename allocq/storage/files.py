@@ -66,6 +66,8 @@ def _check(path: str, folder: int, name: str, force: bool) -> None:
         return
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise UsageError(f"{path} is a directory", "name a file in it")
     if not force:
         raise _exists(path)
     if not stat.S_ISREG(status.st_mode):
