@@ -1,4 +1,4 @@
-# allocq's completion for bash. Made by tests/generate.py from allocq/declarations.
+# allocq's completion for bash. Made by tests/generate.py from allocq/options.
 
 _allocq_words() {
 	mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")

@@ -1,4 +1,4 @@
-# allocq's completion for fish. Made by tests/generate.py from allocq/declarations.
+# allocq's completion for fish. Made by tests/generate.py from allocq/options.
 
 function __allocq_no_command
     test (count (commandline -opc)) -eq 1

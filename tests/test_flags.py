@@ -16,8 +16,8 @@ from allocq import AllocqError, UsageError
 from allocq.cli.app import _function, make_app, run_app
 from allocq.cli.reader import read_plain
 from allocq.commands.arguments import Query, read_query
-from allocq.declarations.commands import COMMANDS, QUERY_OPTIONS, Command
-from allocq.declarations.shared import Option, OptionKind
+from allocq.options.commands import COMMANDS, QUERY_OPTIONS, Command
+from allocq.options.shared import Option, OptionKind
 
 Values = dict[str, object]
 

@@ -23,7 +23,7 @@ from allocq.storage import compression
 RAISING = """
 import sys
 from allocq import __main__ as main
-from allocq.declarations import commands
+from allocq.options import commands
 from allocq.cli import run
 error, typer, *sys.argv[1:] = sys.argv[1:]
 if typer == "True":

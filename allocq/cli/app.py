@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..declarations.commands import COMMANDS, Command, Operand
-from ..declarations.shared import FAILED, INTERRUPTED, Option, OptionKind
 from ..errors import AllocqError, OutputError
+from ..options.commands import COMMANDS, Command, Operand
+from ..options.shared import FAILED, INTERRUPTED, Option, OptionKind
 from ..output.stream import complain, say
 from .help import HELP, NAME, VERSION, command_help, main_help, version_line
 from .mistakes import words_of

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from .. import __version__
-from ..declarations.briefs import BRIEFS, ROWS
-from ..declarations.commands import COMMANDS, Command
-from ..declarations.shared import (
+from ..options.briefs import BRIEFS, ROWS
+from ..options.commands import COMMANDS, Command
+from ..options.shared import (
     FILTER_OPTIONS,
     OUTPUT_OPTIONS,
     SOURCE_OPTIONS,

@@ -7,9 +7,9 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 
-from ..declarations.commands import COMMANDS, Command
-from ..declarations.shared import Option, OptionKind
 from ..errors import UsageError
+from ..options.commands import COMMANDS, Command
+from ..options.shared import Option, OptionKind
 from .help import HELP, NAME, VERSION
 from .reader import Fault, Misread, by_flag
 

@@ -2,8 +2,8 @@
 
 from enum import Enum, auto
 
-from ..declarations.commands import QUERY_OPTIONS, Operand
-from ..declarations.shared import Option, OptionKind
+from ..options.commands import QUERY_OPTIONS, Operand
+from ..options.shared import Option, OptionKind
 
 HELP_NAME = "help"
 

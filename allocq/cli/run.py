@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 
-from ..declarations.commands import COMMANDS, Command
-from ..declarations.shared import FOUND
 from ..errors import AccessError, AllocqError
+from ..options.commands import COMMANDS, Command
+from ..options.shared import FOUND
 from ..output.stream import Output, complain
 from .help import HELP, VERSION, command_help, main_help, version_line
 from .reader import HELP_NAME, Fault, Misread, read_words

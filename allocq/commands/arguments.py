@@ -7,7 +7,9 @@ from pathlib import Path
 
 from ..analysis.slab import SlabRule
 from ..core.kernel import idle_pipe, is_piped
-from ..declarations.shared import (
+from ..errors import SourceError, UsageError
+from ..model import Filter
+from ..options.shared import (
     BOUNDS,
     COLORS,
     FORMATS,
@@ -17,8 +19,6 @@ from ..declarations.shared import (
     SLABS,
     SORTS,
 )
-from ..errors import SourceError, UsageError
-from ..model import Filter
 from ..output import Shape
 from ..output.stream import warn
 from ..output.terminal import Screen, wants_color

@@ -19,12 +19,12 @@ from ..analysis.diff import Change, names_only, passing
 from ..analysis.leak import UNKNOWN, Held, Level, Steady, grown, steady
 from ..core.kernel import profiling_switch
 from ..core.table import Table
-from ..declarations.commands import CHECK_FORMATS, INTERVAL, MAX_GROWTH, RETRIES
-from ..declarations.shared import FOUND, INTERFACES, NOTHING
 from ..errors import FormatError, SourceError, UsageError
 from ..host.caches import drain_lists, drop_caches, user_memory
 from ..host.processes import Ended, describe, run
 from ..model import Filter
+from ..options.commands import CHECK_FORMATS, INTERVAL, MAX_GROWTH, RETRIES
+from ..options.shared import FOUND, INTERFACES, NOTHING
 from ..output import Shape, junit, tap, writer
 from ..output.changes import ChangeLayout, place_of
 from ..output.stream import Output, say, warn

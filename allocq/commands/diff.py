@@ -18,10 +18,10 @@ from ..analysis.diff import (
 )
 from ..analysis.series import Series, ordered_series, series_of
 from ..analysis.slab import SlabRule, slab_pages
-from ..declarations.commands import DIFF_FORMATS, DIFF_SORTS
-from ..declarations.shared import FOUND, GROUPS, INTERFACES, NOTHING
 from ..errors import UsageError
 from ..model import Filter
+from ..options.commands import DIFF_FORMATS, DIFF_SORTS
+from ..options.shared import FOUND, GROUPS, INTERFACES, NOTHING
 from ..output import Column, Value, writer
 from ..output.changes import ChangeLayout, change_words, kernel_growth
 from ..output.series import SeriesLayout

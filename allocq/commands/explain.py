@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.kernel import Plan
-from ..declarations.shared import FOUND
+from ..options.shared import FOUND
 from ..output.json import dump
 from ..output.stream import Output
 from ..output.terminal import screen_of

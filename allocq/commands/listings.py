@@ -12,7 +12,7 @@ from ..core.table import Table
 from ..errors import AllocqError, UsageError
 from ..model import Filter, Info
 from ..output.json import head_of
-from ..sources.check import Check
+from ..sources.matcher import Matcher
 from ..sources.source import Saved, open_source
 from ..storage.snapshot import live_metadata
 
@@ -40,7 +40,7 @@ class Side:
 
     def narrow(self, filter: Filter) -> None:
         """Drop the tags that do not match the filter."""
-        Check(filter).apply(self.table)
+        Matcher(filter).apply(self.table)
 
     def narrow_like(self, other: "Side", filter: Filter, ignore_lines: bool) -> None:
         """Drop the tags that `other` lacks because of its filter. What it lists stays, whatever the

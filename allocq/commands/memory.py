@@ -10,11 +10,11 @@ from pathlib import Path
 from ..analysis.excerpt import excerpt_of, noted_excerpt
 from ..analysis.memory import Account, Tagged, account, tagged
 from ..core.table import Table
-from ..declarations.commands import MEMORY_FORMATS
-from ..declarations.shared import COLORS, FOUND
 from ..errors import FormatError, SourceError, UsageError
 from ..host.machine import parse_meminfo, read_cpu_lists, read_meminfo, read_small
 from ..model import Filter, Info
+from ..options.commands import MEMORY_FORMATS
+from ..options.shared import COLORS, FOUND
 from ..output.json import dump, head_of
 from ..output.memory import MemoryLayout, lay_out
 from ..output.stream import warn

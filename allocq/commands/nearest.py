@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from ..core.table import Table
 from ..model import Filter
 from ..output.stream import say
-from ..sources.check import Check
+from ..sources.matcher import Matcher
 from ..sources.source import Live, Saved
 from ..units import exact_size, format_size
 from .arguments import Origin
@@ -79,7 +79,7 @@ class Words:
 def _matches_one(field: str, word: str, table: Table) -> bool:
     if _LINES.search(word):
         return False
-    return Check(_one(field, word)).native.count(table) > 0
+    return Matcher(_one(field, word)).native.count(table) > 0
 
 
 def _one(field: str, name: str) -> Filter:
@@ -133,7 +133,7 @@ def _without_bounds(filter: Filter, table: Table) -> str:
     rest = Filter(**items)  # type: ignore[arg-type]
     left = Table()
     left.append(table)
-    Check(rest).apply(left)
+    Matcher(rest).apply(left)
     if not len(left):
         return "each of these matches tags, but no tag matches all" if len(items) > 1 else ""
     if not bounds:
@@ -190,7 +190,7 @@ class Names:
         """Does a tag have this name? field: files, functions, modules or words."""
         filter = _one(field, name)
         wider = filter.widened()
-        return any(Check(each).native.count(self._table) for each in (filter, wider) if each)
+        return any(Matcher(each).native.count(self._table) for each in (filter, wider) if each)
 
     def near(self, field: str, name: str) -> Sequence[str]:
         """The nearest names that exist, at most three."""

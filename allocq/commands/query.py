@@ -12,9 +12,9 @@ from dataclasses import replace
 from ..analysis.groups import Group, Key, add_groups, order_groups
 from ..analysis.slab import SlabRule, merged, slab_pages, sum_of
 from ..core.table import Table
-from ..declarations.shared import FOUND, NOTHING
 from ..errors import UsageError
 from ..model import Filter
+from ..options.shared import FOUND, NOTHING
 from ..output import TAG_COLUMNS, Column, ColumnKind, Writer, writer
 from ..output.json import head_of
 from ..output.stream import Output, warn

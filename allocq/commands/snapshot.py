@@ -4,11 +4,11 @@ import os
 from collections.abc import Mapping
 
 from ..analysis.excerpt import note_of
-from ..declarations.shared import FOUND, NOTHING
 from ..errors import UsageError
 from ..model import Filter
+from ..options.shared import FOUND, NOTHING
 from ..output.stream import Output, warn
-from ..sources.check import Check
+from ..sources.matcher import Matcher
 from ..storage.compression import pack, packer
 from ..storage.files import check_free, save
 from ..storage.snapshot import snapshot_text
@@ -30,7 +30,7 @@ def snapshot_command(values: Mapping[str, object]) -> int:
         snapshot = source.read(filter if source.live else Filter())
     if not source.live:  # whether it is a whole shows in all of it
         excerpt = note_of(snapshot.table.column("bytes"), snapshot.info)
-        Check(filter).apply(snapshot.table)
+        Matcher(filter).apply(snapshot.table)
     pieces = snapshot_text(snapshot.info, snapshot.table, filter, source.live, excerpt)
     for warning in snapshot.info.warnings:
         warn(warning)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from ..analysis.slab import SlabRule, Sum, slab_pages, sum_of
 from ..analysis.tree import Choice, Node, NodeKind, build, fold, path_of, walk
-from ..declarations.commands import TREE_FORMATS, TREE_SORTS
-from ..declarations.shared import COLORS, FOUND, NOTHING, PAGERS
 from ..errors import UsageError
+from ..options.commands import TREE_FORMATS, TREE_SORTS
+from ..options.shared import COLORS, FOUND, NOTHING, PAGERS
 from ..output import Column, ColumnKind, Shape, writer
 from ..output.json import dump, head_of
 from ..output.stream import warn

@@ -27,14 +27,14 @@ ENGINE = (
     "table.c",
     "text.c",
     "utf8.c",
-    "watch.c",
+    "under_watch.c",
 )
 FRONT = ("complete.c", "front.c", "flags.c", "deliver.c", "python.c")
 HEADERS = ("abi.h", "api.h", "engine.h", "front.h", "flags.h")
 DEFINES = ["-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64"]
 COMPILE_FLAGS = ["-std=gnu11", *DEFINES, "-O3", "-g0", "-fvisibility=hidden"]
 
-# Called from C while a scan runs; core/hooks.py has their bodies.
+# Called from C while a scan runs; core/callbacks.py has their bodies.
 HOOKS = """
 extern "Python" int aq_search_hook(void *context, const aq_table *table, uint8_t *keep);
 extern "Python" int aq_pulse_hook(void *context);

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 
 from .binding import check, decode, encode, ffi, lib, owned
-from .pulse import Pulse
+from .signals import Pulse
 from .table import Table
 
 NO_MINIMUM, NO_MAXIMUM = -(1 << 63), (1 << 63) - 1

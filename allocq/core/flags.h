@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Made by tests/generate.py from allocq/declarations; do not edit. */
+/* Made by tests/generate.py from allocq/options; do not edit. */
 enum {
 	OPTION_FILE,
 	OPTION_FUNCTION,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .binding import check, decode, encode, ffi, lib, new_problem, owned, raise_problem
+from .callbacks import Hooks
 from .filter import NativeFilter
-from .hooks import Hooks
 from .table import Table
 
 Fields = Mapping[str, str | int]

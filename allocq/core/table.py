@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .binding import check, decode, encode, ffi, lib, owned
-from .pulse import Pulse
+from .signals import Pulse
 
 _CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 18
 _FORMATS = {

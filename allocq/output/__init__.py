@@ -113,6 +113,6 @@ TAG_COLUMNS = (
 
 
 def writer(name: str, shape: Shape, columns: Sequence[Column] = TAG_COLUMNS) -> Writer:
-    """The writer of a format in declarations.shared.FORMATS."""
+    """The writer of a format in options.shared.FORMATS."""
     made: Writer = import_module(f"{__name__}.{name}").Writer(shape, columns)
     return made

@@ -5,8 +5,8 @@ import os
 import select
 from typing import Protocol
 
-from ..declarations.shared import FAILED
 from ..errors import AllocqError, OutputError
+from ..options.shared import FAILED
 from .terminal import printable, printable_lines
 
 HELD = 16 << 20

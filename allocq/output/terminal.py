@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..core.table import printable as printable
-from ..core.watch import is_watched
+from ..core.under_watch import is_watched
 
 _ODD = re.compile(rb"[^ -~\n\t]")
 _PIECES = re.compile(r"[\n\t]|[^\n\t]+")

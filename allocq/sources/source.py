@@ -23,7 +23,7 @@ from ..core.text import NotPlainError, Text, header
 from ..errors import FormatError, SourceError, UsageError
 from ..model import NO_MAXIMUM, Filter, Info
 from ..storage.compression import MAGIC, unpack
-from .check import Check
+from .matcher import Matcher
 from .snapshot import Snapshot as Snapshot
 from .snapshot import tags_of as tags_of
 
@@ -171,28 +171,28 @@ class Saved(Source):
 
     def read(self, filter: Filter | None = None, wanted: Wanted | None = None) -> Snapshot:
         filter = _filter(filter)
-        table, check = Table(), Check(filter)
+        table, matcher = Table(), Matcher(filter)
         first = wanted.first if wanted else None
         with self._reading():
             self._begin()
             try:
-                for batch in self._strict(check):
+                for batch in self._strict(matcher):
                     table.append(batch)
                     if first is not None and len(table) >= first and self.info.version:
                         self._check_rest()
                         break  # what the text says of itself at its end is not heard
             except NotPlainError as refusal:
                 table.clear()
-                for batch in self._lenient(check, refusal):
+                for batch in self._lenient(matcher, refusal):
                     table.append(batch)
         return Snapshot(self.info, table, filter)
 
     def batches(self, filter: Filter) -> Iterator[Table]:
-        check = Check(_filter(filter))
+        matcher = Matcher(_filter(filter))
         with self._reading():
             self._begin()
             refusal = self._refusal()
-            for batch in self._lenient(check, refusal) if refusal else self._strict(check):
+            for batch in self._lenient(matcher, refusal) if refusal else self._strict(matcher):
                 yield batch
                 self._check_open()
 
@@ -240,18 +240,18 @@ class Saved(Source):
     def _refusal(self) -> NotPlainError | None:
         """Why the text cannot be read strictly."""
         try:
-            for _ in self._strict(Check(Filter(min_calls=NO_MAXIMUM, max_size=0))):
+            for _ in self._strict(Matcher(Filter(min_calls=NO_MAXIMUM, max_size=0))):
                 pass
         except NotPlainError as refusal:
             return refusal
         return None
 
-    def _strict(self, check: Check, alone: bool = False) -> Iterator[Table]:
-        text = Text(check.native, self.path)
+    def _strict(self, matcher: Matcher, alone: bool = False) -> Iterator[Table]:
+        text = Text(matcher.native, self.path)
         self.info = Info(self.path, "text")
         for batch in self._tables(text):
             self.info.version = text.version
-            check.finish(batch)
+            matcher.finish(batch)
             if len(batch):
                 yield batch
         self._describe(text, alone)
@@ -315,7 +315,7 @@ class Saved(Source):
             raise _failed(self.path, error) from None
         self._check_only()
 
-    def _lenient(self, check: Check, refusal: NotPlainError) -> Iterator[Table]:
+    def _lenient(self, matcher: Matcher, refusal: NotPlainError) -> Iterator[Table]:
         from .lenient.notes import default_of
 
         number = self._listing
@@ -323,7 +323,7 @@ class Saved(Source):
         scanner = self._scan(refusal, all=number == "all", **alone)
         listings = scanner.listings
         if isinstance(refusal, SeveralError) and len(listings) == 1 and not scanner.skipped.count:
-            yield from self._strict(check, alone=True)
+            yield from self._strict(matcher, alone=True)
             return
         if number == "all":
             shown = listings
@@ -333,7 +333,7 @@ class Saved(Source):
             shown = [listings[int(number) - 1]]
         else:
             raise _no_such_listing(self.path, len(listings))
-        yield from self._listed(check, shown, scanner)
+        yield from self._listed(matcher, shown, scanner)
 
     def _scan(self, refusal: NotPlainError | None, **choice: Any) -> Scanner:
         """All listings of the text, found leniently; choice: whose lines to keep. `refusal`, or an
@@ -361,10 +361,12 @@ class Saved(Source):
             raise FormatError(words, (refusal.hint if refusal else "") or self.hint)
         return scanner
 
-    def _listed(self, check: Check, shown: Sequence[Listing], scanner: Scanner) -> Iterator[Table]:
-        text = Text(check.native, self.path, trusted=True)
+    def _listed(
+        self, matcher: Matcher, shown: Sequence[Listing], scanner: Scanner
+    ) -> Iterator[Table]:
+        text = Text(matcher.native, self.path, trusted=True)
         for batch in text.from_pieces(_lines(shown)):
-            check.finish(batch)
+            matcher.finish(batch)
             if len(batch):
                 yield batch
         self._tell(shown, scanner)
@@ -395,8 +397,8 @@ class Saved(Source):
         self.info.warnings += noted_warnings(self.path, listing.metadata)
 
     def _snapshot(self, scanner: Scanner, at: int) -> Snapshot:
-        table, check = Table(), Check(Filter())
-        for batch in self._listed(check, [scanner.listings[at]], scanner):
+        table, matcher = Table(), Matcher(Filter())
+        for batch in self._listed(matcher, [scanner.listings[at]], scanner):
             table.append(batch)
         return Snapshot(self.info, table)
 
@@ -478,10 +480,10 @@ class Live(Source):
 
     def read(self, filter: Filter | None = None, wanted: Wanted | None = None) -> Snapshot:
         filter = _filter(filter)
-        check, wanted = Check(filter), wanted or Wanted()
+        matcher, wanted = Matcher(filter), wanted or Wanted()
         with self._reading():
             table, native = self._native.read(
-                check.native, check.hooks(), wanted.top or 0, wanted.first or 0
+                matcher.native, matcher.hooks(), wanted.top or 0, wanted.first or 0
             )
         self.info = _info(self.path, native)
         self.info.kernel = os.uname().release
@@ -489,10 +491,10 @@ class Live(Source):
 
     def plan(self, filter: Filter, wanted: Wanted | None = None) -> Plan:
         """The plan that `read` would follow now."""
-        check, wanted = Check(_filter(filter)), wanted or Wanted()
+        matcher, wanted = Matcher(_filter(filter)), wanted or Wanted()
         with self._reading():
             return self._native.plan(
-                check.native, check.hooks(), wanted.top or 0, wanted.first or 0
+                matcher.native, matcher.hooks(), wanted.top or 0, wanted.first or 0
             )
 
 

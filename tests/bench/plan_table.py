@@ -30,7 +30,7 @@ from allocq.core.kernel import KernelFilter, Plan, scan  # noqa: E402
 from allocq.core.table import Table  # noqa: E402
 from allocq.core.text import Text  # noqa: E402
 from allocq.model import Filter  # noqa: E402
-from allocq.sources.check import Check  # noqa: E402
+from allocq.sources.matcher import Matcher  # noqa: E402
 from allocq.sources.source import Live, Wanted, open_source  # noqa: E402
 
 Fields = dict[str, str | int]
@@ -121,41 +121,41 @@ class Bench:
         if not lib.aq_cache_fits(source.content_id(), costs):
             sys.exit("plan_table: there is no tag cache; is there room in /run?")
         self.costs = {name: int(getattr(costs, name)) for name in COSTS}
-        self.known = self.text(Check(Filter()))
+        self.known = self.text(Matcher(Filter()))
         self.clock_name, self.clock = cpu_clock()
 
-    def ask(self, filters: list[Fields], check: Check) -> Table:
+    def ask(self, filters: list[Fields], matcher: Matcher) -> Table:
         """Every kernel filter in turn, what they let through given its whole names and checked."""
         table = Table()
         for fields in filters:
             scan(self.source.fd, KernelFilter(fields), table)
         result = lib.aq_table_resolve(table.native, self.known.native)
         assert result == lib.AQ_DONE, "modules came or went, or two names end alike"
-        check.apply(table)
+        matcher.apply(table)
         return table
 
-    def seek(self, runs: Runs, check: Check, exact: bool) -> Table:
+    def seek(self, runs: Runs, matcher: Matcher, exact: bool) -> Table:
         """The tags at known positions, whose names all match where the runs are `exact`."""
         table, ioctls = Table(), ffi.new("uint64_t *")
         first = ffi.new("uint32_t[]", [position for position, _ in runs])
         count = ffi.new("uint32_t[]", [count for _, count in runs])
-        native = check.native.native if exact else NativeFilter().native
+        native = matcher.native.native if exact else NativeFilter().native
         result = lib.aq_seek(
             *(self.source.fd, self.known.native, first, count, len(runs), native, ALL),
-            *(check.hooks().native, table.native, ioctls),
+            *(matcher.hooks().native, table.native, ioctls),
         )
         assert result == lib.AQ_DONE, "modules came or went"
         if not exact:
-            check.apply(table)
+            matcher.apply(table)
         return table
 
-    def text(self, check: Check) -> Table:
+    def text(self, matcher: Matcher) -> Table:
         """The whole text, read and filtered."""
         os.lseek(self.source.fd, 0, 0)
         table = Table()
-        for batch in Text(check.native, self.source.path).from_fd(self.source.fd):
+        for batch in Text(matcher.native, self.source.path).from_fd(self.source.fd):
             table.append(batch)
-        check.finish(table)
+        matcher.finish(table)
         return table
 
     def cat(self) -> Table:
@@ -167,8 +167,8 @@ class Bench:
 
     def ways(self, query: Query) -> list[Way]:
         """By hand."""
-        check = Check(query.filter)
-        flags = self._matching(check)
+        matcher = Matcher(query.filter)
+        flags = self._matching(matcher)
         runs = runs_of(flags)
         if query.wanted.first is not None:
             runs = first_of(runs, query.wanted.first)
@@ -178,12 +178,12 @@ class Bench:
             ways.setdefault(key, Way(words, key, run))
 
         def add_runs(words: str, some: Runs) -> None:
-            add(words, ("seek", *some), lambda: self.seek(some, check, some == runs))
+            add(words, ("seek", *some), lambda: self.seek(some, matcher, some == runs))
 
         def add_filters(words: str, filters: list[Fields]) -> None:
-            add(words, filters_key(filters), lambda: self.ask(filters, check))
+            add(words, filters_key(filters), lambda: self.ask(filters, matcher))
 
-        add("text", ("text",), lambda: self.text(check))
+        add("text", ("text",), lambda: self.text(matcher))
         add_filters("all by ioctl", [{}])
         fields = kernel_fields(query.filter)
         if fields:
@@ -209,16 +209,16 @@ class Bench:
             self._add_top(query, add_filters, flags)
         return list(ways.values())
 
-    def _matching(self, check: Check) -> bytes:
+    def _matching(self, matcher: Matcher) -> bytes:
         """One byte a tag: 1 where its names match."""
         keep = ffi.new("uint8_t[]", len(self.known))
         matching = ffi.new("size_t *")
-        native = check.native.native
+        native = matcher.native.native
         lib.aq_table_match_names(self.known.native, native, ffi.NULL, keep, matching)
         names = ffi.buffer(keep)[:]
-        if not check.hooks().native.search:
+        if not matcher.hooks().native.search:
             return names
-        return bytes(a & b for a, b in zip(names, check.search(self.known), strict=True))
+        return bytes(a & b for a, b in zip(names, matcher.search(self.known), strict=True))
 
     def _values(self, name: str, flags: bytes) -> list[str | int]:
         table = self.known
@@ -238,20 +238,20 @@ class Bench:
     def chosen(self, query: Query, ways: list[Way]) -> tuple[Way, Plan]:
         """The plan's way, one of `ways` if it is the same scan."""
         plan = self.source.plan(query.filter, query.wanted)
-        check = Check(query.filter)
+        matcher = Matcher(query.filter)
         runs = list(plan.runs)
         fields = dict(plan.kernel)
         if plan.method == "text":
             key: tuple[Any, ...] = ("text",)
-            made = Way("text", key, lambda: self.text(check))
+            made = Way("text", key, lambda: self.text(matcher))
         elif plan.method == "seek":
             key = ("seek", *runs)
             made = Way(
-                f"seek {len(runs)} runs", key, lambda: self.seek(runs, check, not plan.joined)
+                f"seek {len(runs)} runs", key, lambda: self.seek(runs, matcher, not plan.joined)
             )
         else:
             key = filters_key([fields])
-            made = Way("filter " + "+".join(fields), key, lambda: self.ask([fields], check))
+            made = Way("filter " + "+".join(fields), key, lambda: self.ask([fields], matcher))
         same = next((way for way in ways if way.key == key), None)
         if same is None:
             ways.append(made)

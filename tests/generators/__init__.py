@@ -1,1 +1,1 @@
-"""Generators of files from allocq/declarations, one module per kind of file."""
+"""Generators of files from allocq/options, one module per kind of file."""

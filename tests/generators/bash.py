@@ -17,7 +17,7 @@ from .declared import (
     takes_value,
 )
 
-_BEGIN = r"""# allocq's completion for bash. Made by tests/generate.py from allocq/declarations.
+_BEGIN = r"""# allocq's completion for bash. Made by tests/generate.py from allocq/options.
 
 _allocq_words() {
 	mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")

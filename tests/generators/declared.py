@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from allocq.cli.help import HELP, OWN_PANEL, VERSION
-from allocq.declarations.commands import COMMANDS, Command
-from allocq.declarations.shared import Option, OptionKind
+from allocq.options.commands import COMMANDS, Command
+from allocq.options.shared import Option, OptionKind
 
 MAIN_OPTIONS = (HELP, VERSION)
 

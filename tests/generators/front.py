@@ -6,7 +6,7 @@ from . import declared
 
 HEAD = """\
 /* SPDX-License-Identifier: MIT */
-/* Made by tests/generate.py from allocq/declarations; do not edit. */
+/* Made by tests/generate.py from allocq/options; do not edit. */
 """
 
 

@@ -64,7 +64,7 @@ def _page(
         body = sh + body
     body = _literal_displays(body)
     lines = [
-        f'.\\" Made by tests/generate.py from allocq/declarations and man/prose/{file}.mdoc.',
+        f'.\\" Made by tests/generate.py from allocq/options and man/prose/{file}.mdoc.',
         f".Dd {DATE}",
         f".Dt {name.upper()} {section}",
         f".Os allocq {version}",

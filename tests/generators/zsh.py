@@ -19,7 +19,7 @@ from .declared import (
 )
 
 _BEGIN = r"""#compdef allocq
-# allocq's completion for zsh. Made by tests/generate.py from allocq/declarations.
+# allocq's completion for zsh. Made by tests/generate.py from allocq/options.
 
 # Names of the kernel of a kind. allocq has them without starting Python.
 (( $+functions[_allocq_names] )) ||

@@ -13,13 +13,13 @@ from ...core.filter import NativeFilter
 from ...core.kernel import REFUSED, KernelFilter, scan
 from ...core.table import Table
 from ...core.text import parse
-from ...declarations.commands import PUBLISHED_FILE
-from ...declarations.shared import FOUND, INTERRUPTED
 from ...errors import SourceError, UsageError
 from ...host import machine as host
 from ...host.caches import drop_caches
 from ...host.processes import find_program, run_pipeline
 from ...model import Filter, Tag
+from ...options.commands import PUBLISHED_FILE
+from ...options.shared import FOUND, INTERRUPTED
 from ...output.stream import Output, warn
 from ...sources.source import ALLOCINFO, Live, open_source
 from .agreement import SizesByTag, sizes_by_tag

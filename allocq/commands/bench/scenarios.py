@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ...declarations.commands import BENCH_FORMATS, BENCH_RUNS, BENCH_SCENARIOS
 from ...errors import UsageError
 from ...model import Filter
+from ...options.commands import BENCH_FORMATS, BENCH_RUNS, BENCH_SCENARIOS
 from ...units import parse_size
 from ..arguments import choice, number, strings, text
 from .agreement import Agreement, SizesByTag

@@ -4,8 +4,8 @@ import dataclasses
 import json
 from collections.abc import Mapping
 
-from ...declarations.commands import DOCTOR_FORMATS
-from ...declarations.shared import COLORS
+from ...options.commands import DOCTOR_FORMATS
+from ...options.shared import COLORS
 from ...output.stream import Output
 from ...output.terminal import printable, screen_of, wants_color, wrapped
 from ..arguments import choice

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import orjson
 
 from ...core.kernel import REFUSED
-from ...declarations.commands import VERIFY_FORMATS
-from ...declarations.shared import FAILED
 from ...errors import AllocqError, InterfaceError, SourceError, UsageError
 from ...host.modules import Module
+from ...options.commands import VERIFY_FORMATS
+from ...options.shared import FAILED
 from ...output import tap
 from ...output.stream import Output
 from ...output.tap import TapResult

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from ..core.callbacks import Hooks
 from ..core.filter import NativeFilter
-from ..core.hooks import Hooks
 from ..core.table import Table
 from ..model import Filter
 
 
-class Check:
+class Matcher:
     """native: the part that the engine checks. hooks: callbacks for the regular expressions."""
 
     def __init__(self, filter: Filter) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .binding import ffi, lib
-from .pulse import Pulse, keep_error
+from .signals import Pulse, keep_error
 from .table import Table
 
 Search = Callable[[Table], bytes]
