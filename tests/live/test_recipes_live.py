@@ -165,5 +165,5 @@ def test_ktest(place: Path, test: str, result: str) -> None:
     assert ("Failed" if done.returncode else "SUCCESS") == result, done
     after = sh(place, options["POST_TEST"])
     assert after.returncode == 0 and "GROWTH" in after.stdout, after
-    grown = re.search(r"^ *\+3[89]\.\dM .*shmem_alloc_folio$", after.stdout, re.MULTILINE)
+    grown = re.search(r"^ *\+3[89]\.\dM\^ .*shmem_alloc_folio$", after.stdout, re.MULTILINE)
     assert bool(grown) == ("held/x" in test), after
