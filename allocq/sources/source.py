@@ -15,7 +15,6 @@ from errno import ENOMEM
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.excerpt import noted_warnings
 from ..core.binding import decode, lib
 from ..core.kernel import INTERFACES, NativeSource, Plan
 from ..core.table import Table
@@ -372,6 +371,7 @@ class Saved(Source):
         self._tell(shown, scanner)
 
     def _tell(self, shown: Sequence[Listing], scanner: Scanner) -> None:
+        from ..analysis.excerpt import noted_warnings
         from .lenient.notes import metadata_warnings, note, time_of
 
         listing = shown[-1]
