@@ -148,9 +148,11 @@ def _is_mangled(line: str, file: str, function: str, tail: str) -> bool:
 
 
 def parse(data: bytes) -> list[Tag]:
-    """The tags of a good text; what is behind the last newline is none."""
-    tags = []
-    for raw in decode(data).split("\n")[:-1]:
+    """The tags of a good text; what is behind the last newline only if its end is the kernel's, or
+    if no line has that end."""
+    tags: list[Tag] = []
+    *lines, last = decode(data).split("\n")
+    for raw in lines if is_cut(data) else [*lines, last]:
         line = raw.removesuffix("\r")
         if line.startswith(("#", "allocinfo - version: ")):
             continue
@@ -158,6 +160,14 @@ def parse(data: bytes) -> list[Tag]:
         assert tag is not None, line
         tags.append(tag)
     return tags
+
+
+def is_cut(data: bytes) -> bool:
+    """Is what is behind the last newline no whole tag?"""
+    *lines, last = (line.removesuffix("\r") for line in decode(data).split("\n"))
+    first = next((line for line in lines if parse_line(line)), None)
+    has_blanks = data.startswith(HEADER[:9]) if first is None else first.endswith(" ")
+    return parse_line(last) is None or (has_blanks and not last.endswith(" "))
 
 
 def is_glob(pattern: str) -> bool:

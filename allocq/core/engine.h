@@ -299,6 +299,7 @@ enum aq_result aq_text_take_all(aq_text *text, const aq_hooks *hooks);
 /* The `# key: value` lines, newline-separated. */
 const char *aq_text_metadata_lines(const aq_text *text);
 uint64_t aq_text_unfinished(const aq_text *text); /* bytes behind the last newline, at the end */
+bool aq_text_is_cut(const aq_text *text); /* is the last tag without a newline, and maybe without its end? */
 uint64_t aq_text_bytes(const aq_text *text);      /* bytes taken in */
 /* All lines of a text in memory. */
 enum aq_result aq_text_parse(const char *data, size_t len, const aq_filter *filter, aq_table *table);

@@ -258,6 +258,8 @@ int aq_text_finish(const aq_text *text, const char *path, aq_info *info, aq_prob
 		info->truncated = 1;
 		aq_info_warn(info, "%s: ignored the last line, which has no newline; the file may be truncated",
 			     path);
+	} else if (aq_text_is_cut(text)) {
+		aq_info_warn(info, "%s: the last line has no newline; its function may be cut off", path);
 	}
 	return 0;
 }

@@ -41,7 +41,10 @@ struct aq_text {
 	uint64_t breath; /* bytes times weight after which the caller may look for a Ctrl-C */
 	size_t weight;
 	bool ended, several, trusted;
+	bool stripped; /* the first tag does not end with the kernel's blank */
+	bool cut;      /* the last line has no newline, and nothing shows that it is whole */
 	uint64_t numbered; /* tags whose size is their number */
+	uint64_t swapped, upright; /* tags with fewer bytes than calls, and with as many or more */
 	struct aq_seen *seen;
 };
 
@@ -111,6 +114,11 @@ uint64_t aq_text_bytes(const aq_text *text)
 uint64_t aq_text_unfinished(const aq_text *text)
 {
 	return text->ended ? text->end - text->start : 0;
+}
+
+bool aq_text_is_cut(const aq_text *text)
+{
+	return text->cut;
 }
 
 const char *aq_text_version(const aq_text *text)
@@ -239,14 +247,28 @@ static int look_for_second(aq_text *text, const struct aq_tag *tag, const char *
 	return again < 0 ? again : 0;
 }
 
+/*
+ * Without a header: the lines were numbered and a column is missing, or the first two columns were
+ * swapped, as no call holds less than a byte. The lenient reader says so.
+ */
+static bool has_other_columns(aq_text *text, const struct aq_tag *tag)
+{
+	text->numbered += (uint64_t)tag->bytes == text->tags;
+	text->upright += tag->bytes > 0 && (uint64_t)tag->bytes >= tag->calls;
+	text->swapped += tag->bytes >= 0 && (uint64_t)tag->bytes < tag->calls && tag->calls <= INT64_MAX;
+	if (text->headers || text->trusted)
+		return false;
+	return (text->tags == LEAST_NUMBERED && text->numbered == text->tags) ||
+	       (text->swapped == LEAST_NUMBERED && !text->upright);
+}
+
 static enum aq_result take_tag(aq_text *text, const struct aq_tag *tag, const char *line, size_t len)
 {
 	int error;
 
-	text->tags++;
-	text->numbered += (uint64_t)tag->bytes == text->tags;
-	/* The lines were numbered and a column is missing: the lenient reader says so. */
-	if (text->tags == LEAST_NUMBERED && text->numbered == text->tags && !text->headers && !text->trusted)
+	if (!text->tags++)
+		text->stripped = line[len - 1] != ' ';
+	if (has_other_columns(text, tag))
 		return AQ_BAD_LINE;
 	error = look_for_second(text, tag, line, len);
 	if (error)
@@ -299,6 +321,21 @@ static void skim_lines(aq_text *text)
 	text->tags += lines;
 }
 
+/*
+ * Is what stands behind the last newline a whole tag? The kernel ends one with a blank. Where the first
+ * tag has none, it may still be whole.
+ */
+static bool ends_whole(aq_text *text, const char *line, size_t len)
+{
+	size_t n = len - (line[len - 1] == '\r');
+	struct aq_tag tag;
+
+	if (!n || aq_parse_line(line, n, &tag) != AQ_LINE_TAG)
+		return false;
+	text->cut = line[n - 1] != ' ';
+	return !text->cut || (text->tags ? text->stripped : !text->headers);
+}
+
 /* Read the whole lines at hand; *work is added to. AQ_DONE: more bytes are needed. */
 static enum aq_result take_lines(aq_text *text, size_t max_rows, uint64_t *work)
 {
@@ -315,7 +352,9 @@ static enum aq_result take_lines(aq_text *text, size_t max_rows, uint64_t *work)
 		newline = memchr(line + text->searched, '\n', left - text->searched);
 		if (!newline) {
 			text->searched = left;
-			break;
+			if (!text->ended || left >= LONGEST_LINE || !ends_whole(text, line, left))
+				break;
+			newline = line + left;
 		}
 		if (newline - line >= LONGEST_LINE) {
 			text->line++;
@@ -326,7 +365,7 @@ static enum aq_result take_lines(aq_text *text, size_t max_rows, uint64_t *work)
 		result = take_line(text, line, (size_t)(newline - line));
 		if (result != AQ_DONE)
 			return result;
-		text->start += (size_t)(newline - line) + 1;
+		text->start += (size_t)(newline - line) + ((size_t)(newline - line) < left);
 		text->searched = 0;
 		*work += (text->start - begin) * text->weight;
 	}

@@ -37,6 +37,9 @@ _HEAD = 512
 _LATER_HEADER = b"\nallocinfo - version: "
 _LINES = 4096
 _PLAIN = tuple(b"%c" % c for c in b"a# -0123456789")  # how a listing begins
+_LOGGED = (
+    "the kernel logs one, below 'Memory allocations:', on OOM and for: echo m > /proc/sysrq-trigger"
+)
 _NANOSECONDS = 1_000_000_000
 
 
@@ -356,6 +359,8 @@ class Saved(Source):
                     f"{self.path} holds {sums_words(scanner.sums)}, not tags",
                     "save the tags themselves: allocq snapshot, or allocq query without --group-by",
                 )
+            if scanner.is_log:
+                raise FormatError(f"{self.path} is a log without a list of tags", _LOGGED)
             words = str(refusal or f"{self.path} is not a saved /proc/allocinfo")
             raise FormatError(words, (refusal.hint if refusal else "") or self.hint)
         return scanner
@@ -390,7 +395,8 @@ class Saved(Source):
             rounded=metadata.get("rounded") == "yes" or any(each.rounded for each in shown),
             truncated=tags.isdecimal() and int(tags) != listing.tags,
         )
-        if words := note(self.path, shown, len(scanner.listings), scanner.skipped):
+        listings, skipped = len(scanner.listings), scanner.skipped_in(shown)
+        if words := note(self.path, shown, listings, skipped, scanner.ending):
             self.info.warnings.append(words)
         for warning in metadata_warnings(self.path, listing):
             self.info.warnings.append(warning)

@@ -13,6 +13,7 @@ struct expected {
 	size_t matches;
 	uint64_t read, tags_seen, headers, unfinished;
 	enum aq_result result;
+	bool blank; /* the first tag ends with a blank */
 };
 
 static struct expected expected;
@@ -98,7 +99,8 @@ static int alone(const aq_filter *filter, const char *line, size_t len, struct a
 	if (expected.result != AQ_DONE)
 		result = -1;
 	expected.headers += kind == AQ_LINE_HEADER;
-	expected.tags_seen += kind == AQ_LINE_TAG;
+	if (kind == AQ_LINE_TAG && !expected.tags_seen++)
+		expected.blank = line[len - 1] == ' ';
 	if (kind == AQ_LINE_TAG) {
 		CHECK(inside(tag->file, copy, len) && inside(tag->function, copy, len));
 		CHECK(inside(tag->module, copy, len) && tag->has_module == (tag->module.len > 0));
@@ -113,12 +115,32 @@ static int alone(const aq_filter *filter, const char *line, size_t len, struct a
 	return result;
 }
 
+/* What is behind the last newline is a tag if it ends like the first one, or with the kernel's blank. */
+static void expect_last(const aq_filter *filter, const char *line, size_t len)
+{
+	size_t n = len - (len && line[len - 1] == '\r');
+	struct aq_tag tag;
+	int found;
+
+	expected.unfinished = len;
+	if (!n || aq_parse_line(line, n, &tag) != AQ_LINE_TAG || (line[n - 1] != ' ' && (expected.tags_seen ? expected.blank : expected.headers > 0)))
+		return;
+	expected.unfinished = 0;
+	expected.read++;
+	found = alone(filter, line, n, &expected.tags[expected.matches]);
+	if (found <= 0)
+		return;
+	expected.lines[expected.matches] = line;
+	expected.lens[expected.matches++] = n;
+}
+
 static void expect(const aq_filter *filter, const char *text, size_t len)
 {
 	const char *line = text, *end = text + len, *newline;
 
 	expected.matches = expected.read = expected.tags_seen = expected.headers = 0;
 	expected.unfinished = 0;
+	expected.blank = false;
 	expected.result = AQ_DONE;
 	while (line < end && (newline = memchr(line, '\n', (size_t)(end - line)))) {
 		size_t n = (size_t)(newline - line);
@@ -136,7 +158,7 @@ static void expect(const aq_filter *filter, const char *text, size_t len)
 		}
 		line = newline + 1;
 	}
-	expected.unfinished = (uint64_t)(end - line);
+	expect_last(filter, line, (size_t)(end - line));
 }
 
 /* What is passed by is the same whatever lies behind the text, and all of it could be read. */

@@ -94,7 +94,8 @@ class _Open:
 @dataclass(slots=True)
 class Lists:
     """The lists that are being printed. A tag goes to that of its caller or, where the log does not
-    say who printed it, to that in which the sizes keep falling."""
+    say who printed it, to that in which the sizes keep falling. Where several could have it, they
+    are said to be mixed."""
 
     _open: list[_Open] = field(default_factory=list)
 
@@ -133,6 +134,9 @@ class Lists:
         if not fitting:
             return None
         best = min(fitting, key=lambda each: (each.last is None, each.last or 0))
+        if len(fitting) > 1:
+            for each in fitting:
+                each.listing.mixed = True
         best.last = tag.bytes
         best.keys.add(tag.key)
         if stamp.boot is not None:

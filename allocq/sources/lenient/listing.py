@@ -35,7 +35,9 @@ class Kind(StrEnum):
 @dataclass(slots=True)
 class FoundTag:
     """One tag as a text had it. rounded: its size is not exact; unit: it was written with one;
-    extra: words behind the function."""
+    extra: words behind the function; thousands: its counters if a letter such as M means 1000s,
+    where that is not known; kilo: a lower-case k says that it does; moved: the counters were not
+    in front."""
 
     bytes: int
     calls: int
@@ -46,6 +48,9 @@ class FoundTag:
     rounded: bool = False
     extra: tuple[str, ...] = ()
     unit: bool = False
+    thousands: tuple[int, int] | None = None
+    kilo: bool = False
+    moved: bool = False
 
     @property
     def key(self) -> tuple[str, int, str | None, str]:
@@ -73,7 +78,9 @@ class Listing:
     number: from 1 in its text; line: where it begins; time: when, in words, "" where that is not
     known; seconds: since 1970, where that is certain; member: its file in an archive; profiling: on
     or off, as a kernel's list says; tags, bytes: what is in it; text: its lines, unless
-    they were dropped.
+    they were dropped; guessed: what a letter such as M means is not known; kilo: a lower-case k
+    says that it means 1000s; mixed: its tags may be those of another list; swapped, upright: tags
+    with more calls than bytes, and with fewer.
     """
 
     kind: Kind
@@ -88,6 +95,12 @@ class Listing:
     bytes: int = 0
     rounded: bool = False
     cut_names: bool = False
+    guessed: bool = False
+    kilo: bool = False
+    moved: bool = False
+    mixed: bool = False
+    swapped: int = 0
+    upright: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
     text: list[Raw] = field(default_factory=list)
     size: int = 0
@@ -100,16 +113,24 @@ class Listing:
     falling: bool = True
     positive: bool = True
     counting: bool = True
+    _thousands: list[tuple[int, int, int]] = field(default_factory=list)
 
     def add(self, tag: FoundTag, text: Raw | None = None) -> None:
         """Take in a tag; text: its line, where that is to be kept as it is."""
         if self.tags < MOST_KEYS:
             self.keys.add(tag.key)
         self.rounded = self.rounded or tag.rounded
-        self.count(tag.bytes, tag.text() if text is None else text)
+        self.moved = self.moved or tag.moved
+        self.kilo = self.kilo or tag.kilo
+        if tag.thousands:
+            self.guessed = True
+            self._thousands.append((self.tags, *tag.thousands))
+        self.count(tag.bytes, tag.calls, tag.text() if text is None else text)
 
-    def count(self, bytes_: int, text: Raw) -> None:
+    def count(self, bytes_: int, calls: int, text: Raw) -> None:
         """The same without a tag's names."""
+        self.swapped += 0 <= bytes_ < calls <= MOST_BYTES
+        self.upright += bytes_ > calls
         last = self.last_bytes
         if last is not None:
             self.rising = self.rising and bytes_ >= last
@@ -125,7 +146,22 @@ class Listing:
     def drop(self) -> None:
         """Keep the summary alone."""
         self.text, self.size, self.keys = [], 0, set()
-        self.marks, self.lines, self.times = [], [], {}
+        self.marks, self.lines, self.times, self._thousands = [], [], {}, []
+
+    def settle(self) -> None:
+        """It is complete: what the letters in its sizes mean is known, or never will be."""
+        if not self.kilo:
+            self._thousands = []
+            return
+        has_text = len(self.text) == self.tags
+        for at, bytes_, calls in self._thousands:
+            before = self.marks[at].size
+            self.bytes += bytes_ - before
+            self.marks[at] = replace(self.marks[at], size=bytes_)
+            if has_text:
+                names = self.text[at].split(None, 2)[2]
+                self.text[at] = b"%12d %8d %b" % (bytes_, calls, names)
+        self._thousands, self.guessed = [], False
 
     def split(self, starts: Sequence[int]) -> list[Listing]:
         """The listings that begin at its first tag and at these tags."""
@@ -135,6 +171,7 @@ class Listing:
             piece = replace(self, tags=0, bytes=0, text=[], size=0, last_bytes=None, metadata={})
             piece.marks, piece.lines, piece.times, piece.keys = [], [], {}, set()
             piece.rising = piece.falling = piece.positive = piece.counting = True
+            piece.swapped = piece.upright = 0
             if begin:
                 piece.line, piece.version = self.lines[begin], ""
                 piece.kind = Kind.TAGS if self.kind is Kind.LISTING else self.kind
@@ -142,7 +179,7 @@ class Listing:
             else:
                 piece.metadata = self.metadata
             for i in range(begin, end):
-                piece.count(self.marks[i].size, self.text[i] if has_text else b"")
+                piece.count(self.marks[i].size, 0, self.text[i] if has_text else b"")
             if not has_text:
                 piece.text = []
             pieces.append(piece)
@@ -152,6 +189,11 @@ class Listing:
     def is_numbered(self) -> bool:
         """Do the sizes only number the lines, as cat -n does? Then a column is missing."""
         return self.counting and self.positive and self.tags > 2 and not self.rounded
+
+    @property
+    def is_swapped(self) -> bool:
+        """Are there more calls than bytes? No call holds less than a byte."""
+        return self.swapped > 4 * self.upright and (self.swapped > 2 or self.moved)
 
     @property
     def is_sorted(self) -> bool:

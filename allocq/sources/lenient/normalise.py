@@ -6,6 +6,7 @@ Each takes one line without its newline and is linear in its length.
 from __future__ import annotations
 
 import codecs
+import csv
 import html
 import quopri
 import re
@@ -32,6 +33,8 @@ _MARKUP = re.compile(
     r"|table|tbody|td|th|tr|tt|u|ul)(?:\s{1,8}[a-z:-]{1,32}(?:=(?:\"[^\"<>]{0,400}\"|'[^'<>]{0,400}'"
     r"|[^\s\"'<>]{1,400}))?){0,16}\s{0,8}/?>"
 )
+_CELL = re.compile(r"</?(?:br|div|li|p|td|th|tr)\b[^<>]{0,1024}>")
+_DELIMITED = re.compile(r"([,;|])[\s\"']{0,8}func:")
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _SHORTEST_SOFT = 40
 
@@ -122,12 +125,23 @@ def strip_quotes(text: str) -> str:
 def strip_markup(text: str) -> str:
     """Without the tags of a page, and HTML's &gt; and its kind undone."""
     if "<" in text and ">" in text:
-        text = _MARKUP.sub("", text)
+        text = _MARKUP.sub("", _CELL.sub(" ", text))
     return html.unescape(text) if "&" in text and ";" in text else text
+
+
+def split_cells(text: str) -> str:
+    """The cells of a table with a comma, a semicolon or a bar between them, as words."""
+    if "func:" not in text or not (match := _DELIMITED.search(text)):
+        return text
+    try:
+        cells = next(csv.reader([text.strip().strip("|")], delimiter=match[1]))
+    except (csv.Error, StopIteration):
+        return text
+    return " ".join(cell.strip() for cell in cells)
 
 
 def clean(line: bytes) -> str:
     """All of it, in the order in which it was wrapped around the text."""
     text = strip_escapes(decode_line(line))
     text = strip_quotes(plain_blanks(strip_markup(text)))
-    return text.rstrip()
+    return split_cells(text).rstrip()

@@ -8,16 +8,20 @@ from datetime import datetime
 from .listing import Kind, Listing, Skipped
 
 
-def note(path: str, shown: Sequence[Listing], listings: int, skipped: Skipped) -> str:
+def note(
+    path: str, shown: Sequence[Listing], listings: int, skipped: Skipped, ending: str = ""
+) -> str:
     """One line, "" where there is nothing to say. shown: what was chosen; listings: how many there
-    are."""
+    are; ending: what is wrong with the last line."""
     last = shown[-1]
     parts = [_which(shown, listings)] if listings > 1 else []
     if last.kind is Kind.LOG:
         parts = [*_log_words(last), *parts]
     else:
         if any(listing.rounded for listing in shown):
-            parts.append("sizes are rounded")
+            parts.append(f"sizes are rounded{_powers(shown)}")
+        if any(listing.moved for listing in shown):
+            parts.append("the counters are not in front: the first number is taken as the size")
         if any(listing.cut_names for listing in shown):
             parts.append("long names were cut for a terminal")
         if skipped.count:
@@ -25,11 +29,19 @@ def note(path: str, shown: Sequence[Listing], listings: int, skipped: Skipped) -
             where = f"line {skipped.line}: " if skipped.line else ""
             first = "" if skipped.count == 1 else "the first is "
             parts.append(f"skipped {lines} not a tag, {first}{where}'{skipped.first}'")
+    if ending and last.number == listings:
+        parts.append(ending)
     if not parts:
         return ""
     member = f": {last.member}" if last.member else ""
     line = f": line {last.line}" if last.kind is Kind.LOG else ""
     return f"{path}{member}{line}: {'; '.join(parts)}"
+
+
+def _powers(shown: Sequence[Listing]) -> str:
+    if any(listing.guessed for listing in shown):
+        return ", units taken as powers of 1024"
+    return ", in powers of 1000 (k)" if any(listing.kilo for listing in shown) else ""
 
 
 def _which(shown: Sequence[Listing], listings: int) -> str:
@@ -48,10 +60,13 @@ def _log_words(listing: Listing) -> list[str]:
         "off": "profiling was off, so the counters were frozen",
         None: "it does not say whether profiling was on",
     }[listing.profiling]
-    return [
+    words = [
         f"the kernel's list{when}: its ten largest tags at most, sizes rounded to three digits;"
         f" {profiling}"
     ]
+    if listing.mixed:
+        words.append("mixed with the list of another CPU: some tags may be in the wrong one")
+    return words
 
 
 def default_of(listings: Sequence[Listing]) -> Listing:

@@ -131,7 +131,7 @@ class Output:
         self.cut = self.cut or match.group("function").startswith("..")
         tag = tag_of(
             {
-                "bytes": amount[0],
+                "bytes": amount.value,
                 "calls": int(match.group("calls")),
                 "file": file,
                 "line": int(match.group("line")),
@@ -141,7 +141,7 @@ class Output:
             }
         )
         if tag:
-            tag.rounded = amount[1]
+            tag.rounded = amount.rounded
         return tag
 
 

@@ -2,7 +2,8 @@
 
 Text is taken as words. A word `func:NAME` ends a tag, and what stands before it is looked at from
 the right: [MODULE], FILE:LINE, calls, size. So prefixes do not matter, and a tag may lie on several
-lines, or several on one.
+lines, or several on one. A line that is a tag in another order (awk '{print $3,$4,$1,$2}') is told
+apart: its counters never become those of the next line.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import NamedTuple
 
 from ...core.numbers import NumberFault, read_size
 from .kernel_log import NO_STAMP, Stamp
@@ -29,12 +31,15 @@ _UNIT = re.compile(r"(?:[KMGTPEkmgtpe]i?[Bb]?|B|bytes?)")
 _FRACTION = re.compile(r"-?[0-9]{1,20}\.[0-9]{1,20}(?:e\+[0-9]{1,3})?")
 _GROUPED = re.compile(r"[0-9]{1,3}(?:[,'_][0-9]{3})+")
 _LOCATION = re.compile(r"(?P<file>.*[^:\s]):(?P<line>[0-9]{1,20})")
+_PLACE = re.compile(r"(?P<file>[^\s:]*[A-Za-z_][^\s:]*\.[A-Za-z]{1,3}):(?P<line>[0-9]{1,9})")
 _VALUE = re.compile(r"[0-9]{1,40}|[a-z_][a-z0-9_]*:(?!:)\S+")
 _GLUE = ":;>|\"'=]~`+*(<"
 _TIME = re.compile(r"[0-9T-]*[0-2]?[0-9]:[0-5][0-9]:[0-5][0-9]|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CONTEXT = re.compile(r"(?:\S*[./]\S*-)?(?:[0-9]+-)?(-?[0-9].*)")
 _BRACKETS = dict(zip(">)]}", "<([{", strict=True))
 _LONGEST_NAME = 24  # words
+_MOST_MOVED = 8
+_INACCURATE = "accurate:no"
 _COMMAND = re.compile(r"--to=(si|iec-i|iec|auto)\b")
 
 
@@ -42,13 +47,18 @@ _COMMAND = re.compile(r"--to=(si|iec-i|iec|auto)\b")
 class Units:
     """What a letter stands for: 1024s, unless a command in the text said otherwise.
 
-    unitless, unitless_line: how many tags had a size such as 11.5 without a unit, and where.
+    unitless, unitless_line: how many tags had a size such as 11.5 without a unit, and where; moved:
+    lines with the counters behind the names; unclear, unclear_line: tags of which it cannot be told
+    whether the counters are in front or behind, and where.
     """
 
     thousands: bool = False
     forced: bool = False
     unitless: int = 0
     unitless_line: int = 0
+    moved: int = 0
+    unclear: int = 0
+    unclear_line: int = 0
 
     def heed(self, text: str) -> None:
         """Look for numfmt's --to=si or --to=iec in a line that is no tag."""
@@ -89,8 +99,18 @@ def read_number(word: str, most: int = MOST_CALLS) -> int | None:
     return value if -most - 1 <= value <= most else None
 
 
-def read_amount(word: str, unit: str, units: Units) -> tuple[int, bool] | None:
-    """(bytes, rounded) of `38.4` and `MiB`, `12M`, `512`; None for what is no size.
+class Amount(NamedTuple):
+    """A number. thousands: what it is if its letter means 1000s, where that is not known; kilo: it
+    has the lower-case k that only 1000s have."""
+
+    value: int
+    rounded: bool = False
+    thousands: int | None = None
+    kilo: bool = False
+
+
+def read_amount(word: str, unit: str, units: Units) -> Amount | None:
+    """The size in `38.4` and `MiB`, `12M`, `512`; None for what is no size.
 
     A fraction of a byte is dropped.
     """
@@ -102,7 +122,7 @@ def read_amount(word: str, unit: str, units: Units) -> tuple[int, bool] | None:
     bare = letter.rstrip("bB") if letter not in ("byte", "bytes") else ""
     if not bare:
         value = read_number(match.group("sign") + digits, MOST_BYTES)
-        return None if value is None else (value, False)
+        return None if value is None else Amount(value)
     if _GROUPED.fullmatch(digits) and "," not in digits:
         digits = re.sub(r"['_]", "", digits)
     digits = digits.replace(",", ".")
@@ -114,7 +134,11 @@ def read_amount(word: str, unit: str, units: Units) -> tuple[int, bool] | None:
     fault, size = read_size(f"{digits}{bare[0].upper()}{'B' if decimal else ''}")
     if fault is not NumberFault.NONE:
         return None
-    return (-size if match.group("sign") else size), True
+    sign = -1 if match.group("sign") else 1
+    if units.forced or len(letter) > 1:
+        return Amount(sign * size, True)
+    _, thousands = read_size(f"{digits}{bare[0].upper()}B")
+    return Amount(sign * size, True, sign * thousands, bare == "k")
 
 
 @dataclass(slots=True)
@@ -147,6 +171,7 @@ class Words:
     _lines: deque[Line] = field(default_factory=deque)
     _held: tuple[FoundTag, Line, Line] | None = None
     _name: list[str] = field(default_factory=list)
+    _orphan: Line | None = None  # where counters are missing in front of the names last seen
 
     @property
     def idle(self) -> bool:
@@ -162,6 +187,8 @@ class Words:
             self.units.heed(text)
         while len(self._lines) > _MOST_LINES:
             self._forget_line(found)
+        if _FUNCTION in text and self._take_moved(text, line, found):
+            return found
         for word in text.split():
             if self._name:
                 self._go_on(word, line, found)
@@ -182,6 +209,21 @@ class Words:
                 self._words.append((word[:at], line))
             self._take(name, line, found)
         return found
+
+    def _take_moved(self, text: str, line: Line, found: Found) -> bool:
+        """A whole tag in another order, where no counters wait for their names."""
+        if sum(word[-1:].isdigit() for word, _ in self._words) > 1 or self._name:
+            return False
+        tag = moved_tag(text.split(), self.units)
+        if tag is None:
+            return False
+        self._release(len(self._words), found)
+        self._words.clear()
+        self.units.moved += 1
+        line.used = True
+        self._orphan = None
+        found.append((tag, line, line))
+        return True
 
     def _go_on(self, word: str, line: Line, found: Found) -> None:
         """A name with blanks in it, `<impl Foo for Bar>::new`, goes on until its brackets close."""
@@ -222,10 +264,17 @@ class Words:
     def _take(self, name: str, line: Line, found: Found) -> None:
         words = [word for word, _ in self._words]
         match = tag_before(words, name, self.units)
-        if match is None:
+        is_unclear = match is not None and self._words[match[1]][1] is self._orphan
+        if is_unclear:
+            self.units.unclear += 1
+            self.units.unclear_line = self.units.unclear_line or line.number
+        if match is None or is_unclear:
             if lacks_unit(words):
                 self.units.unitless += 1
                 self.units.unitless_line = self.units.unitless_line or line.number
+            if is_unclear or lacks_counters(words, line):
+                self._orphan = line
+                self.units.unclear += self.units.moved > 0 and not is_unclear
             self._release(len(words), found)
             self._words.clear()
             return
@@ -234,6 +283,7 @@ class Words:
         for owner in owners:
             owner.used = True
         line.used = True
+        self._orphan = None
         self._release(begin, found)
         self._words.clear()
         self._held = tag, owners[0], line
@@ -264,11 +314,82 @@ def tag_before(words: list[str], function: str, units: Units) -> tuple[FoundTag,
         counters = counters_before(words, begin, units)
         if counters is None:
             continue
-        bytes_, calls, rounded, unit, start = counters
+        size, calls, unit, start = counters
         file = " ".join([*words[begin : end - 1], match.group("file")])
         line = int(match.group("line"))
-        return FoundTag(bytes_, calls, file, line, module, function, rounded, unit=unit), start
+        tag = FoundTag(size.value, calls.value, file, line, module, function)
+        tag.rounded, tag.unit = size.rounded or calls.rounded, unit
+        tag.thousands, tag.kilo = _thousands(size, calls), size.kilo or calls.kilo
+        return tag, start
     return None
+
+
+def lacks_counters(words: list[str], line: Line) -> bool:
+    """Is it FILE:LINE [MODULE] alone, or nothing and func: begins the line?"""
+    if not words:
+        return line.text.lstrip().startswith(_FUNCTION)
+    end = len(words) - (words[-1][:1] == "[")
+    return end == 1 and _PLACE.fullmatch(words[0]) is not None
+
+
+def moved_tag(words: list[str], units: Units) -> FoundTag | None:
+    """The tag whose words these are in any order but the kernel's: one FILE:LINE, one func:,
+    perhaps a [MODULE], and two numbers, the size first unless the second one has the unit."""
+    places, functions, modules, extra = [], [], [], []
+    numbers: list[tuple[int, str, str]] = []
+    for at, word in enumerate(words[: _MOST_MOVED + 1]):
+        if match := _PLACE.fullmatch(word):
+            places.append((at, match))
+        elif word.startswith(_FUNCTION):
+            functions.append((at, close_name(word[len(_FUNCTION) :])))
+        elif word[:1] == "[" and word[-1:] == "]":
+            modules.append(word[1:-1])
+        elif _UNIT.fullmatch(word) and numbers and numbers[-1][0] == at - 1:
+            numbers[-1] = at, numbers[-1][1], word
+        elif _SIZE.fullmatch(word):
+            numbers.append((at, word, ""))
+        elif word == _INACCURATE:
+            extra.append(word)
+        else:
+            return None
+    if len(words) > _MOST_MOVED or len(modules) > 1:
+        return None
+    if not (len(places) == len(functions) == 1 and len(numbers) == 2):
+        return None
+    (place_at, place), (function_at, function) = places[0], functions[0]
+    if numbers[1][0] < place_at < function_at or not function or is_open(function):
+        return None
+    size, calls = (read_amount(word, unit, units) for _, word, unit in numbers)
+    if size is None or calls is None:
+        return None
+    if calls.rounded and not size.rounded:
+        size, calls = calls, size
+    if calls.value < 0:
+        return None
+    return FoundTag(
+        size.value,
+        calls.value,
+        place["file"],
+        int(place["line"]),
+        modules[0] if modules else None,
+        function,
+        size.rounded or calls.rounded,
+        tuple(extra),
+        bool(numbers[0][2] or numbers[1][2]) or size.rounded,
+        thousands=_thousands(size, calls),
+        kilo=size.kilo or calls.kilo,
+        moved=True,
+    )
+
+
+def _thousands(size: Amount, calls: Amount) -> tuple[int, int] | None:
+    """Both counters if letters mean 1000s; None where no letter has two meanings."""
+    if size.thousands is None and calls.thousands is None:
+        return None
+    return (
+        size.value if size.thousands is None else size.thousands,
+        calls.value if calls.thousands is None else calls.thousands,
+    )
 
 
 def lacks_unit(words: list[str]) -> bool:
@@ -284,8 +405,8 @@ def lacks_unit(words: list[str]) -> bool:
 
 def counters_before(
     words: list[str], end: int, units: Units
-) -> tuple[int, int, bool, bool, int] | None:
-    """(bytes, calls, rounded, with a unit, where it begins) of `SIZE [UNIT] CALLS`."""
+) -> tuple[Amount, Amount, bool, int] | None:
+    """(size, calls, with a unit, where it begins) of `SIZE [UNIT] CALLS`."""
     if end < 2:
         return None
     calls = _calls(words[end - 1], units)
@@ -300,18 +421,18 @@ def counters_before(
         begin = end - 2
     if size is None:
         return None
-    return size[0], calls[0], size[1] or calls[1], unit or size[1], begin
+    return size, calls, unit or size.rounded, begin
 
 
-def _calls(word: str, units: Units) -> tuple[int, bool] | None:
+def _calls(word: str, units: Units) -> Amount | None:
     if word.isascii() and word.isdigit() and len(word) <= 20:
         calls = int(word)
-        return (calls, False) if calls <= MOST_CALLS else None
+        return Amount(calls) if calls <= MOST_CALLS else None
     amount = read_amount(word, "", units)
-    return None if amount is None or amount[0] < 0 else amount
+    return None if amount is None or amount.value < 0 else amount
 
 
-def _size(word: str, unit: str, units: Units) -> tuple[int, bool] | None:
+def _size(word: str, unit: str, units: Units) -> Amount | None:
     """A size, perhaps with a prefix that has no blank behind it: `saved.txt:12:4096`."""
     amount = read_amount(word, unit, units)
     if amount is not None or _TIME.fullmatch(word):

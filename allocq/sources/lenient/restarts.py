@@ -12,17 +12,20 @@ from dataclasses import dataclass
 _INCLUDED = (".h", ".rs", "binfmt_elf.c")  # as in core/seen.c
 _WINDOW = 8  # so many tags show whether a listing goes on like the one before
 _SORTED = 3
+_MIXED = 8  # so many tags do not come twice because of macros that place several
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What there is to tell of a tag. key: its names; gap: lines that are no tags stood before."""
+    """What there is to tell of a tag. key: its names; gap: lines that are no tags stood before;
+    column: so many tags stand before it on its line."""
 
     key: object
     file: str
     size: int
     builtin: bool
     gap: bool = False
+    column: int = 0
 
     @property
     def counts(self) -> bool:
@@ -43,6 +46,29 @@ def restarts(marks: Sequence[Mark], header: bool = False) -> list[int]:
     elif len(keys) == 1 and marks[0].counts:
         return list(range(1, len(marks)))
     return list(_restarts(marks))
+
+
+def are_side_by_side(marks: Sequence[Mark]) -> bool:
+    """Do listings stand in columns, as paste and pr write them? Then tags come again in another
+    column. A mailer that fills lines, and one listing in columns, have each tag once."""
+    beside = sum(mark.column > 0 for mark in marks)
+    if beside < 2 or 4 * beside < len(marks):
+        return False
+    left = {mark.key for mark in marks if mark.counts and not mark.column}
+    again = sum(mark.counts and mark.column > 0 and mark.key in left for mark in marks)
+    return 4 * again > beside
+
+
+def are_mixed(marks: Sequence[Mark], order: bool = False) -> bool:
+    """Do most tags come again in what is one listing, as if several were sorted together? order:
+    only if their sizes are in order."""
+    counting = [mark for mark in marks if mark.counts]
+    keys = {mark.key for mark in counting}
+    if len(counting) < _MIXED or len(keys) == 1 or 3 * len(keys) > 2 * len(counting):
+        return False
+    sizes = [mark.size for mark in marks]
+    in_order = sizes == sorted(sizes) or sizes == sorted(sizes, reverse=True)
+    return not order or (in_order and len(set(sizes)) > 1)
 
 
 def _restarts(marks: Sequence[Mark]) -> Iterator[int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 
 from ...core.text import is_plain
 from ...errors import FormatError
@@ -27,7 +27,7 @@ from .listing import (
 )
 from .own_output import MOST_JSON, Output, read_document
 from .paste import Found, Line, Words, is_open
-from .restarts import Mark, restarts
+from .restarts import Mark, are_mixed, are_side_by_side, restarts
 
 _PLAIN = re.compile(
     rb" {0,32}(-?[0-9]{1,19}) {1,32}([0-9]{1,20}) ([!#-%(-;?-\[\]-~]+):([0-9]{1,20})"
@@ -58,12 +58,15 @@ _EVENT = re.compile(  # quotes; journald's json-seq and json-sse
     rb"^(?:(?:\s{0,8}[A-Z]{0,4}>)+ ?|\s{0,3}[|:]\s)?(?:\x1e|data: )?(?=\{)"
 )
 _MEMBER = re.compile(rb"\s{1,16}(\"(?:MESSAGE|message|msg|log)\"\s?:\s?\".*\"),?\s{0,4}")
+_NAME_AT_END = re.compile(rb"func:[^\s]{0,4096}[A-Za-z0-9_]\r?$")
 _READ_WHOLE = 1 << 20
 _LOGS_KEPT = 32
 _LONGEST_TABLE_ROW = 8192
 _LONGEST_SOFT = 1 << 16
 _INACCURATE = "accurate:no"
 _SNAPSHOT = "allocq-snapshot"
+_CUT = "ignored the last line, which has no newline; the file may be truncated"
+_ORDER = "keep the kernel's columns: SIZE CALLS FILE:LINE [MODULE] func:FUNCTION"
 
 
 Key = tuple[bytes, int, bytes | None, bytes]
@@ -77,6 +80,10 @@ class Scanner:
         self._choice = choice
         self.listings: list[Listing] = []
         self.skipped = Skipped()
+        self._skipped: dict[str, Skipped] = {}  # of the members before
+        self.ending = ""
+        self._blank_ends: bool | None = None
+        self._texts = self._stamped = self._swapped_line = 0
         self._member = ""
         self._number = 0
         self._kept = 0
@@ -96,7 +103,7 @@ class Scanner:
         self._begins = 0
         self._time: Stamp = NO_STAMP
         self._realtime: float | None = None
-        self._last_line = 0
+        self._last_line = self._row = self._column = 0
         self._prefix = ""
         self._header_seen = False
 
@@ -115,8 +122,26 @@ class Scanner:
         self.flush()
         self._reset()
         self._close()
+        if any(each.member == self._member for each in self.listings):
+            self._skipped[self._member] = self.skipped
+        self.skipped, self.ending, self._blank_ends = Skipped(), "", None
         self._bulk, self._number, self._member = None, 0, name
         self._words, self._lists, self.output = Words(), Lists(), Output()
+
+    def skipped_in(self, shown: Sequence[Listing]) -> Skipped:
+        """The lines that were skipped in the files of these listings."""
+        found = Skipped()
+        for name in {each.member: None for each in shown}:
+            own = self.skipped if name == self._member else self._skipped.get(name, Skipped())
+            if not found.count:
+                found.first, found.line = own.first, own.line
+            found.count += own.count
+        return found
+
+    @property
+    def is_log(self) -> bool:
+        """Do most lines begin like those of a log?"""
+        return 2 * self._stamped > self._texts
 
     def pass_over(self, block: bytes) -> None:
         """Count the lines of a block without a keyword."""
@@ -128,9 +153,23 @@ class Scanner:
         self.skipped.count += lines
         self._number += lines
 
+    def feed_last(self, raw: bytes) -> None:
+        """The last line, which has no newline. The kernel ends a tag with a blank; where no line
+        has it, a name may be cut off."""
+        if _NAME_AT_END.search(raw):
+            if self._header_seen if self._blank_ends is None else self._blank_ends:
+                self._number += 1
+                self._flush_words()
+                self.ending = _CUT
+                return
+            self.ending = "the last line has no newline; its function may be cut off"
+        self.feed(raw)
+
     def feed(self, raw: bytes) -> None:
         """One line."""
         self._number += 1
+        if self._blank_ends is None and b"func:" in raw:
+            self._blank_ends = raw.rstrip(b"\r").endswith(b" ")
         plain = not self._soft and _PLAIN.fullmatch(raw)
         if plain and self._take_plain(plain, raw):
             return
@@ -177,15 +216,27 @@ class Scanner:
                 raise FormatError(
                     f"{self._path}: line {listing.line}: the sizes only number the lines;"
                     " a column is missing",
-                    "keep the first four columns of /proc/allocinfo",
+                    _ORDER,
                 )
         tags = sum(listing.tags for listing in self.listings)
         units = self._words.units
+        if units.unclear and 4 * units.unclear >= tags:
+            raise FormatError(
+                f"{self._path}: line {units.unclear_line}: it cannot be told whether a tag's"
+                " counters are in front of it or behind",
+                _ORDER,
+            )
         if units.unitless and 4 * units.unitless >= tags:
             raise FormatError(
                 f"{self._path}: line {units.unitless_line}: a size with a fraction but without a"
                 " unit",
                 "use numfmt --to=iec, which writes the unit",
+            )
+        if self._swapped_line:
+            raise FormatError(
+                f"{self._path}: line {self._swapped_line}: more calls than bytes: the columns are"
+                " swapped, or the sizes are not in bytes",
+                _ORDER,
             )
 
     def flush(self) -> None:
@@ -232,7 +283,7 @@ class Scanner:
             )
         )
         bulk.lines.append(number)
-        bulk.count(size, text)
+        bulk.count(size, calls, text)
         self._keep(bulk, len(text))
         self._last_line = number
         return True
@@ -298,6 +349,7 @@ class Scanner:
         if not text.strip():
             self._flush_words()
             return
+        self._texts += 1
         if text.lstrip().startswith(_INACCURATE):
             text = self._take_mark(text.lstrip())
             if not text:
@@ -320,6 +372,8 @@ class Scanner:
             self._note_time(text)
         if stamp is None:
             stamp = read_stamp(text) if self._lists.any and has_function else NO_STAMP
+        else:
+            self._stamped += stamp != NO_STAMP
         if stamp.seconds is None and not stamp.words and self._realtime is not None:
             stamp = _realtime(self._realtime, stamp)
         if has_function and (match := _PREFIX.match(text)):
@@ -422,6 +476,7 @@ class Scanner:
             stamp = Stamp(words=match.group()) if match else read_stamp(text)
             if stamp.words:
                 self._time = stamp
+                self._stamped += 1
 
     # Tags
 
@@ -444,7 +499,10 @@ class Scanner:
 
     def _place_all(self, found: Found) -> None:
         for tag, first, last in found:
+            self._column = self._column + 1 if first.number == last.number == self._row else 0
+            self._row = last.number
             self._place(tag, first.number, last.number, _stamp_on(first, last), Kind.TAGS)
+        self._column = 0
 
     def _place(
         self,
@@ -484,14 +542,22 @@ class Scanner:
             tag.function.encode("utf-8", "replace"),
         )
         key = self._keys.setdefault(key, key)
-        bulk.marks.append(Mark(key, tag.file, tag.bytes, tag.module is None, gap))
+        builtin = tag.module is None
+        bulk.marks.append(Mark(key, tag.file, tag.bytes, builtin, gap, self._column))
         bulk.lines.append(first)
 
     def _close(self) -> None:
         """The listing at hand is complete: if a loop appended to it, it is several."""
         bulk = self._bulk
-        starts = restarts(bulk.marks, bool(bulk.version)) if bulk is not None else []
-        if bulk is None or not starts:
+        if bulk is None:
+            return
+        bulk.settle()
+        self._check_order(bulk)
+        starts = restarts(bulk.marks, bool(bulk.version))
+        bounds = [0, *starts, len(bulk.marks)]
+        if any(are_mixed(bulk.marks[begin:end]) for begin, end in pairwise(bounds)):
+            raise self._mixed(bulk)
+        if not starts:
             return
         pieces = bulk.split(starts)
         at = max(i for i, each in enumerate(self.listings) if each is bulk)
@@ -504,6 +570,24 @@ class Scanner:
             if self._choice.last and not self._choice.all:
                 self._drop(piece)
         self._bulk = pieces[-1]
+
+    def _check_order(self, bulk: Listing) -> None:
+        """FormatError where its numbers cannot be those of one listing, in the kernel's columns."""
+        if bulk.is_swapped and not self._swapped_line:
+            self._swapped_line = bulk.line
+        if are_side_by_side(bulk.marks):
+            raise FormatError(
+                f"{self._path}: line {bulk.line}: listings stand side by side on one line",
+                "read each from a file of its own: allocq diff BEFORE AFTER compares two",
+            )
+        if are_mixed(bulk.marks, order=True):
+            raise self._mixed(bulk)
+
+    def _mixed(self, bulk: Listing) -> FormatError:
+        return FormatError(
+            f"{self._path}: line {bulk.line}: most tags come again: several listings are mixed",
+            "read each from a file of its own: allocq diff BEFORE AFTER compares two",
+        )
 
     def _begins_anew(self, bulk: Listing, tag: FoundTag, first: int) -> bool:
         """Does this tag begin another listing, though nothing says so?"""
@@ -639,8 +723,13 @@ def _scan_lines(scanner: Scanner, pieces: Iterable[bytes]) -> None:
         if seen > _READ_WHOLE and scanner.idle and not any(w in block for w in _WORTH_READING):
             scanner.pass_over(block)
             continue
-        for line in normalise.split_lines((block,)):
+        *lines, last = normalise.split_lines((block,))
+        for line in lines:
             scanner.feed(line)
+        if block.endswith(b"\n"):
+            scanner.feed(last)
+        else:
+            scanner.feed_last(last)
 
 
 def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
