@@ -49,7 +49,8 @@ class Units:
 
     unitless, unitless_line: how many tags had a size such as 11.5 without a unit, and where; moved:
     lines with the counters behind the names; unclear, unclear_line: tags of which it cannot be told
-    whether the counters are in front or behind, and where.
+    whether the counters are in front or behind, and where; failed, failed_line: names without
+    counters, and where; torn: no tag can be trusted.
     """
 
     thousands: bool = False
@@ -59,6 +60,14 @@ class Units:
     moved: int = 0
     unclear: int = 0
     unclear_line: int = 0
+    failed: int = 0
+    failed_line: int = 0
+    torn: bool = False
+
+    @property
+    def is_torn(self) -> bool:
+        """Are there tags in another order that are only by chance on one line?"""
+        return self.torn or 4 * self.failed > self.moved > 0
 
     def heed(self, text: str) -> None:
         """Look for numfmt's --to=si or --to=iec in a line that is no tag."""
@@ -171,7 +180,8 @@ class Words:
     _lines: deque[Line] = field(default_factory=deque)
     _held: tuple[FoundTag, Line, Line] | None = None
     _name: list[str] = field(default_factory=list)
-    _orphan: Line | None = None  # where counters are missing in front of the names last seen
+    _orphaned: bool = False  # counters were missing in front of the names last seen
+    _doubted: bool = False  # then a whole tag on a line of its own was seen: so is the next one
 
     @property
     def idle(self) -> bool:
@@ -221,7 +231,7 @@ class Words:
         self._words.clear()
         self.units.moved += 1
         line.used = True
-        self._orphan = None
+        self._orphaned = False
         found.append((tag, line, line))
         return True
 
@@ -264,7 +274,11 @@ class Words:
     def _take(self, name: str, line: Line, found: Found) -> None:
         words = [word for word, _ in self._words]
         match = tag_before(words, name, self.units)
-        is_unclear = match is not None and self._words[match[1]][1] is self._orphan
+        is_alone = match is not None and self._is_alone(match[1], line)
+        is_unclear = match is not None and self._orphaned and not is_alone
+        if self._doubted and not is_alone:
+            self.units.torn = True
+        self._doubted = self._orphaned and is_alone
         if is_unclear:
             self.units.unclear += 1
             self.units.unclear_line = self.units.unclear_line or line.number
@@ -273,8 +287,9 @@ class Words:
                 self.units.unitless += 1
                 self.units.unitless_line = self.units.unitless_line or line.number
             if is_unclear or lacks_counters(words, line):
-                self._orphan = line
-                self.units.unclear += self.units.moved > 0 and not is_unclear
+                self._orphaned = True
+            self.units.failed += 1
+            self.units.failed_line = self.units.failed_line or line.number
             self._release(len(words), found)
             self._words.clear()
             return
@@ -283,10 +298,17 @@ class Words:
         for owner in owners:
             owner.used = True
         line.used = True
-        self._orphan = None
+        self._orphaned = False
         self._release(begin, found)
         self._words.clear()
         self._held = tag, owners[0], line
+
+    def _is_alone(self, begin: int, line: Line) -> bool:
+        """Is the tag from this word on the only one on its line, and all of it?"""
+        if self._words[begin][1] is not line or line.text.count(_FUNCTION) > 1:
+            return False
+        behind = line.text.rpartition(_FUNCTION)[2].split()[1:]
+        return len(behind) < 3 and sum(word.isdigit() for word in behind) < 2
 
     def _release(self, own: int, found: Found) -> None:
         """Give the held tag the words of its line among the first `own`."""
@@ -325,11 +347,11 @@ def tag_before(words: list[str], function: str, units: Units) -> tuple[FoundTag,
 
 
 def lacks_counters(words: list[str], line: Line) -> bool:
-    """Is it FILE:LINE [MODULE] alone, or nothing and func: begins the line?"""
+    """Is it FILE:LINE [MODULE] without them, or nothing and func: begins the line?"""
     if not words:
         return line.text.lstrip().startswith(_FUNCTION)
     end = len(words) - (words[-1][:1] == "[")
-    return end == 1 and _PLACE.fullmatch(words[0]) is not None
+    return end > 0 and _PLACE.fullmatch(words[end - 1]) is not None
 
 
 def moved_tag(words: list[str], units: Units) -> FoundTag | None:

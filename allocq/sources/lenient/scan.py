@@ -43,7 +43,8 @@ _COLUMNS = re.compile(r"#\s*<size>\s+<calls>\s+<tag info>")
 _METADATA = re.compile(r"# (?P<key>[a-z][a-z-]{0,40}): ?(?P<value>.*)")
 _FILES = re.compile(r"==> .* <==\s*")
 _PREFIX = re.compile(
-    r"\s{0,8}(?P<file>[^\s:\[\]]*[./][^\s:\[\]]*)[:-](?:[0-9]+[:-])?"
+    r"\s{0,8}(?!\S{1,512}\.(?:c|h|rs|S):[0-9]+\s)"  # a tag's FILE:LINE
+    r"(?P<file>[^\s:\[\]]*[./][^\s:\[\]]*)[:-](?:[0-9]+[:-])?"
     r"(?=\s*-?[0-9]\S*\s+(?:[A-Za-z]{1,3}\s+)?[0-9])"
 )
 _SEARCHED = re.compile(r"allocinfo[^\s:]*[:-](?:[0-9]+[:-])?\s*-?[0-9]\S*(?:\s|$)")
@@ -220,10 +221,11 @@ class Scanner:
                 )
         tags = sum(listing.tags for listing in self.listings)
         units = self._words.units
-        if units.unclear and 4 * units.unclear >= tags:
+        if units.is_torn or (units.unclear and 4 * units.unclear >= tags):
+            line = units.unclear_line or units.failed_line
             raise FormatError(
-                f"{self._path}: line {units.unclear_line}: it cannot be told whether a tag's"
-                " counters are in front of it or behind",
+                f"{self._path}: line {line}: it cannot be told whether a tag's counters are in"
+                " front of it or behind",
                 _ORDER,
             )
         if units.unitless and 4 * units.unitless >= tags:
