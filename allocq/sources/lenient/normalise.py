@@ -34,7 +34,8 @@ _MARKUP = re.compile(
     r"|[^\s\"'<>]{1,400}))?){0,16}\s{0,8}/?>"
 )
 _CELL = re.compile(r"</?(?:br|div|li|p|td|th|tr)\b[^<>]{0,1024}>")
-_DELIMITED = re.compile(r"([,;|])\s{0,8}\"?func:|^\s{0,8}\"-?[0-9][^\s\"]*\"( )")
+_DELIMITED = re.compile(r"([,;|])\s{0,8}\"?func:")
+_QUOTED = re.compile(r"\s{0,8}\"-?[0-9][^\s\"]*\"( )")
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _SHORTEST_SOFT = 40
 
@@ -132,9 +133,9 @@ def strip_markup(text: str) -> str:
 def split_cells(text: str) -> str:
     """The cells of a table with a comma, a semicolon or a bar between them, or quotes around them,
     as words."""
-    if "func:" not in text or not (match := _DELIMITED.search(text)):
+    if "func:" not in text or not (match := _DELIMITED.search(text) or _QUOTED.match(text)):
         return text
-    line, delimiter = text.strip().strip("|"), match[1] or match[2]
+    line, delimiter = text.strip().strip("|"), match[1]
     try:
         cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
     except (csv.Error, StopIteration):
