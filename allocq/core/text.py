@@ -82,6 +82,11 @@ class Text:
         return bool(lib.aq_text_several(self._text))
 
     @property
+    def tags(self) -> int:
+        """How many tags were read, matching or not."""
+        return int(lib.aq_text_tags(self._text))
+
+    @property
     def version(self) -> str:
         """The format version of the first header, or an empty string."""
         return decode(lib.aq_text_version(self._text))

@@ -29,6 +29,7 @@ from .snapshot import tags_of as tags_of
 if TYPE_CHECKING:
     from typing import Self
 
+    from .concatenated import Concatenated
     from .lenient.listing import Listing
     from .lenient.scan import Scanner
 
@@ -305,13 +306,13 @@ class Saved(Source):
             raise _no_such_listing(self.path, 1)
 
     def _check_rest(self) -> None:
-        """NotPlainError if another listing begins further on in the text."""
+        """SeveralError if another listing begins further on in the text."""
         kept = b""
         try:
             for _, pieces in _texts(self._rewound(), self.path):
                 for piece in pieces:
                     if _LATER_HEADER in (seen := kept + piece):
-                        raise NotPlainError(f"{self.path} holds several listings")
+                        raise SeveralError(f"{self.path} holds several listings")
                     kept = seen[-len(_LATER_HEADER) :]
         except OSError as error:
             raise _failed(self.path, error) from None
@@ -321,21 +322,45 @@ class Saved(Source):
         from .lenient.notes import default_of
 
         number = self._listing
+        if isinstance(refusal, SeveralError) and (several := self._concatenated()):
+            shown = self._choose(several.listings, several.listings[-1])
+            for listing in shown:
+                yield from several.read(listing, matcher)
+            self._tell(shown, len(several.listings))
+            return
         alone = {} if number in ("last", "all") else {"last": False, "number": int(number)}
         scanner = self._scan(refusal, all=number == "all", **alone)
         listings = scanner.listings
         if isinstance(refusal, SeveralError) and len(listings) == 1 and not scanner.skipped.count:
             yield from self._strict(matcher, alone=True)
             return
+        yield from self._listed(matcher, self._choose(listings, default_of(listings)), scanner)
+
+    def _choose(self, listings: Sequence[Listing], default: Listing) -> Sequence[Listing]:
+        """The listings that are asked for. SourceError for one that is not there."""
+        number = self._listing
         if number == "all":
-            shown = listings
-        elif number == "last":
-            shown = [default_of(listings)]
-        elif int(number) <= len(listings):
-            shown = [listings[int(number) - 1]]
-        else:
+            return listings
+        if number == "last":
+            return [default]
+        if int(number) > len(listings):
             raise _no_such_listing(self.path, len(listings))
-        yield from self._listed(matcher, shown, scanner)
+        return [listings[int(number) - 1]]
+
+    def _concatenated(self) -> Concatenated | None:
+        """The listings of a text that is not packed, if nothing else is in it."""
+        from .concatenated import Concatenated
+
+        fd = self._rewound()
+        try:
+            start = os.lseek(fd, 0, os.SEEK_CUR)
+            if os.pread(fd, 1, start) not in _PLAIN:
+                return None
+            return Concatenated(fd, start, self.path)
+        except NotPlainError:
+            return None
+        except OSError as error:
+            raise _failed(self.path, error) from None
 
     def _scan(self, refusal: NotPlainError | None, **choice: Any) -> Scanner:
         """All listings of the text, found leniently; choice: whose lines to keep. `refusal`, or an
@@ -373,10 +398,11 @@ class Saved(Source):
             matcher.finish(batch)
             if len(batch):
                 yield batch
-        self._tell(shown, scanner)
+        self._tell(shown, len(scanner.listings), scanner)
 
-    def _tell(self, shown: Sequence[Listing], scanner: Scanner) -> None:
+    def _tell(self, shown: Sequence[Listing], number: int, scanner: Scanner | None = None) -> None:
         from ..analysis.excerpt import noted_warnings
+        from .lenient.listing import Skipped
         from .lenient.notes import metadata_warnings, note, time_of
 
         listing = shown[-1]
@@ -395,8 +421,8 @@ class Saved(Source):
             rounded=metadata.get("rounded") == "yes" or any(each.rounded for each in shown),
             truncated=tags.isdecimal() and int(tags) != listing.tags,
         )
-        listings, skipped = len(scanner.listings), scanner.skipped_in(shown)
-        if words := note(self.path, shown, listings, skipped, scanner.ending):
+        skipped = scanner.skipped_in(shown) if scanner else Skipped()
+        if words := note(self.path, shown, number, skipped, scanner.ending if scanner else ""):
             self.info.warnings.append(words)
         for warning in metadata_warnings(self.path, listing):
             self.info.warnings.append(warning)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from ...core.numbers import NumberFault, read_size
@@ -221,8 +221,10 @@ class Words:
         return found
 
     def _take_moved(self, text: str, line: Line, found: Found) -> bool:
-        """A whole tag in another order, where no counters wait for their names."""
-        if sum(word[-1:].isdigit() for word, _ in self._words) > 1 or self._name:
+        """A whole tag in another order, where no counters behind another wait for their names."""
+        if self._name or any(
+            word[-1:].isdigit() and _FUNCTION in owner.text for word, owner in self._words
+        ):
             return False
         tag = moved_tag(text.split(), self.units)
         if tag is None:
@@ -274,6 +276,8 @@ class Words:
     def _take(self, name: str, line: Line, found: Found) -> None:
         words = [word for word, _ in self._words]
         match = tag_before(words, name, self.units)
+        if match is not None and self._is_of_a_table(match[1], line):
+            match = None
         is_alone = match is not None and self._is_alone(match[1], line)
         is_unclear = match is not None and self._orphaned and not is_alone
         if self._doubted and not is_alone:
@@ -302,6 +306,16 @@ class Words:
         self._release(begin, found)
         self._words.clear()
         self._held = tag, owners[0], line
+
+    def _is_of_a_table(self, begin: int, line: Line) -> bool:
+        """Are its counters the last numbers of a line above that has more, such as free's?"""
+        owner = self._words[begin][1]
+        before = list(islice(self._words, max(0, begin - 2), begin))
+        return (
+            owner is not line
+            and len(before) == 2
+            and all(each is owner and word.isdigit() for word, each in before)
+        )
 
     def _is_alone(self, begin: int, line: Line) -> bool:
         """Is the tag from this word on the only one on its line, and all of it?"""
