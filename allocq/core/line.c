@@ -247,14 +247,16 @@ static bool holds(struct aq_str text, struct aq_str part)
 
 /*
  * Behind the name is what no name has: the next tag's size, a tag or an entity of HTML, a quote, a
- * tab, a second carriage return.
+ * tab, a carriage return.
  */
 static bool has_a_tail(struct aq_str name, const char *end)
 {
 	/* The kernel puts one blank behind most names. */
 	if ((end - (name.s + name.len) > 1 || memchr(name.s, ' ', name.len)) && has_far_number(name.s, end))
 		return true;
-	if (name.len && (memchr("\r`\"',;|", name.s[name.len - 1], 7) || memchr(name.s, '\t', name.len)))
+	if (name.len && memchr("`\"',;|", name.s[name.len - 1], 6))
+		return true;
+	if (memchr(name.s, '\t', name.len) || memchr(name.s, '\r', name.len))
 		return true;
 	if (memchr(name.s, '<', name.len) && (holds(name, AQ_STR("</")) || holds(name, AQ_STR("<br"))))
 		return true;

@@ -223,7 +223,8 @@ class Words:
     def _take_moved(self, text: str, line: Line, found: Found) -> bool:
         """A whole tag in another order, where no counters behind another wait for their names."""
         if self._name or any(
-            word[-1:].isdigit() and _FUNCTION in owner.text for word, owner in self._words
+            _PLACE.fullmatch(word) or (_SIZE.fullmatch(word) and _FUNCTION in owner.text)
+            for word, owner in self._words
         ):
             return False
         tag = moved_tag(text.split(), self.units)
