@@ -221,11 +221,12 @@ class Words:
         return found
 
     def _take_moved(self, text: str, line: Line, found: Found) -> bool:
-        """A whole tag in another order, where no counters behind another wait for their names."""
-        if self._name or any(
-            _PLACE.fullmatch(word) or (_SIZE.fullmatch(word) and _FUNCTION in owner.text)
-            for word, owner in self._words
-        ):
+        """A whole tag in another order, where nothing in front waits for its names."""
+        if self._name or any(_PLACE.fullmatch(word) for word, _ in self._words):
+            return False
+        waiting = list(takewhile(_is_amount, reversed(self._words)))
+        is_table = len(waiting) > 2 and _FUNCTION not in waiting[0][1].text  # free's, for example
+        if waiting and not is_table:
             return False
         tag = moved_tag(text.split(), self.units)
         if tag is None:
@@ -334,6 +335,10 @@ class Words:
         extra = [word for word, owner in list(self._words)[:own] if owner is line]
         tag.extra = tuple(takewhile(_VALUE.fullmatch, extra))
         found.append((tag, first, line))
+
+
+def _is_amount(each: tuple[str, Line]) -> bool:
+    return bool(_SIZE.fullmatch(each[0]) or _UNIT.fullmatch(each[0]))
 
 
 def tag_before(words: list[str], function: str, units: Units) -> tuple[FoundTag, int] | None:
