@@ -7,7 +7,7 @@ import json
 import quopri
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -19,14 +19,14 @@ LETTERS = " KMGTPE"
 @dataclass(frozen=True)
 class Mangler:
     """step: manglers are applied in this order; whole: what it writes cannot be broken into other
-    lines; rounds: what becomes of a size."""
+    lines; rounds: what becomes of a size among all."""
 
     name: str
     step: int
     lines: Callable[[Lines], Lines]
     whole: bool = False
     breaks: bool = False
-    rounds: Callable[[int], int] | None = None
+    rounds: Callable[[int, Sequence[int]], int] | None = None
     encode: Callable[[str], bytes] | None = None
 
 
@@ -63,12 +63,15 @@ def value(number: str, power: int, base: int) -> int:
     return sign * (int(whole + part) * base**power // scale)
 
 
-def humanized(base: int, suffix: str, blank: str = "", heading: str = "") -> Mangler:
-    """numfmt on the first field, which keeps its width."""
+def humanized(
+    base: int, suffix: str, blank: str = "", heading: str = "", kilo: str = "K"
+) -> Mangler:
+    """numfmt on the first field, which keeps its width. Of 1000s only a k tells."""
 
     def text(size: int) -> str:
         number, power = scaled(size, base)
-        unit = (LETTERS[power].strip() + suffix) if power else suffix.replace("i", "")
+        letter = LETTERS[power].replace("K", kilo).strip()
+        unit = (letter + suffix) if power else suffix.replace("i", "")
         return f"{number}{blank if unit else ''}{unit}"
 
     def change(line: str) -> str:
@@ -78,10 +81,12 @@ def humanized(base: int, suffix: str, blank: str = "", heading: str = "") -> Man
         word = text(int(match["size"]))
         return f"{word:>{len(match['lead'] + match['size'])}}{match['rest']}"
 
-    def rounds(size: int) -> int:
-        return value(*scaled(size, base), base)
+    def rounds(size: int, sizes: Sequence[int]) -> int:
+        told = kilo == "K" or any(scaled(each, base)[1] == 1 for each in sizes)
+        return value(*scaled(size, base), base if told else 1024)
 
     name = f"numfmt {base} '{blank}{suffix}'{heading and ' with its command'}"
+    name += " with k" if kilo == "k" else ""
     head = [heading] if heading else []
     return Mangler(name, 10, lambda lines: head + list(map(change, lines)), rounds=rounds)
 
@@ -106,18 +111,28 @@ def aligned(lines: Lines) -> Lines:
     ]
 
 
+def celled(separator: str, edge: str = "") -> Callable[[Lines], Lines]:
+    """awk -v OFS=, or a table of Markdown."""
+    return by_line(lambda line, at: edge + separator.join(line.split()) + edge[::-1])
+
+
 VALUES = [
     humanized(1024, ""),
     humanized(1024, "i"),
     humanized(1024, "iB", " "),
     humanized(1024, "iB"),
     humanized(1000, "", heading="$ numfmt --field=1 --to=si < /proc/allocinfo"),
+    humanized(1000, "", kilo="k"),
     humanized(1024, "B", heading="$ numfmt --to=iec --suffix=B < /proc/allocinfo"),
     humanized(1000, "B", " "),
     Mangler("numfmt --grouping", 10, grouped),
     Mangler("column -t", 11, aligned),
     Mangler("tr -s", 11, by_line(lambda line, at: " ".join(line.split()))),
     Mangler("tabs", 11, by_line(lambda line, at: "\t".join(line.split()))),
+    Mangler("csv", 11, celled(",")),
+    Mangler("csv with blanks", 11, celled("; ")),
+    Mangler("cells", 11, celled(" | ", "| ")),
+    Mangler("quoted cells", 11, celled('","', '"')),
     Mangler("unexpand", 11, by_line(lambda line, at: line.replace("    ", "\t"))),
     Mangler("no-break spaces", 11, by_line(lambda line, at: line.replace(" ", "\u00a0"))),
 ]
@@ -409,6 +424,10 @@ def fit(one: Mangler, other: Mangler) -> bool:
         return False
     if sum("--color" in name for name in names) == 2:
         return False
+    if "quoted cells" in names and {one.step, other.step} & {20, 21, 31}:
+        return False  # nobody quotes the cells of a log or of a list
+    if set(names) == {"csv", "numfmt --grouping"}:
+        return False  # refused: which commas are between cells?
     if any(name.startswith("filled") for name in names) and any(
         name == "a command" or "with its command" in name for name in names
     ):

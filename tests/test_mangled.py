@@ -48,11 +48,12 @@ TEXTS = {
 def wanted(lines: list[str], manglers: list[Mangler]) -> list[Known]:
     """What the lines say, by their columns, and with the sizes rounded."""
     tags = []
+    sizes = [int(line.split()[0]) for line in lines]
     for line in lines:
         size, calls, place, *rest = line.split()
         amount = int(size)
         for each in manglers:
-            amount = each.rounds(amount) if each.rounds else amount
+            amount = each.rounds(amount, sizes) if each.rounds else amount
         file, _, number = place.rpartition(":")
         module = rest[0][1:-1] if rest[0].startswith("[") else None
         function = next(word[5:] for word in rest if word.startswith("func:"))

@@ -35,6 +35,7 @@ _MARKUP = re.compile(
 )
 _CELL = re.compile(r"</?(?:br|div|li|p|td|th|tr)\b[^<>]{0,1024}>")
 _DELIMITED = re.compile(r"([,;|])\s{0,8}\"?func:")
+_GROUPS = re.compile(r"(?<![^,])[0-9]{1,3}(?:,[0-9]{3}){1,6},[0-9]{1,20},[^\s,]{1,4096}:[0-9]")
 _QUOTED = re.compile(r"\s{0,8}\"-?[0-9][^\s\"]*\"( )")
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _SHORTEST_SOFT = 40
@@ -140,7 +141,12 @@ def split_cells(text: str) -> str:
         cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
     except (csv.Error, StopIteration):
         return text
-    return " ".join(cell.strip() for cell in cells)
+    cells = [cell.strip() for cell in cells if cell.strip()]
+    if len(cells) == 1 and len(cells[0]) < len(line):
+        return split_cells(cells[0])
+    if delimiter == "," and _GROUPS.search(line):
+        return text  # 1,234,567: which of the commas are between cells?
+    return " ".join(cells)
 
 
 def clean(line: bytes) -> str:

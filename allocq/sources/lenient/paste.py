@@ -23,6 +23,7 @@ _MOST_WORDS = 64
 _MOST_BLANKS = 8  # in the name of a file
 _FUNCTION = "func:"
 _CLOSING = "\"'`,;|<>)}]\\"
+_SEPARATORS = ",;|"
 _NUMBER = re.compile(r"-?[0-9]+(?:[.,'_][0-9]+)*")
 _SIZE = re.compile(
     r"(?P<sign>-?)(?P<number>[0-9]+(?:[.,'_][0-9]+)*)(?P<unit>(?:[KMGTPEkmgtpe]i?)?(?:[Bb]|bytes)?)"
@@ -203,6 +204,10 @@ class Words:
             if self._name:
                 self._go_on(word, line, found)
                 continue
+            if word[-1] in _SEPARATORS:
+                word = word.rstrip(_SEPARATORS)
+                if not word:
+                    continue
             at = word.find(_FUNCTION)
             name = close_name(word[at + len(_FUNCTION) :]) if at >= 0 else ""
             if name and is_open(name):

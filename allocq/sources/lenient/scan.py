@@ -44,7 +44,7 @@ _METADATA = re.compile(r"# (?P<key>[a-z][a-z-]{0,40}): ?(?P<value>.*)")
 _FILES = re.compile(r"==> .* <==\s*")
 _PREFIX = re.compile(
     r"\s{0,8}(?!\S{1,512}\.(?:c|h|rs|S):[0-9]+\s)"  # a tag's FILE:LINE
-    r"(?P<file>[^\s:\[\]]*[./][^\s:\[\]]*)[:-](?:[0-9]+[:-])?"
+    r"(?P<file>[^\s:\[\]]{0,512}?[./][^\s:\[\]]{0,512}?)[:-](?:[0-9]+[:-])?"
     r"(?=\s*-?[0-9]\S*\s+(?:[A-Za-z]{1,3}\s+)?[0-9])"
 )
 _SEARCHED = re.compile(r"allocinfo[^\s:]*[:-](?:[0-9]+[:-])?\s*-?[0-9]\S*(?:\s|$)")
