@@ -295,6 +295,14 @@ AROUND = [
     Mangler("numbers", 31, by_line(lambda line, at: f"{at + 1}. {line}")),
     Mangler("code", 31, by_line(lambda line, at: f"`{line}`")),
     Mangler("a table", 31, by_line(lambda line, at: f"| {line} |")),
+    Mangler("bold", 31, by_line(lambda line, at: f"**{line.strip()}**")),
+    Mangler("escaped for Markdown", 31, by_line(lambda line, at: line.replace("_", "\\_"))),
+    Mangler("cat -A", 32, by_line(lambda line, at: line.replace("\t", "^I") + "$")),
+    Mangler("bullets", 31, by_line(lambda line, at: "• " + line)),
+    Mangler("a box", 32, by_line(lambda line, at: f"│ {line:100} │")),
+    Mangler(
+        "invisible marks", 31, by_line(lambda line, at: "\u200f" + line.replace("/", "/\u200b"))
+    ),
     Mangler("double quotes", 31, by_line(lambda line, at: f'"{line}",')),
     Mangler("a code block of Jira", 31, surrounded(["{noformat}"], ["{noformat}"])),
     Mangler(
@@ -424,7 +432,7 @@ def fit(one: Mangler, other: Mangler) -> bool:
         return False
     if sum("--color" in name for name in names) == 2:
         return False
-    if "quoted cells" in names and {one.step, other.step} & {20, 21, 31}:
+    if "quoted cells" in names and {one.step, other.step} & {20, 21, 31, 32}:
         return False  # nobody quotes the cells of a log or of a list
     if set(names) == {"csv", "numfmt --grouping"}:
         return False  # refused: which commas are between cells?

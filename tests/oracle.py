@@ -137,9 +137,11 @@ def _is_mangled(line: str, file: str, function: str, tail: str) -> bool:
         re.search(r"=(20|0D)?\Z", line)
         or "\x1b[K" in line
         or "\x1b[m" in line
+        or "\\_" in line
+        or re.search("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]", line)
         or (" " in file and re.search(r"\A |(?:\A| )[0-9]+ +[^ ]*\Z", file))
         or re.search("  +[-0-9]", tail)
-        or function[-1] in "`\"',;|"
+        or function[-1] in "`\"',;|*$"
         or re.search("[\t\r]", function)
         or "</" in function
         or "<br" in function

@@ -108,6 +108,7 @@ files = st.builds(
 def tag_lines(draw: st.DrawFn) -> str:
     size = draw(st.integers(-(1 << 50), 1 << 50) | st.integers(0, 1 << 20))
     calls = draw(st.integers(0, (1 << 64) - 1) | st.integers(0, 99))
+    calls = min(calls, size) if size >= 0 else calls  # more are refused: columns are swapped
     module = draw(st.none() | names)
     place = f"{draw(files)}:{draw(st.integers(1, 99999))}" + (f" [{module}]" if module else "")
     tail = draw(st.sampled_from(["", " ", " ", " accurate:no "]))

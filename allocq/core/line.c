@@ -169,12 +169,37 @@ struct aq_str aq_header_version(const char *line, size_t len)
 	return (struct aq_str){ line + n, len - n };
 }
 
-/* Colors of grep, or what quoted-printable ends a line with. */
+/* Marks without width, which come with what is copied from a page: U+200B to U+200F and their like. */
+static bool has_invisible(const char *line, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)line, *end = p + len;
+	uint64_t word, high = 0;
+
+	for (; end - p >= 8; p += 8) {
+		memcpy(&word, p, sizeof(word));
+		high |= word;
+	}
+	for (; p < end; p++)
+		high |= (uint64_t)*p;
+	if (!(high & 0x8080808080808080u))
+		return false;
+	for (p = (const unsigned char *)line; end - p > 2; p++)
+		if ((p[0] == 0xc2 && p[1] == 0xad) || (p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf) ||
+		    (p[0] == 0xe2 && ((p[1] == 0x80 && ((p[2] >= 0x8b && p[2] <= 0x8f) ||
+							(p[2] >= 0xaa && p[2] <= 0xae))) ||
+				      (p[1] == 0x81 && p[2] == 0xa0))))
+			return true;
+	return false;
+}
+
+/* Colors of grep, what quoted-printable ends a line with, Markdown's escapes, invisible marks. */
 static bool is_dressed_up(const char *line, size_t len)
 {
 	const char *end = line + len; /* of a tag, which has more than three characters */
 
 	if (end[-1] == '=' || (end[-3] == '=' && (!memcmp(end - 2, "20", 2) || !memcmp(end - 2, "0D", 2))))
+		return true;
+	if (memmem(line, len, "\\_", 2) || has_invisible(line, len))
 		return true;
 	return memchr(line, '\x1b', len) &&
 	       (memmem(line, len, "\x1b[K", 3) || memmem(line, len, "\x1b[m", 3));
@@ -254,7 +279,7 @@ static bool has_a_tail(struct aq_str name, const char *end)
 	/* The kernel puts one blank behind most names. */
 	if ((end - (name.s + name.len) > 1 || memchr(name.s, ' ', name.len)) && has_far_number(name.s, end))
 		return true;
-	if (name.len && memchr("`\"',;|", name.s[name.len - 1], 6))
+	if (name.len && memchr("`\"',;|*$", name.s[name.len - 1], 8))
 		return true;
 	if (memchr(name.s, '\t', name.len) || memchr(name.s, '\r', name.len))
 		return true;

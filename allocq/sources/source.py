@@ -284,7 +284,7 @@ class Saved(Source):
         try:
             native = text.finish()
         except FormatError as error:
-            if self._has_bare_returns():
+            if os.read(self._rewound(), 1):  # perhaps one line, without a newline
                 raise NotPlainError(str(error), error.hint) from None
             raise
         if text.several and not alone:
@@ -294,11 +294,6 @@ class Saved(Source):
         self.info.metadata = text.metadata
         self.info.kernel = self.info.metadata.get("kernel")
         self.info.rounded = self.info.metadata.get("rounded") == "yes"
-
-    def _has_bare_returns(self) -> bool:
-        """Do its lines end with carriage returns alone?"""
-        head = os.read(self._rewound(), 1 << 16)
-        return b"\r" in head and b"func:" in head
 
     def _check_only(self) -> None:
         """SourceError if another listing than the only one is chosen."""

@@ -18,7 +18,7 @@ _MOST_OPEN = 16
 
 _HEADING = re.compile(
     r"Memory allocations(?: \(profiling is currently turned (?P<profiling>on|off)\))?:"
-    r"(?:\\n)?[\"',}\s]{0,8}$"
+    r"(?:\\[rn]|#01[25]){0,2}[\"'`*|,}\]\s]{0,8}(?:(?<=,)[^\s,]{1,64})?$"
 )
 _SINCE_BOOT = re.compile(r"\[\s{0,8}([0-9]{1,10}\.[0-9]{3,9})\]")
 _CALLER = re.compile(r"\[\s{0,8}([CT][0-9]{1,10})\]")

@@ -25,7 +25,7 @@ _FIELD = re.compile(rb"(?<![^\s>|:-])[A-Z_][A-Z0-9_]{1,63}=(?!3D|1B)")  # journa
 _ENCODED = re.compile(rb"=(?:09|0A|0D|1B|[2-9A-F][0-9A-F])")  # no encoder writes other controls
 _UNENCODED = re.compile(rb"=(?![0-9A-F]{2}|\r?\n|\r?$)")
 _BLANKS = re.compile(
-    r"[\t\v\f\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+    r"[\t\v\f\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\udca0]"
 )
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _MARKUP = re.compile(
@@ -33,6 +33,7 @@ _MARKUP = re.compile(
     r"|table|tbody|td|th|tr|tt|u|ul)(?:\s{1,8}[a-z:-]{1,32}(?:=(?:\"[^\"<>]{0,400}\"|'[^'<>]{0,400}'"
     r"|[^\s\"'<>]{1,400}))?){0,16}\s{0,8}/?>"
 )
+_LINE_END = re.compile(r" ?(?:\^M)?\$$")  # as cat -A shows it
 _CELL = re.compile(r"</?(?:br|div|li|p|td|th|tr)\b[^<>]{0,1024}>")
 _DELIMITED = re.compile(r"([,;|])\s{0,8}\"?func:")
 _GROUPS = re.compile(r"(?<![^,])[0-9]{1,3}(?:,[0-9]{3}){1,6},[0-9]{1,20},[^\s,]{1,4096}:[0-9]")
@@ -78,13 +79,13 @@ def as_utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _unmarked_utf16(piece: bytes) -> str | None:
-    """The encoding of a text without its mark: every other byte of its beginning is 0."""
+    """The encoding of a text without its mark: most of every other byte of its beginning are 0."""
     even, odd = piece[:64:2], piece[1:64:2]
     if len(odd) < 8:
         return None
-    if not odd.strip(b"\0") and b"\0" not in even:
+    if 4 * odd.count(0) >= 3 * len(odd) and b"\0" not in even:
         return "utf-16-le"
-    return "utf-16-be" if not even.strip(b"\0") and b"\0" not in odd else None
+    return "utf-16-be" if 4 * even.count(0) >= 3 * len(even) and b"\0" not in odd else None
 
 
 def ends_softly(line: bytes) -> bool:
@@ -152,5 +153,10 @@ def split_cells(text: str) -> str:
 def clean(line: bytes) -> str:
     """All of it, in the order in which it was wrapped around the text."""
     text = strip_escapes(decode_line(line))
+    if "^I" in text:
+        text = text.replace("^I", " ")  # as cat -A shows a tab
     text = strip_quotes(plain_blanks(strip_markup(text)))
-    return split_cells(text).rstrip()
+    text = split_cells(text).rstrip()
+    if text.endswith("$"):
+        text = _LINE_END.sub("", text)
+    return text.replace("\\_", "_") if "\\_" in text else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .listing import MOST_BYTES, MOST_CALLS, FoundTag
@@ -232,6 +232,29 @@ def read_document(text: str) -> Document | None:
     document.metadata = dict(_metadata(head))
     document.time = document.metadata.get("time", "")
     return document
+
+
+def read_strings(data: bytes, messages: Sequence[str]) -> list[str]:
+    """The lines of a JSON document's strings, as an interface of a log's gives them; none where no
+    string has a tag, or where it is one object with a message."""
+    if b"func:" not in data:
+        return []
+    try:
+        waiting = [json.loads(data)]
+    except (ValueError, RecursionError):
+        return []
+    if isinstance(waiting[0], dict) and any(name in waiting[0] for name in messages):
+        return []
+    lines: list[str] = []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            lines += value.splitlines()
+        elif isinstance(value, dict):
+            waiting += reversed(value.values())
+        elif isinstance(value, list):
+            waiting += reversed(value)
+    return lines
 
 
 def _metadata(head: Mapping[str, object]) -> Iterator[tuple[str, str]]:

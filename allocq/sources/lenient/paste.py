@@ -22,7 +22,8 @@ _MOST_LINES = 6  # a tag is on at most so many
 _MOST_WORDS = 64
 _MOST_BLANKS = 8  # in the name of a file
 _FUNCTION = "func:"
-_CLOSING = "\"'`,;|<>)}]\\"
+_CLOSING = "\"'`,;|<>)}]\\$*"
+_C_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_.$]*)(?=[\"'`,;|*^\\#)\]}>&])")
 _SEPARATORS = ",;|"
 _NUMBER = re.compile(r"-?[0-9]+(?:[.,'_][0-9]+)*")
 _SIZE = re.compile(
@@ -86,7 +87,11 @@ def is_open(name: str) -> bool:
 
 
 def close_name(text: str) -> str:
-    """Without what stands behind a name: quotes, commas, brackets that it does not open."""
+    """Without what stands behind a name: quotes, commas, brackets that it does not open. What the C
+    compiler named ends where no more of it can follow."""
+    match = _C_NAME.match(text)
+    if match and "::" not in text:
+        text = match[1]
     while text and text[-1] in _CLOSING:
         begin = _BRACKETS.get(text[-1])
         if begin and text.count(begin) >= text.replace("->", "").count(text[-1]):

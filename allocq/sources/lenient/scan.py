@@ -25,13 +25,14 @@ from .listing import (
     Listing,
     Skipped,
 )
-from .own_output import MOST_JSON, Output, read_document
+from .own_output import MOST_JSON, Output, read_document, read_strings
 from .paste import Found, Line, Words, is_open
 from .restarts import Mark, are_mixed, are_side_by_side, restarts
 
 _PLAIN = re.compile(
     rb" {0,32}(-?[0-9]{1,19}) {1,32}([0-9]{1,20}) ([!#-%(-;?-\[\]-~]+):([0-9]{1,20})"
-    rb"(?: \[([!#-%(-;?-\[^-~]+)\])? func:([A-Za-z_][A-Za-z0-9_.$]*)((?: [a-z_]+:[a-z0-9_]+)*) ?\r?"
+    rb"(?: \[([!#-%(-;?-\[^-~]+)\])? func:([A-Za-z_](?:[\w.$]*[\w.])?)"
+    rb"((?: [a-z_]+:[a-z0-9_]+)*) ?\r?"
 )
 """A tag as the kernel prints it, with nothing in its names that has to be cleaned."""
 _COUNTERS = re.compile(rb" {0,40}(-?[0-9]{1,40}) {1,40}([0-9]{1,40}) ")
@@ -705,7 +706,7 @@ def scan_text(scanner: Scanner, pieces: Iterable[bytes]) -> None:
         head.append(piece)
         size += len(piece)
         first = b"".join(head).lstrip()[:1] if len(head) < 8 else b"x"
-        if (first and first not in b"{[") or size > MOST_JSON:
+        if (first and first not in b'{["') or size > MOST_JSON:
             break
     else:
         if document := read_document(b"".join(head).decode("utf-8", "surrogateescape")):
@@ -713,6 +714,11 @@ def scan_text(scanner: Scanner, pieces: Iterable[bytes]) -> None:
             scanner.take_document(document.tags, document.metadata)
             for _ in range(document.skipped):
                 scanner.skipped.add(0, "an object that is not a tag")
+            return
+        if strings := read_strings(b"".join(head), _MESSAGES):
+            for line in strings:
+                scanner.feed(_encoded(line))
+            scanner.flush()
             return
     _scan_lines(scanner, chain(head, pieces))
     scanner.flush()
