@@ -169,21 +169,30 @@ struct aq_str aq_header_version(const char *line, size_t len)
 	return (struct aq_str){ line + n, len - n };
 }
 
+#define EACH_BYTE(c) ((uint64_t)(c) * 0x0101010101010101u)
+
+/* A control character, a backslash, or a byte that is not ASCII? Most lines have none. */
+static bool has_odd_byte(const char *line, size_t len)
+{
+	uint64_t odd = 0, word, backslash;
+	size_t i = 0;
+
+	for (; i + sizeof(word) <= len; i += sizeof(word)) {
+		memcpy(&word, line + i, sizeof(word));
+		backslash = word ^ EACH_BYTE('\\');
+		odd |= word | (word - EACH_BYTE(0x20)) | (backslash - EACH_BYTE(1));
+	}
+	for (; i < len; i++)
+		odd |= (uint64_t)(line[i] < 0x20 || line[i] == '\\' || line[i] & 0x80) << 7;
+	return odd & EACH_BYTE(0x80);
+}
+
 /* Marks without width, which come with what is copied from a page: U+200B to U+200F and their like. */
 static bool has_invisible(const char *line, size_t len)
 {
-	const unsigned char *p = (const unsigned char *)line, *end = p + len;
-	uint64_t word, high = 0;
+	const unsigned char *end = (const unsigned char *)line + len;
 
-	for (; end - p >= 8; p += 8) {
-		memcpy(&word, p, sizeof(word));
-		high |= word;
-	}
-	for (; p < end; p++)
-		high |= (uint64_t)*p;
-	if (!(high & 0x8080808080808080u))
-		return false;
-	for (p = (const unsigned char *)line; end - p > 2; p++)
+	for (const unsigned char *p = (const unsigned char *)line; end - p > 2; p++)
 		if ((p[0] == 0xc2 && p[1] == 0xad) || (p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf) ||
 		    (p[0] == 0xe2 && ((p[1] == 0x80 && ((p[2] >= 0x8b && p[2] <= 0x8f) ||
 							(p[2] >= 0xaa && p[2] <= 0xae))) ||
@@ -192,14 +201,18 @@ static bool has_invisible(const char *line, size_t len)
 	return false;
 }
 
-/* Colors of grep, what quoted-printable ends a line with, Markdown's escapes, invisible marks. */
-static bool is_dressed_up(const char *line, size_t len)
+/* Colors of grep, what quoted-printable ends a line with, Markdown's escapes, marks, a second column. */
+static bool is_dressed_up(const char *line, size_t len, struct aq_str name)
 {
 	const char *end = line + len; /* of a tag, which has more than three characters */
 
 	if (end[-1] == '=' || (end[-3] == '=' && (!memcmp(end - 2, "20", 2) || !memcmp(end - 2, "0D", 2))))
 		return true;
+	if (!has_odd_byte(line, len))
+		return false;
 	if (memmem(line, len, "\\_", 2) || has_invisible(line, len))
+		return true;
+	if (memchr(name.s, '\t', name.len) || memchr(name.s, '\r', name.len))
 		return true;
 	return memchr(line, '\x1b', len) &&
 	       (memmem(line, len, "\x1b[K", 3) || memmem(line, len, "\x1b[m", 3));
@@ -271,8 +284,7 @@ static bool holds(struct aq_str text, struct aq_str part)
 }
 
 /*
- * Behind the name is what no name has: the next tag's size, a tag or an entity of HTML, a quote, a
- * tab, a carriage return.
+ * Behind the name is what no name has: the next tag's size, a tag or an entity of HTML, a quote.
  */
 static bool has_a_tail(struct aq_str name, const char *end)
 {
@@ -280,8 +292,6 @@ static bool has_a_tail(struct aq_str name, const char *end)
 	if ((end - (name.s + name.len) > 1 || memchr(name.s, ' ', name.len)) && has_far_number(name.s, end))
 		return true;
 	if (name.len && memchr("`\"',;|*$", name.s[name.len - 1], 8))
-		return true;
-	if (memchr(name.s, '\t', name.len) || memchr(name.s, '\r', name.len))
 		return true;
 	if (memchr(name.s, '<', name.len) && (holds(name, AQ_STR("</")) || holds(name, AQ_STR("<br"))))
 		return true;
@@ -293,7 +303,7 @@ static bool has_a_tail(struct aq_str name, const char *end)
 /* What only looks like a tag is left to a lenient reader. */
 static bool is_mangled(const char *line, size_t len, const struct aq_tag *tag)
 {
-	return is_dressed_up(line, len) || is_numbered(tag->file) || has_a_tail(tag->function, line + len) ||
+	return is_dressed_up(line, len, tag->function) || is_numbered(tag->file) || has_a_tail(tag->function, line + len) ||
 	       is_joined(tag, line + len);
 }
 
