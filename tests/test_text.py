@@ -56,6 +56,7 @@ files = st.one_of(
 def lines(draw: st.DrawFn) -> str:
     size = draw(st.integers(-(2**63), 2**63 - 1) | st.integers(-5, 5))
     calls = draw(st.integers(0, 2**64 - 1) | st.integers(0, 5))
+    calls = min(calls, size) if size >= 0 else calls  # more are refused: columns are swapped
     module = draw(st.none() | words | st.sampled_from(["xfs", "a b", "a] b", "[", "x [y"]))
     where = f"{draw(files)}:{draw(st.integers(0, 2**64 - 1) | st.integers(0, 99))}"
     place = where if module is None else f"{where} [{module}]"

@@ -284,7 +284,7 @@ class Saved(Source):
         try:
             native = text.finish()
         except FormatError as error:
-            if os.read(self._rewound(), 1):  # perhaps one line, without a newline
+            if self._may_hold_tags():  # on one line, without a newline
                 raise NotPlainError(str(error), error.hint) from None
             raise
         if text.several and not alone:
@@ -294,6 +294,10 @@ class Saved(Source):
         self.info.metadata = text.metadata
         self.info.kernel = self.info.metadata.get("kernel")
         self.info.rounded = self.info.metadata.get("rounded") == "yes"
+
+    def _may_hold_tags(self) -> bool:
+        head = os.read(self._rewound(), 1 << 16)
+        return b"func:" in head or b"f\0u\0n\0c\0" in head
 
     def _check_only(self) -> None:
         """SourceError if another listing than the only one is chosen."""

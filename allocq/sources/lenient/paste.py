@@ -209,7 +209,7 @@ class Words:
             if self._name:
                 self._go_on(word, line, found)
                 continue
-            if word[-1] in _SEPARATORS:
+            if word[-1] in _SEPARATORS and _FUNCTION not in word:
                 word = word.rstrip(_SEPARATORS)
                 if not word:
                     continue
