@@ -22,10 +22,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import allocq
 from allocq.sources.lenient.listing import Choice
 from allocq.sources.lenient.scan import Scanner, scan_text
 
 FIELD = Path(__file__).parent / "field"
+SAMPLE = Path(allocq.sample_path())
 FIXTURE = Path(__file__).parent / "fixtures" / "allocinfo-7.3.4-uml.txt"
 PROGRAM = Path(sys.executable).with_name("allocq")
 HEADER = b"allocinfo - version: 2.0\n#     <size>  <calls> <tag info>\n"
@@ -675,3 +677,121 @@ def test_a_pipe_without_an_end_is_an_error(line: str, command: str) -> None:
     words = done.stderr.decode().splitlines()
     assert done.returncode == 2 and len(words) <= 2, words
     assert "more than 1 GiB" in words[0] or "no tag in its first 256 MiB" in words[0]
+
+
+# The last line
+
+
+@pytest.mark.parametrize("stray", [b"", b"a stray line\n"])
+def test_what_the_shell_stripped_of_its_newline_is_whole(stray: bytes) -> None:
+    lines = FIXTURE.read_bytes()
+    wanted = b"".join(lines.splitlines(keepends=True)[2:])
+    done = run("query", data=stray + lines.removesuffix(b"\n"))
+    assert done.out == wanted and "newline" not in done.err
+    cut = run("query", data=stray + lines[:-3])
+    assert cut.out == wanted[: wanted[:-1].rfind(b"\n") + 1]
+    assert "ignored the last line, which has no newline" in cut.err
+    bare = b"".join(line.rstrip() + b"\n" for line in lines.splitlines())
+    done = run("query", "-c", data=stray + bare.removesuffix(b"\n"))
+    assert int(done.out) == len(wanted.splitlines())
+    assert "the last line has no newline; its function may be cut off" in done.err
+
+
+@pytest.mark.parametrize("line", ["> 4096 1 mm/a.c:1 func:f", '"4096 1 mm/a.c:1 func:f\\n"'])
+def test_one_line_without_a_newline_is_read(line: str) -> None:
+    assert run("query", data=line.encode()).tags == [(4096, 1, "mm/a.c:1 func:f")]
+
+
+# Logs
+
+
+def test_lists_that_cannot_be_taken_apart_say_so() -> None:
+    for callers in (True, False):
+        text, _ = lists_of_two_cpus(callers)
+        done = run("query", data=text.encode())
+        assert ("mixed with the list of another CPU" in done.err) is not callers
+
+
+@pytest.mark.parametrize("kind", ["dmesg", "dmesg -T", "syslog", "journald short", "json"])
+def test_a_log_without_a_list_says_how_to_get_one(kind: str) -> None:
+    lines = ["Linux version 7.3.4", "Mem-Info:", "active_anon:1 inactive_anon:2 func:x"]
+    text = "".join(PREFIXES[kind](line, at) + "\n" for at, line in enumerate(lines))
+    done = run("query", data=text.encode())
+    assert (done.status, done.out) == (2, b"")
+    assert done.warnings[0] == "allocq: standard input is a log without a list of tags"
+    assert done.warnings[1].startswith("hint: ") and "Memory allocations:" in done.warnings[1]
+    assert "sysrq" in done.warnings[1] and len(done.warnings) == 2
+
+
+def test_lines_skipped_in_other_files_of_an_archive_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "made.tar"
+    with tarfile.open(path, "w") as archive:
+        lines = FIXTURE.read_bytes().splitlines(keepends=True)
+        for name, data in {
+            "log/messages": b"noise\n" * 50,
+            "proc/allocinfo": b"".join([*lines[:9], b"stray\n", *lines[9:]]),
+            "log/secure": b"more noise\n" * 50,
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    assert "skipped 1 line that is not a tag, line 10: 'stray'" in run("query", path, "-c").err
+
+
+# What a log's interface gives
+
+
+@pytest.mark.parametrize("kind", ["loki", "cloudwatch", "dmesg", "text", "one message"])
+def test_strings_of_a_json_document(kind: str) -> None:
+    lines = ["4096 1 mm/a.c:1 func:f", "8192 2 mm/b.c:2 func:g"]
+    document: object = {
+        "loki": {"data": {"result": [{"values": [["17", line] for line in lines]}]}},
+        "cloudwatch": {"events": [{"timestamp": 17, "message": line} for line in lines]},
+        "dmesg": {"dmesg": [{"pri": 4, "time": 1.5, "msg": line} for line in lines]},
+        "text": "\n".join(lines),
+        "one message": {"message": "\n".join(lines)},
+    }[kind]
+    for indent in (None, 2):
+        for end in ("", "\n"):
+            done = run("query", data=(json.dumps(document, indent=indent) + end).encode())
+            assert [tag[:2] for tag in done.tags] == [(4096, 1), (8192, 2)]
+
+
+# Whole listings one behind the other
+
+
+@pytest.mark.parametrize("end", [0, 1, 3])
+@pytest.mark.parametrize("limit", [[], ["-c"], ["-n", "3", "-s", "none"], ["-g", "file"]])
+def test_concatenated_listings_are_read_as_one_by_one(
+    end: int, limit: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    texts = [
+        FIXTURE.read_bytes(),
+        SAMPLE.read_bytes(),
+        FIXTURE.read_bytes().replace(b"     4096 ", b"     8192 "),
+    ]
+    path.write_bytes(b"".join(texts)[: -end or None])
+    for number, text in enumerate(texts, 1):
+        alone = text[: -end or None] if number == 3 else text
+        plain = run("query", *limit, data=alone)
+        done = run("query", path, "--listing", str(number), *limit)
+        assert done.out == plain.out
+        line = 1 + sum(before.count(b"\n") for before in texts[: number - 1])
+        assert f"this is listing {number} of 3 (line {line})" in done.err
+        assert ("has no newline" in done.err) is (end == 3 and number == 3)
+    last = run("query", path, *limit)
+    assert last.out == done.out
+    assert run("query", path, "--listing", "4").status == 2
+
+
+def test_a_hundred_megabytes_of_listings_take_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    text = SAMPLE.read_bytes()
+    with path.open("wb") as file:
+        for _ in range(100_000_000 // len(text)):
+            file.write(text)
+    begin = time.monotonic()
+    done = run("query", path, "-c")
+    assert time.monotonic() - begin < 3
+    assert int(done.out) == text.count(b" func:")
