@@ -142,7 +142,7 @@ def _is_mangled(line: str, file: str, function: str, tail: str) -> bool:
         or (" " in file and re.search(r"\A |(?:\A| )[0-9]+ +[^ ]*\Z", file))
         or re.search("  +[-0-9]", tail)
         or function[-1] in "`\"',;|*$"
-        or re.search("[\t\r]", function)
+        or re.search(r"[\t\r][ \t]*([-0-9]|\Z)", function)
         or "</" in function
         or "<br" in function
         or (";" in function and re.search("&(lt;|gt;|amp;|nbsp;|#)", function))

@@ -201,6 +201,23 @@ static bool has_invisible(const char *line, size_t len)
 	return false;
 }
 
+/* A tab or a carriage return at its end, or in front of a number: paste and pr write columns so. */
+static bool has_column_behind(struct aq_str name)
+{
+	for (size_t i = 0; i < name.len; i++) {
+		size_t next = i + 1;
+
+		if (name.s[i] != '\t' && name.s[i] != '\r')
+			continue;
+		while (next < name.len && (name.s[next] == ' ' || name.s[next] == '\t'))
+			next++;
+		if (next == name.len || is_digit(name.s[next]) || name.s[next] == '-')
+			return true;
+		i = next - 1;
+	}
+	return false;
+}
+
 /* Colors of grep, what quoted-printable ends a line with, Markdown's escapes, marks, a second column. */
 static bool is_dressed_up(const char *line, size_t len, struct aq_str name)
 {
@@ -212,7 +229,7 @@ static bool is_dressed_up(const char *line, size_t len, struct aq_str name)
 		return false;
 	if (memmem(line, len, "\\_", 2) || has_invisible(line, len))
 		return true;
-	if (memchr(name.s, '\t', name.len) || memchr(name.s, '\r', name.len))
+	if (has_column_behind(name))
 		return true;
 	return memchr(line, '\x1b', len) &&
 	       (memmem(line, len, "\x1b[K", 3) || memmem(line, len, "\x1b[m", 3));

@@ -134,14 +134,14 @@ static void check_line(const aq_table *table, const struct aq_row *row)
 	struct aq_tag tag;
 
 	for (size_t i = 0; i < line.len; i++)
-		if ((unsigned char)line.s[i] < 0x20)
+		if ((unsigned char)line.s[i] < 0x20 || memchr("\xc2\xe2\xef\\", line.s[i], 4))
 			return;
 	odd = aq_row_str(table, row, row->function, row->function_len);
 	if (!file.len || !odd.len || memchr(odd.s, ' ', odd.len) || memchr(file.s, ' ', file.len))
 		return;
 	/* What markup and quotes leave behind a name is for a lenient reader, and no symbol has it. */
 	for (size_t i = 0; i < odd.len; i++)
-		if (memchr("`\"',;|<&=", odd.s[i], 9))
+		if (memchr("`\"',;|<&=*$", odd.s[i], 11))
 			return;
 	odd = aq_row_str(table, row, row->module, row->module_len);
 	if (memchr(odd.s, ' ', odd.len) || memchr(odd.s, ']', odd.len))
