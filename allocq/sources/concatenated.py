@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from ..core.table import Table
 from ..core.text import NotPlainError, Text
 from ..model import NO_MAXIMUM, Filter
-from .matcher import Matcher
 from .lenient.listing import MOST_LISTINGS, Kind, Listing
+from .matcher import Matcher
 
 _HEADER = b"\nallocinfo - version: "
 _BLOCK = 1 << 20
