@@ -103,13 +103,14 @@ static inline unsigned int ends(__m128i block)
 		_mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(',')), block));
 }
 
-/* From the colon on: ':', ';' and '<'. */
-static inline unsigned int colons(__m128i block)
+/* ':', ';' and '<', a backslash, and what is not ASCII. */
+static inline unsigned int odd_ones(__m128i block)
 {
 	__m128i above = _mm_sub_epi8(block, _mm_set1_epi8(':'));
+	__m128i odd = _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8('<' - ':')), above);
 
-	return (unsigned int)_mm_movemask_epi8(
-		_mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8('<' - ':')), above));
+	odd = _mm_or_si128(odd, _mm_cmpeq_epi8(block, _mm_set1_epi8('\\')));
+	return (unsigned int)_mm_movemask_epi8(_mm_or_si128(odd, block));
 }
 
 static inline uint64_t join(unsigned int a, unsigned int b, unsigned int c, unsigned int d)
@@ -166,7 +167,7 @@ static const char *end_of_name(const char *p, const char *end)
 {
 	for (; p < end; p += sizeof(__m128i)) {
 		__m128i block = load(p);
-		unsigned int stop = ends(block), odd = colons(block);
+		unsigned int stop = ends(block), odd = odd_ones(block);
 
 		if (odd && (!stop || __builtin_ctz(odd) < __builtin_ctz(stop)))
 			return NULL;
@@ -207,7 +208,7 @@ size_t aq_skim(const struct aq_skim *skim, const char *start, const char *end, u
 		const char *file = line + FILE_AT, *stop;
 		__m128i a = load(file), b = load(file + 16), c = load(file + 32), d = load(file + 48);
 		uint64_t ended = join(ends(a), ends(b), ends(c), ends(d));
-		uint64_t odd = join(colons(a), colons(b), colons(c), colons(d));
+		uint64_t odd = join(odd_ones(a), odd_ones(b), odd_ones(c), odd_ones(d));
 		unsigned int colon, blank, function;
 
 		if (!odd || !ended || (skim->has_first && is_first(skim, file, a)))
