@@ -15,10 +15,13 @@ import sys
 import tarfile
 import time
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import oracle
 import pytest
+from command import ALLOCQ, MODULE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -795,3 +798,32 @@ def test_a_hundred_megabytes_of_listings_take_seconds(tmp_path: Path) -> None:
     done = run("query", path, "-c")
     assert time.monotonic() - begin < 3
     assert int(done.out) == text.count(b" func:")
+
+
+@pytest.mark.parametrize("program", [ALLOCQ, MODULE])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_listing_that_is_redirected_is_the_source(
+    program: Sequence[str], pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "saved"
+    path.write_bytes(pack(b"# text\n" * 20000 + oracle.HEADER + b"1 1 a.c:1 func:f \n"))
+    with path.open("rb") as file:
+        done = subprocess.run([*program, "query", "-o", "csv"], stdin=file, capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"bytes,calls,file,line,module,function,accurate\n1,1,a.c,1,,f,true\n")  # fmt: skip
+
+
+@pytest.mark.parametrize("program", [ALLOCQ, MODULE])
+def test_a_list_of_names_is_not_read_away(program: Sequence[str], tmp_path: Path) -> None:
+    """`while read module; do allocq query -m $module; done <names`"""
+    path = tmp_path / "names"
+    path.write_text("xfs\next4\n")
+    with path.open("rb") as file:
+        done = subprocess.run([*program, "query", "-m", "xfs"], stdin=file, capture_output=True)
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == 0
+    assert b"standard input" not in done.stderr
+    path.write_bytes(b"x\n" + oracle.HEADER + b"1 1 a.c:1 func:f \n")
+    with path.open("rb", buffering=0) as file:
+        file.read(2)  # the loop has read a line
+        done = subprocess.run([*program, "query"], stdin=file, capture_output=True)
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == 2
+    assert b"a.c" not in done.stdout

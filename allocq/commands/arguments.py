@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..analysis.slab import SlabRule
-from ..core.kernel import idle_pipe, is_piped
+from ..core.kernel import idle_pipe, stdin_is_meant
 from ..errors import SourceError, UsageError
 from ..model import Filter
 from ..options.shared import (
@@ -190,7 +190,7 @@ def read_origin(values: Mapping[str, object], piped: bool = True) -> Origin:
     explain = bool(values.get("explain"))
     idle = is_implied = False
     if path is None and not sample and interface == "auto" and piped and not explain:
-        came = is_piped()
+        came = stdin_is_meant()
         is_implied = bool(came)
         path, idle = ("-" if came else None), came is None
     listing = read_listing(values)

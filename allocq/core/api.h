@@ -199,10 +199,12 @@ void aq_filter_underflowed(aq_filter *filter); /* only counters below zero */
  */
 aq_source *aq_source_open(const char *path, enum aq_interface interface, aq_problem *problem);
 /*
- * Is standard input a pipe with something in it, as in `dmesg | allocq query`? An idle one, as of ssh,
- * is waited for, a second where there is a running kernel to ask; -1 where nothing came.
+ * Is standard input meant: a pipe with something in it, as in `dmesg | allocq query`, or a file at
+ * its beginning that looks like a listing, as in `allocq query <saved.txt`? A loop's list of names is
+ * none. An idle pipe, as of ssh, is waited for, a second where there is a running kernel to ask; -1
+ * where nothing came.
  */
-int aq_is_piped(void);
+int aq_stdin_is_meant(void);
 /* The warning where nothing came. */
 const char *aq_idle_pipe(void);
 void aq_source_close(aq_source *source);

@@ -226,11 +226,11 @@ static int answer(struct query *query, char *const *argv)
 		}
 		query->path = sample;
 	} else if (!query->path && query->interface == AQ_AUTO) {
-		int is_piped = aq_is_piped();
+		int is_meant = aq_stdin_is_meant();
 
-		if (is_piped > 0)
+		if (is_meant > 0)
 			query->path = piped;
-		else if (is_piped < 0)
+		else if (is_meant < 0)
 			front_say("allocq: warning: ", aq_idle_pipe());
 	}
 	source = aq_source_open(query->path, query->interface, &problem);

@@ -28,10 +28,10 @@ _KERNEL_FIELDS = {
 }
 
 
-def is_piped() -> bool | None:
-    """Is standard input a pipe with something in it? An idle one is waited for; None where nothing
-    came."""
-    return {1: True, -1: None}.get(lib.aq_is_piped(), False)
+def stdin_is_meant() -> bool | None:
+    """Is standard input a pipe with something in it, or a file that looks like a listing? An idle
+    pipe is waited for; None where nothing came."""
+    return {1: True, -1: None}.get(lib.aq_stdin_is_meant(), False)
 
 
 def idle_pipe() -> str:

@@ -14,6 +14,7 @@
 #include "engine.h"
 
 enum { PATIENCE = 1000, PATIENCE_WITHOUT_KERNEL = 30000 }; /* ms */
+enum { MOST_LOOKED_AT = 4 << 20 };
 
 #define PROC_SUPER_MAGIC 0x9fa0 /* include/uapi/linux/magic.h */
 
@@ -231,13 +232,43 @@ aq_source *aq_source_open(const char *path, enum aq_interface interface, aq_prob
 	return source;
 }
 
-int aq_is_piped(void)
+/* Nothing is read away: pread() leaves the offset that others share. */
+static bool looks_like_listing(int fd)
+{
+	static const struct aq_str marks[] = { AQ_STR(" func:"), AQ_STR("allocinfo - version"),
+					       AQ_STR("Memory allocations") };
+	static const struct aq_str packed[] = { AQ_STR("\x1f\x8b"), AQ_STR("\x28\xb5\x2f\xfd"),
+						AQ_STR("BZh"), AQ_STR("\xfd" "7zXZ") };
+	char head[1 << 16];
+	ssize_t len;
+
+	if (lseek(fd, 0, SEEK_CUR))
+		return false;
+	for (off_t at = 0; at < MOST_LOOKED_AT; at += len - 32) {
+		len = pread(fd, head, sizeof(head), at);
+		for (size_t i = 0; !at && i < sizeof(packed) / sizeof(*packed); i++)
+			if (len > (ssize_t)packed[i].len && !memcmp(head, packed[i].s, packed[i].len))
+				return true;
+		for (size_t i = 0; len > 32 && i < sizeof(marks) / sizeof(*marks); i++)
+			if (memmem(head, (size_t)len, marks[i].s, marks[i].len))
+				return true;
+		if (len < (ssize_t)sizeof(head))
+			return false;
+	}
+	return false;
+}
+
+int aq_stdin_is_meant(void)
 {
 	int patience = access(AQ_ALLOCINFO, F_OK) ? PATIENCE_WITHOUT_KERNEL : PATIENCE, waiting = 0;
 	struct pollfd in = { STDIN_FILENO, POLLIN, 0 };
 	struct stat status;
 
-	if (fstat(STDIN_FILENO, &status) || !S_ISFIFO(status.st_mode))
+	if (fstat(STDIN_FILENO, &status))
+		return 0;
+	if (S_ISREG(status.st_mode))
+		return looks_like_listing(STDIN_FILENO);
+	if (!S_ISFIFO(status.st_mode))
 		return 0;
 	if (poll(&in, 1, patience) <= 0)
 		return -1;
