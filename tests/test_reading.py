@@ -809,7 +809,7 @@ def test_a_listing_that_is_redirected_is_the_source(
     path.write_bytes(pack(b"# text\n" * 20000 + oracle.HEADER + b"1 1 a.c:1 func:f \n"))
     with path.open("rb") as file:
         done = subprocess.run([*program, "query", "-o", "csv"], stdin=file, capture_output=True)
-    assert (done.returncode, done.stdout) == (0, b"bytes,calls,file,line,module,function,accurate\n1,1,a.c,1,,f,true\n")  # fmt: skip
+    assert done.returncode == 0 and done.stdout.endswith(b"accurate\n1,1,a.c,1,,f,true\n")
 
 
 @pytest.mark.parametrize("program", [ALLOCQ, MODULE])
