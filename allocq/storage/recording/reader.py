@@ -1,0 +1,288 @@
+"""Reads a recording, beside its writer or without one.
+
+A damaged page or sample costs the samples that depend on it and no others; `warnings` says so.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from ...errors import AccessError, FormatError, SourceError
+from . import schema
+from .counters import (
+    Counters,
+    DamagedError,
+    apply_changes,
+    unpack_all,
+    unpack_positions,
+)
+from .sample import Moment, Sample
+
+_COLUMNS = (
+    "id, time, boottime, boot, kernel, interface, content_id, consistent, profiling, layout, base,"
+    " counters, lowest, highest, seconds, meminfo, keys"
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A sample in the table of contents: which database, which row, when (nanoseconds)."""
+
+    path: Path
+    id: int
+    time: int
+
+
+class Recording:
+    """The recording in a directory. SourceError if there is none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.warnings: list[str] = []
+        try:
+            self.paths = schema.databases(folder)
+        except PermissionError as error:
+            raise AccessError(f"cannot read {folder}: {error.strerror}") from None
+        except OSError as error:
+            raise SourceError(f"cannot read {folder}: {error.strerror}") from None
+        if not self.paths:
+            raise SourceError(f"{folder} holds no recording")
+
+    def points(self, since: int | None = None, until: int | None = None) -> list[Point]:
+        """The samples from `since` to `until`, both included, in the order they were taken."""
+        found: list[Point] = []
+        for path in self.paths:
+            start = schema.start_of(schema.day_in_name(path))
+            if until is not None and start > until:
+                continue
+            if since is not None and start + 86_400 * schema.NANOSECONDS <= since:
+                continue
+            found += self._points(path, since, until)
+        return found
+
+    def _points(self, path: Path, since: int | None, until: int | None) -> Iterator[Point]:
+        low = -(1 << 63) if since is None else since
+        high = (1 << 63) - 1 if until is None else until
+        try:
+            with _Database(path) as database:
+                ids = database.ids(low, high)
+        except (sqlite3.Error, FormatError) as error:
+            self._damaged(path, error)
+            return
+        for id, time in ids:
+            yield Point(path, id, time)
+
+    def at(self, time: int) -> Sample | None:
+        """The last sample not later than `time`, in nanoseconds since 1970; None if all are."""
+        for path in reversed(self.paths):
+            if schema.start_of(schema.day_in_name(path)) > time:
+                continue
+            points = sorted(self._points(path, None, time), key=lambda point: (point.time, point.id))
+            for point in reversed(points):
+                sample = self._one(point)
+                if sample is not None:
+                    return sample
+        return None
+
+    def _one(self, point: Point) -> Sample | None:
+        try:
+            with _Database(point.path) as database:
+                return database.sample(point.id)
+        except (sqlite3.Error, DamagedError, FormatError) as error:
+            self._damaged(point.path, error)
+            return None
+
+    def samples(self, since: int | None = None, until: int | None = None) -> Iterator[Sample]:
+        """The samples from `since` to `until`, one after the other; damaged ones are left out."""
+        points = self.points(since, until)
+        for path in self.paths:
+            ids = [point.id for point in points if point.path == path]
+            if ids:
+                yield from self._samples(path, ids)
+
+    def _samples(self, path: Path, ids: Sequence[int]) -> Iterator[Sample]:
+        try:
+            with _Database(path) as database:
+                for id in ids:
+                    try:
+                        yield database.sample(id)
+                    except (sqlite3.DatabaseError, DamagedError) as error:
+                        self._damaged(path, error)
+        except (sqlite3.Error, FormatError) as error:
+            self._damaged(path, error)
+
+    def _damaged(self, path: Path, error: Exception) -> None:
+        if isinstance(error, FormatError):
+            words = str(error)
+        else:
+            words = f"{path} is damaged ({error}); what can be read of it is used"
+        if words not in self.warnings:
+            self.warnings.append(words)
+
+
+class _Database:
+    """One database, open for reading; it remembers the sample that the next one may build on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = _open(path)
+        self._last_id = 0
+        self._last: Sample | None = None
+        self._layouts: dict[int, Sequence[bytes]] = {}
+
+    def __enter__(self) -> _Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def ids(self, since: int, until: int) -> list[tuple[int, int]]:
+        """(id, time) of the samples in this time, in the order they were taken."""
+        try:
+            return self._connection.execute(
+                "SELECT id, time FROM samples WHERE time BETWEEN ? AND ? ORDER BY id",
+                (since, until),
+            ).fetchall()
+        except sqlite3.DatabaseError:
+            found = sorted(self._salvaged())
+            if not found:
+                raise
+            return [(id, time) for id, time in found if since <= time <= until]
+
+    def _salvaged(self) -> Iterator[tuple[int, int]]:
+        """The rows that can be read of a damaged table, from both of its ends and through its
+        index."""
+        for select in (
+            "SELECT id, time FROM samples INDEXED BY samples_by_time ORDER BY time",
+            "SELECT id, time FROM samples NOT INDEXED ORDER BY id",
+            "SELECT id, time FROM samples NOT INDEXED ORDER BY id DESC",
+        ):
+            rows: dict[int, int] = {}
+            try:
+                for id, time in self._connection.execute(select):
+                    rows[id] = time
+            except sqlite3.DatabaseError:
+                pass
+            yield from rows.items()
+
+    def sample(self, id: int) -> Sample:
+        """A sample by its row. sqlite3.DatabaseError, DamagedError."""
+        chain = []
+        at: int | None = id
+        while at is not None and (at != self._last_id or self._last is None):
+            row = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM samples WHERE id = ?", (at,)
+            ).fetchone()
+            if row is None:
+                raise DamagedError("a sample that others build on is missing")
+            chain.append(row)
+            if row[10] is not None and row[10] >= at:
+                raise DamagedError("a sample builds on a later one")
+            at = row[10]
+        before = self._last if at is not None else None
+        for row in reversed(chain):
+            before = self._decoded(row, before)
+        assert before is not None
+        self._last_id, self._last = id, before
+        return before
+
+    def _decoded(self, row: Sequence[object], before: Sample | None) -> Sample:
+        (_, time, boottime, boot, kernel, interface, content, consistent, profiling, layout, base,
+         counters, lowest, highest, seconds, meminfo, keys) = row  # fmt: skip
+        subjects = self._layout(_integer(layout))
+        if base is None:
+            now = unpack_all(_blob(counters))
+        elif before is None or len(before.counters) != len(subjects):
+            raise DamagedError("a sample builds on one of other tags")
+        else:
+            now = apply_changes(before.counters, _blob(counters))
+        if len(now) != len(subjects):
+            raise DamagedError("not as many counters as tags")
+        moment = Moment(
+            _integer(time),
+            _integer(boottime),
+            str(boot),
+            str(kernel),
+            str(interface),
+            None if content is None else int(str(content)),
+            None if consistent is None else bool(consistent),
+            None if profiling is None else bool(profiling),
+        )
+        before_meminfo = before.meminfo if before and base is not None else {}
+        return Sample(
+            moment,
+            subjects,
+            now,
+            {k: v for k, v in {**before_meminfo, **_numbers(meminfo)}.items() if v >= 0},
+            {int(k): v for k, v in _object(keys).items() if isinstance(v, str)},
+            _integer(seconds),
+            None if lowest is None else apply_changes(now, _blob(lowest)),
+            None if highest is None else apply_changes(now, _blob(highest)),
+        )
+
+    def _layout(self, id: int) -> Sequence[bytes]:
+        if id not in self._layouts:
+            row = self._connection.execute("SELECT tags FROM layouts WHERE id = ?", (id,)).fetchone()
+            if row is None:
+                raise DamagedError("a list of tags is missing")
+            ids = unpack_positions(_blob(row[0]))
+            subjects = dict(self._connection.execute("SELECT id, subject FROM tags"))
+            try:
+                self._layouts = {id: [subjects[i] for i in ids]}
+            except KeyError:
+                raise DamagedError("the name of a tag is missing") from None
+        return self._layouts[id]
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """A database to read from; where nothing may be written, as it is."""
+    name = f"file:{quote(str(path.absolute()))}?mode=ro"
+    for uri in (name, name + "&immutable=1"):
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)
+        try:
+            connection.execute("PRAGMA query_only = 1")
+            schema.check_version(connection, path)
+        except sqlite3.OperationalError:
+            # A read-only file system has no room for the index of the write-ahead log.
+            connection.close()
+            if uri != name:
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise AssertionError("unreachable")
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int):
+        raise DamagedError("a number is missing")
+    return value
+
+
+def _blob(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise DamagedError("counters are missing")
+    return value
+
+
+def _object(text: object) -> Mapping[str, object]:
+    if text is None:
+        return {}
+    try:
+        value = json.loads(str(text))
+    except (ValueError, RecursionError):
+        raise DamagedError("not JSON") from None
+    if not isinstance(value, dict):
+        raise DamagedError("not a JSON object")
+    return value
+
+
+def _numbers(text: object) -> dict[str, int]:
+    return {k: v for k, v in _object(text).items() if isinstance(v, int)}

@@ -1,0 +1,233 @@
+"""Makes the old days of a recording smaller, and removes the oldest.
+
+A thinned sample stands for all that were taken in its interval: it has the last counters and, of
+each tag, the lowest and the highest. Samples of different boots or sets of tags are never joined.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import schema
+from .counters import Counters, pack_all, pack_changes
+from .reader import Recording
+from .sample import Sample
+from .writer import compact, connect, layout_of
+
+_SUFFIXES = ("", "-wal", "-shm")
+_WHOLE_EVERY = 60
+_PASSING = ".thinned.db"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Samples older than `age` seconds are thinned to one every `interval` seconds."""
+
+    age: int
+    interval: int
+
+
+def size_of(path: Path) -> int:
+    """Bytes on disk of a database with its log."""
+    total = 0
+    for suffix in _SUFFIXES:
+        with contextlib.suppress(OSError):
+            total += os.stat(f"{path}{suffix}").st_size
+    return total
+
+
+def remove_old(folder: Path, now: int, keep: int, most: int, current: Path | None) -> list[Path]:
+    """Remove the databases of days that ended over `keep` seconds before `now` (nanoseconds), then
+    the oldest while all take more than `most` bytes. Today's and `current` stay. What was removed."""
+    today = schema.day_of(now)
+    old = [
+        path
+        for path in schema.databases(folder)
+        if path != current and schema.day_in_name(path) < today
+    ]
+    total = sum(map(size_of, schema.databases(folder)))
+    removed = []
+    for path in old:
+        end = schema.start_of(schema.day_in_name(path)) + 86_400 * schema.NANOSECONDS
+        if end >= now - keep * schema.NANOSECONDS and total <= most:
+            continue
+        total -= size_of(path)
+        for suffix in reversed(_SUFFIXES):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{path}{suffix}")
+        removed.append(path)
+    return removed
+
+
+def thin_old(folder: Path, now: int, rules: Sequence[Rule], current: Path | None) -> list[Path]:
+    """Thin the databases of days that ended long enough ago; today's and `current` stay as they are.
+    What was thinned. OSError, sqlite3.Error."""
+    today = schema.day_of(now)
+    thinned = []
+    for path in schema.databases(folder):
+        day = schema.day_in_name(path)
+        if path == current or day >= today:
+            continue
+        end = schema.start_of(day) + 86_400 * schema.NANOSECONDS
+        intervals = [r.interval for r in rules if end <= now - r.age * schema.NANOSECONDS]
+        interval = max(intervals, default=0)
+        if interval > _interval_of(path) and thin(path, interval):
+            thinned.append(path)
+    return thinned
+
+
+def _interval_of(path: Path) -> int:
+    """What a database was thinned to; 0 if it was not. A large number for one to leave alone."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            schema.check_version(connection, path)
+            row = connection.execute("SELECT value FROM facts WHERE key = 'interval'").fetchone()
+            return int(row[0]) if row else 0
+    except Exception:
+        return 1 << 62
+
+
+def thin(path: Path, interval: int) -> bool:
+    """Put a database with a sample every `interval` seconds in the place of this one, at once.
+
+    False, and nothing done, if some of it cannot be read. OSError, sqlite3.Error.
+    """
+    recording = Recording.of(path)
+    passing = path.with_name(path.name + _PASSING)
+    for suffix in _SUFFIXES:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{passing}{suffix}")
+    os.close(os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    connection = connect(passing)
+    try:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        facts = {**recording.facts(), "interval": str(interval)}
+        schema.create(connection, facts)
+        connection.execute("BEGIN IMMEDIATE")
+        _copy(connection, recording, interval)
+        connection.execute("COMMIT")
+        connection.close()
+        if recording.warnings:
+            os.unlink(passing)
+            return False
+        _put_in_place(passing, path)
+    except BaseException:
+        connection.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(passing)
+        raise
+    return True
+
+
+def _put_in_place(passing: Path, path: Path) -> None:
+    # The log of the old database is no log of the new one. With nobody writing, closing empties it.
+    with contextlib.closing(connect(path)) as old:
+        old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        old.execute("PRAGMA journal_mode = DELETE")
+    os.replace(passing, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _copy(connection: sqlite3.Connection, recording: Recording, interval: int) -> None:
+    last: Sample | None = None
+    last_id, layout, since_whole = 0, 0, 0
+    for sample in joined(recording.samples(), interval):
+        if last is None or sample.subjects is not last.subjects:
+            layout = layout_of(connection, sample.subjects)
+        whole = (
+            last is None
+            or list(sample.subjects) != list(last.subjects)
+            or sample.moment.boot != last.moment.boot
+            or since_whole + 1 >= _WHOLE_EVERY
+        )
+        moment, now, meminfo = sample.moment, sample.counters, dict(sample.meminfo)
+        if whole or last is None:
+            base, packed, since_whole = None, pack_all(now), 0
+        else:
+            base, packed = last_id, pack_changes(last.counters, now)
+            since_whole += 1
+            before = last.meminfo
+            meminfo = {k: v for k, v in meminfo.items() if before.get(k) != v}
+            meminfo |= {k: -1 for k in before if k not in sample.meminfo}
+        lowest, highest = sample.lowest or now, sample.highest or now
+        cursor = connection.execute(
+            "INSERT INTO samples (time, boottime, boot, kernel, interface, content_id, consistent,"
+            " profiling, layout, base, counters, lowest, highest, seconds, meminfo, keys)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                moment.time,
+                moment.boottime,
+                moment.boot,
+                moment.kernel,
+                moment.interface,
+                None if moment.content_id is None else str(moment.content_id),
+                moment.consistent,
+                moment.profiling,
+                layout,
+                base,
+                packed,
+                pack_changes(now, lowest),
+                pack_changes(now, highest),
+                interval,
+                compact(meminfo),
+                compact(dict(sample.keys)) if sample.keys else None,
+            ),
+        )
+        last, last_id = sample, int(cursor.lastrowid or 0)
+
+
+def joined(samples: Iterator[Sample], interval: int) -> Iterator[Sample]:
+    """One sample for all of an interval (seconds), which has their last counters, and the lowest
+    and the highest of each tag."""
+    held: Sample | None = None
+    for sample in samples:
+        if held is not None and _same(held, sample, interval):
+            held = _join(held, sample)
+            continue
+        if held is not None:
+            yield held
+        held = sample
+    if held is not None:
+        yield held
+
+
+def _same(held: Sample, sample: Sample, interval: int) -> bool:
+    span = interval * schema.NANOSECONDS
+    return (
+        held.moment.time // span == sample.moment.time // span
+        and held.moment.boot == sample.moment.boot
+        and (held.subjects is sample.subjects or list(held.subjects) == list(sample.subjects))
+    )
+
+
+def _join(held: Sample, sample: Sample) -> Sample:
+    lowest = _extreme(min, held.lowest or held.counters, sample.lowest or sample.counters)
+    highest = _extreme(max, held.highest or held.counters, sample.highest or sample.counters)
+    return Sample(
+        sample.moment,
+        held.subjects,
+        sample.counters,
+        sample.meminfo,
+        sample.keys,
+        sample.seconds,
+        lowest,
+        highest,
+    )
+
+
+def _extreme(pick: type[min] | object, one: Counters, two: Counters) -> Counters:
+    assert callable(pick)
+    return Counters(
+        list(map(pick, one.bytes, two.bytes)),
+        list(map(pick, one.calls, two.calls)),
+        two.inaccurate,
+    )
