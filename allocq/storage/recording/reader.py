@@ -9,13 +9,13 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
 from ...errors import AccessError, FormatError, SourceError
 from . import schema
 from .counters import (
-    Counters,
     DamagedError,
     apply_changes,
     unpack_all,
@@ -41,9 +41,13 @@ class Point:
 class Recording:
     """The recording in a directory. SourceError if there is none."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, paths: Sequence[Path] | None = None) -> None:
+        """paths: only these of its databases."""
         self.folder = folder
         self.warnings: list[str] = []
+        if paths is not None:
+            self.paths = list(paths)
+            return
         try:
             self.paths = schema.databases(folder)
         except PermissionError as error:
@@ -52,6 +56,24 @@ class Recording:
             raise SourceError(f"cannot read {folder}: {error.strerror}") from None
         if not self.paths:
             raise SourceError(f"{folder} holds no recording")
+
+    @classmethod
+    def of(cls, path: Path) -> Recording:
+        """One database alone."""
+        return cls(path.parent, [path])
+
+    def facts(self, path: Path) -> dict[str, str]:
+        """What a database says of all its samples: host, possible-cpus, filter."""
+        try:
+            with _Database(path) as database:
+                return database.facts()
+        except (sqlite3.Error, FormatError) as error:
+            self._damaged(path, error)
+            return {}
+
+    def read(self, point: Point) -> Sample | None:
+        """One sample; None, and a warning, if it is damaged."""
+        return self._one(point)
 
     def points(self, since: int | None = None, until: int | None = None) -> list[Point]:
         """The samples from `since` to `until`, both included, in the order they were taken."""
@@ -82,7 +104,9 @@ class Recording:
         for path in reversed(self.paths):
             if schema.start_of(schema.day_in_name(path)) > time:
                 continue
-            points = sorted(self._points(path, None, time), key=lambda point: (point.time, point.id))
+            points = sorted(
+                self._points(path, None, time), key=lambda point: (point.time, point.id)
+            )
             for point in reversed(points):
                 sample = self._one(point)
                 if sample is not None:
@@ -99,11 +123,12 @@ class Recording:
 
     def samples(self, since: int | None = None, until: int | None = None) -> Iterator[Sample]:
         """The samples from `since` to `until`, one after the other; damaged ones are left out."""
-        points = self.points(since, until)
-        for path in self.paths:
-            ids = [point.id for point in points if point.path == path]
-            if ids:
-                yield from self._samples(path, ids)
+        yield from self.each(self.points(since, until))
+
+    def each(self, points: Sequence[Point]) -> Iterator[Sample]:
+        """These samples, in this order; damaged ones are left out."""
+        for path, some in groupby(points, key=lambda point: point.path):
+            yield from self._samples(path, [point.id for point in some])
 
     def _samples(self, path: Path, ids: Sequence[int]) -> Iterator[Sample]:
         try:
@@ -140,6 +165,11 @@ class _Database:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+
+    def facts(self) -> dict[str, str]:
+        return {
+            str(key): str(value) for key, value in self._connection.execute("SELECT * FROM facts")
+        }
 
     def ids(self, since: int, until: int) -> list[tuple[int, int]]:
         """(id, time) of the samples in this time, in the order they were taken."""
@@ -227,7 +257,9 @@ class _Database:
 
     def _layout(self, id: int) -> Sequence[bytes]:
         if id not in self._layouts:
-            row = self._connection.execute("SELECT tags FROM layouts WHERE id = ?", (id,)).fetchone()
+            row = self._connection.execute(
+                "SELECT tags FROM layouts WHERE id = ?", (id,)
+            ).fetchone()
             if row is None:
                 raise DamagedError("a list of tags is missing")
             ids = unpack_positions(_blob(row[0]))

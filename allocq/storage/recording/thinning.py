@@ -106,7 +106,7 @@ def thin(path: Path, interval: int) -> bool:
     connection = connect(passing)
     try:
         connection.execute("PRAGMA journal_mode = DELETE")
-        facts = {**recording.facts(), "interval": str(interval)}
+        facts = {**recording.facts(path), "interval": str(interval)}
         schema.create(connection, facts)
         connection.execute("BEGIN IMMEDIATE")
         _copy(connection, recording, interval)

@@ -1,0 +1,312 @@
+"""Listings in the order of time: a recording, or a folder of saved listings.
+
+Both are read alike: `points` says what there is, `open` gives one of them as any command reads it,
+`samples` walks through many.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from ..analysis.diff import Key
+from ..core.kernel import NativeSource
+from ..core.table import Table
+from ..core.text import header
+from ..errors import AccessError, AllocqError, SourceError
+from ..model import Filter
+from ..storage.recording import schema
+from .check import Check
+from .source import Saved, open_source
+
+_NANOSECONDS = 1_000_000_000
+
+
+class TimeFrom(StrEnum):
+    """How the time of a listing is known."""
+
+    SAMPLE = "recorded"
+    HEADER = "in its header"
+    NAME = "from its name"
+    MODIFIED = "from its modification time"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One listing of a series. time: seconds since 1970; path: of its file; row: in a database."""
+
+    time: float
+    origin: TimeFrom
+    path: Path
+    row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The counters of one listing, one a tag. boot: its id, None if unknown; keys: the same object
+    as before where the tags are the same; meminfo: bytes, empty if unknown."""
+
+    time: float
+    boot: str | None
+    keys: Sequence[Key]
+    bytes: Sequence[int]
+    calls: Sequence[int]
+    meminfo: Mapping[str, int]
+
+
+class Series:
+    """A folder of listings. `warnings` says what cannot be read and how times are known."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.warnings: list[str] = []
+
+    def points(self, since: float | None = None, until: float | None = None) -> list[Point]:
+        """What was taken from `since` to `until`, both included, oldest first."""
+        raise NotImplementedError
+
+    def open(self, point: Point) -> Saved:
+        """One listing, to be read like a file. SourceError, FormatError."""
+        raise NotImplementedError
+
+    def samples(self, points: Sequence[Point], filter: Filter) -> Iterator[Listed]:
+        """The matching tags of each; what cannot be read is left out, with a warning."""
+        raise NotImplementedError
+
+    def at(self, when: float) -> Point:
+        """The last listing not later than `when`. SourceError if there is none."""
+        points = self.points(until=when)
+        if points:
+            return points[-1]
+        later = self.points()
+        if not later:
+            raise SourceError(f"{self.folder} holds no listing that can be read")
+        raise SourceError(
+            f"{self.folder} holds nothing from before then",
+            f"the oldest is of {datetime.fromtimestamp(later[0].time).astimezone():%F %T %z}",
+        )
+
+
+class _Recorded(Series):
+    """What `allocq record` writes."""
+
+    def __init__(self, folder: Path) -> None:
+        from ..storage.recording.reader import Recording
+
+        super().__init__(folder)
+        self._recording = Recording(folder)
+        self.warnings = self._recording.warnings
+
+    def points(self, since: float | None = None, until: float | None = None) -> list[Point]:
+        found = self._recording.points(_nanoseconds(since), _nanoseconds(until))
+        points = [Point(at.time / _NANOSECONDS, TimeFrom.SAMPLE, at.path, at.id) for at in found]
+        # A clock that was set back puts later rows at earlier times.
+        return sorted(points, key=lambda point: (point.time, str(point.path), point.row))
+
+    def open(self, point: Point) -> Saved:
+        from ..storage.recording.listing import snapshot_of
+        from ..storage.recording.reader import Point as Row
+
+        sample = self._recording.read(Row(point.path, point.row, 0))
+        if sample is None:
+            raise SourceError(self.warnings[-1])
+        facts = self._recording.facts(point.path)
+        return _in_memory(b"".join(snapshot_of(sample, facts)), _shown(self.folder, point))
+
+    def samples(self, points: Sequence[Point], filter: Filter) -> Iterator[Listed]:
+        from ..storage.recording.reader import Point as Row
+
+        subjects: Sequence[bytes] | None = None
+        keys: list[Key] = []
+        rows: list[int] = []
+        for sample in self._recording.each([Row(at.path, at.row, 0) for at in points]):
+            if sample.subjects is not subjects:
+                subjects = sample.subjects
+                keys, rows = _matching(subjects, filter)
+            now = sample.counters
+            yield Listed(
+                sample.moment.time / _NANOSECONDS,
+                sample.moment.boot or None,
+                keys,
+                [now.bytes[row] for row in rows],
+                [now.calls[row] for row in rows],
+                sample.meminfo,
+            )
+
+
+def _matching(subjects: Sequence[bytes], filter: Filter) -> tuple[list[Key], list[int]]:
+    """The keys of the tags that match, and their places among the subjects."""
+    # Each tag holds its own number.
+    lines = b"".join(b"%12d %8d %b \n" % (at, 0, each) for at, each in enumerate(subjects))
+    with _in_memory(header("2.0") + lines, "the tags of a recording") as source:
+        table = source.read().table
+    Check(filter).apply(table)
+    return keys_of(table), table.column("bytes")
+
+
+class _Folder(Series):
+    """Snapshots, and what a loop of `cat /proc/allocinfo` saved, gzip or not."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        super().__init__(folder)
+        self._found: list[tuple[Point, str | None]] | None = None
+        self._names = names
+
+    def points(self, since: float | None = None, until: float | None = None) -> list[Point]:
+        low = float("-inf") if since is None else since
+        high = float("inf") if until is None else until
+        return [point for point, _ in self._all() if low <= point.time <= high]
+
+    def _all(self) -> list[tuple[Point, str | None]]:
+        if self._found is None:
+            found = []
+            for name in self._names:
+                path = self.folder / name
+                try:
+                    found.append(self._time_of(path))
+                except AllocqError as error:
+                    self.warnings.append(f"passed over {path}: {error}")
+            self._found = sorted(found, key=lambda each: (each[0].time, str(each[0].path)))
+            self._tell_times()
+        return self._found
+
+    def _tell_times(self) -> None:
+        guessed = [
+            p for p, _ in self._found or () if p.origin in (TimeFrom.NAME, TimeFrom.MODIFIED)
+        ]
+        for origin in (TimeFrom.NAME, TimeFrom.MODIFIED):
+            some = [point for point in guessed if point.origin == origin]
+            if some:
+                names = some[0].path.name if len(some) == 1 else f"{len(some)} files"
+                self.warnings.append(f"the time of {names} in {self.folder} is {origin}")
+
+    def _time_of(self, path: Path) -> tuple[Point, str | None]:
+        """When a listing was saved, and its boot. AllocqError if it is none."""
+        with open_source(path) as source:
+            info = source.read(Filter()).info
+        boot = info.metadata.get("boot-id")
+        if info.time is not None:
+            return Point(info.time, TimeFrom.HEADER, path), boot
+        named = time_in_name(path.name)
+        if named is not None:
+            return Point(named, TimeFrom.NAME, path), boot
+        return Point(os.stat(path).st_mtime, TimeFrom.MODIFIED, path), boot
+
+    def open(self, point: Point) -> Saved:
+        source = open_source(point.path)
+        assert isinstance(source, Saved)
+        return source
+
+    def samples(self, points: Sequence[Point], filter: Filter) -> Iterator[Listed]:
+        for point in points:
+            try:
+                with self.open(point) as source:
+                    snapshot = source.read(filter)
+            except AllocqError as error:
+                self.warnings.append(f"passed over {point.path}: {error}")
+                continue
+            table, metadata = snapshot.table, snapshot.info.metadata
+            yield Listed(
+                point.time,
+                metadata.get("boot-id"),
+                keys_of(table),
+                table.column("bytes"),
+                table.column("calls"),
+                meminfo_of(metadata),
+            )
+
+
+def open_series(folder: str | os.PathLike[str]) -> Series:
+    """The recording, or the saved listings, in a folder. SourceError, AccessError."""
+    path = Path(folder)
+    try:
+        names = sorted(entry.name for entry in os.scandir(path) if entry.is_file())
+    except PermissionError as error:
+        raise AccessError(f"cannot read {path}: {error.strerror}") from None
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from None
+    if any(schema.NAME.fullmatch(name) for name in names):
+        return _Recorded(path)
+    names = [name for name in names if not name.startswith(".")]
+    if not names:
+        raise SourceError(
+            f"{path} holds no recording and no saved listing", "allocq record -d DIR makes one"
+        )
+    return _Folder(path, names)
+
+
+_DATE = r"(?P<y>(?:19|20)\d\d)[-_.]?(?P<m>0[1-9]|1[0-2])[-_.]?(?P<d>0[1-9]|[12]\d|3[01])"
+_CLOCK = (
+    r"(?:[-_.T ]+(?P<H>[01]\d|2[0-3])[-_.:h]?(?P<M>[0-5]\d)(?:[-_.:m]?(?P<S>[0-5]\d))?(?P<Z>Z)?)?"
+)
+_IN_NAME = re.compile(rf"(?<!\d){_DATE}(?:{_CLOCK})(?!\d)")
+_EPOCH = re.compile(r"(?<!\d)(1\d{9})(?!\d)")
+
+
+def time_in_name(name: str) -> float | None:
+    """Seconds since 1970 from a file name like `allocinfo-2025-11-23_0620.txt`, `20251123T062037Z`
+    or `alloc.1763879237`; local time without a Z. None if there is none."""
+    if match := _IN_NAME.search(name):
+        parts = [int(match[key] or 0) for key in "ymdHMS"]
+        try:
+            when = datetime(*parts)  # type: ignore[arg-type]
+            return (when.replace(tzinfo=UTC) if match["Z"] else when).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    match = _EPOCH.search(name)
+    return float(match[1]) if match else None
+
+
+def keys_of(table: Table) -> list[Key]:
+    """(file, line, module, function) of each row; module None for built-in code."""
+    return [
+        (file, line, None if builtin else module, function)
+        for file, line, builtin, module, function in zip(
+            table.strings("file"),
+            table.column("line"),
+            table.column("builtin"),
+            table.strings("module"),
+            table.strings("function"),
+            strict=True,
+        )
+    ]
+
+
+def meminfo_of(metadata: Mapping[str, str]) -> dict[str, int]:
+    """The /proc/meminfo in a snapshot's metadata, in bytes; empty if there is none."""
+    try:
+        values = json.loads(metadata.get("meminfo", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(values, dict):
+        return {}
+    return {k: v for k, v in values.items() if isinstance(v, int)}
+
+
+def _in_memory(text: bytes, shown: str) -> Saved:
+    """A text that only this process has, as a source. shown: what messages call it."""
+    fd = os.memfd_create("allocq", os.MFD_CLOEXEC)
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(text)
+        source = Saved(NativeSource(f"/proc/self/fd/{fd}", "auto"))
+    except OSError as error:
+        raise SourceError(f"cannot hold {shown} in memory: {error.strerror}") from None
+    finally:
+        os.close(fd)
+    source.path = shown
+    return source
+
+
+def _shown(folder: Path, point: Point) -> str:
+    return f"{folder} at {datetime.fromtimestamp(point.time).astimezone():%F %T %z}"
+
+
+def _nanoseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * _NANOSECONDS)
