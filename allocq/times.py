@@ -14,7 +14,18 @@ _NAMES = {
     **dict.fromkeys(("w", "week", "weeks"), "w"),
 }
 _AGO = re.compile(r"(-?)\s*(\d{1,12}(?:\.\d{1,6})?)\s*([a-z]+)(\s+ago)?", re.ASCII)
+_LONG = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([a-z]*)", re.ASCII)
 _SECONDS = re.compile(r"@(\d{1,12}(?:\.\d{1,9})?)", re.ASCII)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds, over 0, from `10s`, `1.5 min`, `6h`, `7d`, `2w`, or `10`. UsageError if invalid."""
+    match = _LONG.fullmatch(text.strip().lower())
+    unit = _NAMES.get(match[2] or "s") if match else None
+    seconds = float(match[1]) * _UNITS[unit] if match and unit else 0.0
+    if not seconds:
+        raise UsageError(f"invalid duration '{text}'", "use a number with a unit: 10s, 5m, 6h, 7d")
+    return seconds
 
 
 def parse_time(text: str, now: float) -> float:

@@ -1,7 +1,8 @@
 """Packs the counters of a sample: all of them, or what changed since the sample before.
 
-Numbers are stored in planes: the first bytes of all numbers, then the second bytes, and so on, which
-deflate packs about twice as well. Differences are modulo 2**64, with the sign in the lowest bit.
+Numbers are stored in planes: the first bytes of all numbers, then the second bytes, and so on,
+which deflate packs about twice as well. Differences are modulo 2**64, with the sign in the lowest
+bit.
 """
 
 from __future__ import annotations

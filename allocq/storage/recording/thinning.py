@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,8 @@ def size_of(path: Path) -> int:
 
 def remove_old(folder: Path, now: int, keep: int, most: int, current: Path | None) -> list[Path]:
     """Remove the databases of days that ended over `keep` seconds before `now` (nanoseconds), then
-    the oldest while all take more than `most` bytes. Today's and `current` stay. What was removed."""
+    the oldest while all take more than `most` bytes. Today's and `current` stay. Returns what was
+    removed."""
     today = schema.day_of(now)
     old = [
         path
@@ -57,18 +58,15 @@ def remove_old(folder: Path, now: int, keep: int, most: int, current: Path | Non
         if end >= now - keep * schema.NANOSECONDS and total <= most:
             continue
         total -= size_of(path)
-        for suffix in reversed(_SUFFIXES):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{path}{suffix}")
+        _remove(path)
         removed.append(path)
     return removed
 
 
-def thin_old(folder: Path, now: int, rules: Sequence[Rule], current: Path | None) -> list[Path]:
-    """Thin the databases of days that ended long enough ago; today's and `current` stay as they are.
-    What was thinned. OSError, sqlite3.Error."""
+def thin_old(folder: Path, now: int, rules: Sequence[Rule], current: Path | None) -> Iterator[None]:
+    """Thin the databases of days that ended long enough ago, in small steps; today's and `current`
+    stay as they are. OSError, sqlite3.Error."""
     today = schema.day_of(now)
-    thinned = []
     for path in schema.databases(folder):
         day = schema.day_in_name(path)
         if path == current or day >= today:
@@ -76,9 +74,8 @@ def thin_old(folder: Path, now: int, rules: Sequence[Rule], current: Path | None
         end = schema.start_of(day) + 86_400 * schema.NANOSECONDS
         intervals = [r.interval for r in rules if end <= now - r.age * schema.NANOSECONDS]
         interval = max(intervals, default=0)
-        if interval > _interval_of(path) and thin(path, interval):
-            thinned.append(path)
-    return thinned
+        if interval > _interval_of(path):
+            yield from thin(path, interval)
 
 
 def _interval_of(path: Path) -> int:
@@ -92,36 +89,33 @@ def _interval_of(path: Path) -> int:
         return 1 << 62
 
 
-def thin(path: Path, interval: int) -> bool:
-    """Put a database with a sample every `interval` seconds in the place of this one, at once.
-
-    False, and nothing done, if some of it cannot be read. OSError, sqlite3.Error.
-    """
+def thin(path: Path, interval: int) -> Iterator[None]:
+    """Put a database with a sample every `interval` seconds in the place of this one, in steps of
+    one sample. Nothing is done if some of it cannot be read. OSError, sqlite3.Error."""
     recording = Recording.of(path)
     passing = path.with_name(path.name + _PASSING)
-    for suffix in _SUFFIXES:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{passing}{suffix}")
+    _remove(passing)
     os.close(os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = connect(passing)
     try:
         connection.execute("PRAGMA journal_mode = DELETE")
-        facts = {**recording.facts(path), "interval": str(interval)}
-        schema.create(connection, facts)
+        schema.create(connection, {**recording.facts(path), "interval": str(interval)})
         connection.execute("BEGIN IMMEDIATE")
-        _copy(connection, recording, interval)
+        yield from _copy(connection, recording, interval)
         connection.execute("COMMIT")
         connection.close()
-        if recording.warnings:
-            os.unlink(passing)
-            return False
-        _put_in_place(passing, path)
-    except BaseException:
+        if not recording.warnings:
+            _put_in_place(passing, path)
+    finally:
         connection.close()
+        _remove(passing)
+
+
+def _remove(path: Path) -> None:
+    """A database with its log."""
+    for suffix in reversed(_SUFFIXES):
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(passing)
-        raise
-    return True
+            os.unlink(f"{path}{suffix}")
 
 
 def _put_in_place(passing: Path, path: Path) -> None:
@@ -137,10 +131,13 @@ def _put_in_place(passing: Path, path: Path) -> None:
         os.close(folder)
 
 
-def _copy(connection: sqlite3.Connection, recording: Recording, interval: int) -> None:
+def _copy(connection: sqlite3.Connection, recording: Recording, interval: int) -> Iterator[None]:
     last: Sample | None = None
     last_id, layout, since_whole = 0, 0, 0
     for sample in joined(recording.samples(), interval):
+        if sample is None:
+            yield
+            continue
         if last is None or sample.subjects is not last.subjects:
             layout = layout_of(connection, sample.subjects)
         whole = (
@@ -185,13 +182,14 @@ def _copy(connection: sqlite3.Connection, recording: Recording, interval: int) -
         last, last_id = sample, int(cursor.lastrowid or 0)
 
 
-def joined(samples: Iterator[Sample], interval: int) -> Iterator[Sample]:
+def joined(samples: Iterable[Sample], interval: int) -> Iterator[Sample | None]:
     """One sample for all of an interval (seconds), which has their last counters, and the lowest
-    and the highest of each tag."""
+    and the highest of each tag; None after each sample that was joined to it."""
     held: Sample | None = None
     for sample in samples:
         if held is not None and _same(held, sample, interval):
             held = _join(held, sample)
+            yield None
             continue
         if held is not None:
             yield held
@@ -224,8 +222,7 @@ def _join(held: Sample, sample: Sample) -> Sample:
     )
 
 
-def _extreme(pick: type[min] | object, one: Counters, two: Counters) -> Counters:
-    assert callable(pick)
+def _extreme(pick: Callable[[int, int], int], one: Counters, two: Counters) -> Counters:
     return Counters(
         list(map(pick, one.bytes, two.bytes)),
         list(map(pick, one.calls, two.calls)),
