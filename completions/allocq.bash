@@ -92,7 +92,7 @@ _allocq() {
 		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query tree memory snapshot diff check doctor verify bench -h --help -V --version" "$current"
+		_allocq_words "query tree memory snapshot record diff check doctor verify bench -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -101,7 +101,7 @@ _allocq() {
 		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
-		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit | --listing) : ;;
+		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit | --at | --listing) : ;;
 		-o | --format) _allocq_words "table procfs json jsonl csv tsv" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls average file function module none" "$current" ;;
 		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
@@ -112,7 +112,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by --bounds --slab -c --count -q --quiet --header --no-header --bytes --color --pager --output --force --source --listing --sample --interface --explain --list-listings -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by --bounds --slab -c --count -q --quiet --header --no-header --bytes --color --pager --output --force --source --at --listing --sample --interface --explain --list-listings -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi
@@ -124,7 +124,7 @@ _allocq() {
 		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
-		-l | --line | --min-calls | --max-calls | -e | --regexp | -d | --depth | --min-size | -n | --limit | --listing) : ;;
+		-l | --line | --min-calls | --max-calls | -e | --regexp | -d | --depth | --min-size | -n | --limit | --at | --listing) : ;;
 		-s | --sort) _allocq_words "bytes calls name" "$current" ;;
 		--slab) _allocq_words "once include exclude only" "$current" ;;
 		-o | --format) _allocq_words "table json jsonl csv tsv folded" "$current" ;;
@@ -133,7 +133,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --pager --output --force --source --listing --sample --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --pager --output --force --source --at --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi
@@ -142,14 +142,14 @@ _allocq() {
 		;;
 	memory)
 		case $before in
-		-n | --limit | --listing) : ;;
+		-n | --limit | --at | --listing) : ;;
 		-o | --format) _allocq_words "table json" "$current" ;;
 		--color) _allocq_words "auto always never" "$current" ;;
 		--output | --meminfo | --source) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-n --limit -o --format --bytes --color --output --force --meminfo --source --listing --sample --interface -h --help" "$current"
+				_allocq_words "-n --limit -o --format --bytes --color --output --force --meminfo --source --at --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_files
 			fi
@@ -162,11 +162,27 @@ _allocq() {
 		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
-		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --listing) : ;;
+		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --at | --listing) : ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "--output -o --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --listing --sample --interface -h --help" "$current"
+				_allocq_words "--output -o --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --at --listing --sample --interface -h --help" "$current"
+			else
+				_allocq_files
+			fi
+			;;
+		esac
+		;;
+	record)
+		case $before in
+		-d | --directory | --interval | --keep | --max-size | --thin | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp) : ;;
+		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+		-F | --function) _allocq_names functions "$current" ;;
+		-m | --module) _allocq_names modules "$current" ;;
+		--interface) _allocq_words "auto ioctl text" "$current" ;;
+		*)
+			if [[ $current == -* ]]; then
+				_allocq_words "-d --directory --interval --keep --max-size --thin --once -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --interface -h --help" "$current"
 			else
 				_allocq_files
 			fi
@@ -178,17 +194,17 @@ _allocq() {
 		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
-		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --since | --min-growth | -n | --limit | --top) : ;;
+		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --since | --until | --min-growth | -n | --limit | --top) : ;;
+		--source | --output) _allocq_files ;;
 		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
 		--slab) _allocq_words "once include exclude only" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls percent after file function module none" "$current" ;;
 		-o | --format) _allocq_words "table json jsonl csv tsv" "$current" ;;
 		--color) _allocq_words "auto always never" "$current" ;;
-		--output) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --since --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --output --force --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --source --since --until --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --output --force --interface -h --help" "$current"
 			else
 				_allocq_snapshots "$current"
 			fi

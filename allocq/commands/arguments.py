@@ -1,6 +1,8 @@
 """Checks the values of options and turns them into typed requests; opens nothing."""
 
+import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +22,10 @@ from ..options.shared import (
     SORTS,
 )
 from ..output import Shape
-from ..output.stream import warn
+from ..output.stream import say, warn
 from ..output.terminal import Screen, wants_color
 from ..sources.source import Live, Saved, Wanted, open_source, sample_path
+from ..times import parse_time
 from ..units import parse_bound, parse_count, parse_lines
 from .file_names import missing_file
 
@@ -156,9 +159,17 @@ class Origin:
     idle: bool = False
     is_implied: bool = False
     words: tuple[str, ...] = ()
+    at: float | None = None
 
     def open(self) -> Live | Saved:
         """Open the source. SourceError, AccessError, InterfaceError."""
+        if self.path is not None and os.path.isdir(self.path):
+            return self._open_series(self.path)
+        if self.at is not None:
+            raise UsageError(
+                f"--at needs a directory, and {self.path} is none",
+                "name a recording, or a folder of saved listings, with --source",
+            )
         path = sample_path() if self.sample else self.path
         try:
             source = open_source(path, self.interface, self.listing)
@@ -170,6 +181,17 @@ class Origin:
             warn(idle_pipe())
         if self.is_implied and isinstance(source, Saved):
             source.hint = "what is piped in is the source; </dev/null asks the running kernel"
+        return source
+
+    def _open_series(self, folder: str) -> Saved:
+        from ..sources.series import open_series
+
+        series = open_series(folder)
+        point = series.at(time.time() if self.at is None else self.at)
+        say(f"allocq: {point.words}")
+        source = series.open(point)
+        for warning in series.warnings:
+            warn(warning)
         return source
 
 
@@ -200,7 +222,11 @@ def read_origin(values: Mapping[str, object], piped: bool = True) -> Origin:
         )
     is_word = bool(values.get("source_is_word"))
     words = tuple(strings(values, "words"))
-    return Origin(path, sample, interface, explain, listing, is_word, idle, is_implied, words)
+    when = text(values, "at")
+    if when is not None and path is None:
+        raise UsageError("--at needs --source DIR", "name a recording")
+    at = None if when is None else parse_time(when, time.time())
+    return Origin(path, sample, interface, explain, listing, is_word, idle, is_implied, words, at)
 
 
 def read_listing(values: Mapping[str, object]) -> str | None:

@@ -18,7 +18,7 @@ from ..analysis.diff import (
 )
 from ..analysis.series import Series, ordered_series, series_of
 from ..analysis.slab import SlabRule, slab_pages
-from ..errors import UsageError
+from ..errors import SourceError, UsageError
 from ..model import Filter
 from ..options.commands import DIFF_FORMATS, DIFF_SORTS
 from ..options.shared import FOUND, GROUPS, INTERFACES, NOTHING
@@ -27,6 +27,7 @@ from ..output.changes import ChangeLayout, change_words, kernel_growth
 from ..output.series import SeriesLayout
 from ..output.stream import say, warn
 from ..output.terminal import wrapped
+from ..sources.series import open_series
 from ..times import parse_time
 from ..units import format_size, parse_size
 from .arguments import (
@@ -41,6 +42,7 @@ from .arguments import (
     text,
 )
 from .listings import (
+    Moment,
     Side,
     differences,
     filter_alike,
@@ -49,7 +51,6 @@ from .listings import (
     leave_out_cut,
     read_ends,
     read_side,
-    snapshot_at,
     source_of,
 )
 from .saving import Target, read_target
@@ -76,7 +77,7 @@ class DiffRequest:
     kernel."""
 
     filter: Filter
-    listings: tuple[str | None, ...]
+    listings: tuple[str | Moment | None, ...]
     interface: str
     ignore_lines: bool
     min_growth: int | None
@@ -99,15 +100,10 @@ class DiffRequest:
 
 def read_request(values: Mapping[str, object]) -> DiffRequest:
     """Check the option values. UsageError."""
-    since = text(values, "since")
-    before = str(values["before"])
-    if since is not None:
-        before = snapshot_at(before, parse_time(since, time.time()))
-        say(f"allocq: since {before}")
     growth = text(values, "min_growth")
     return DiffRequest(
         filter=read_filter(values),
-        listings=(before, text(values, "after"), *strings(values, "later")),
+        listings=_read_listings(values),
         interface=choice("interface", values.get("interface"), INTERFACES) or "auto",
         ignore_lines=bool(values.get("ignore_lines")),
         min_growth=None if growth is None else parse_size(growth),
@@ -121,6 +117,41 @@ def read_request(values: Mapping[str, object]) -> DiffRequest:
         view=read_table_view(values),
         target=read_target(values, "tsv"),
     )
+
+
+def _read_listings(values: Mapping[str, object]) -> tuple[str | Moment | None, ...]:
+    """What is compared: the operands, or two moments of a series. UsageError, SourceError."""
+    folder, since, until = (text(values, name) for name in ("source", "since", "until"))
+    operands = [text(values, "before"), text(values, "after"), *strings(values, "later")]
+    if since is None:
+        if folder is not None or until is not None:
+            name = "--source" if folder is not None else "--until"
+            raise UsageError(f"{name} needs --since TIME", "as in --since '1 hour ago'")
+        if operands[0] is None:
+            raise UsageError(
+                "diff needs a listing to compare with", "allocq snapshot FILE saves one"
+            )
+        return tuple(operands)
+    if folder is not None and operands[0] is not None:
+        raise UsageError(f"{operands[0]} is a second source", "give --source or BEFORE")
+    if folder is None and operands[0] is None:
+        raise UsageError("--since needs a recording", "name one with --source DIR")
+    if until is not None and operands[1] is not None:
+        raise UsageError("--until and AFTER cannot be used together", "omit one of them")
+    series = open_series(str(folder if folder is not None else operands[0]))
+    now = time.time()
+    before = Moment(series, series.at(parse_time(since, now)))
+    after: str | Moment | None = operands[1]
+    if until is not None or folder is not None:
+        after = Moment(series, series.at(now if until is None else parse_time(until, now)))
+        if after.point == before.point:
+            raise SourceError(f"{series.folder} holds nothing later than {before}")
+        say(f"allocq: from {before} to {after}")
+    else:
+        say(f"allocq: since {before}")
+    for warning in series.warnings:
+        warn(warning)
+    return (before, after, *operands[2:])
 
 
 def diff_command(values: Mapping[str, object]) -> int:
@@ -161,7 +192,12 @@ def _read_sides(request: DiffRequest, names: Filter) -> tuple[list[Side], list[s
     """The listings, and warnings about how they were chosen."""
     first, *later = request.listings
     assert first is not None
-    if later == [None] and first != "-" and (ends := read_ends(first, names)):
+    if (
+        later == [None]
+        and isinstance(first, str)
+        and first != "-"
+        and (ends := read_ends(first, names))
+    ):
         return [*ends], [f"{first} holds several listings: its first and its last are compared"]
     before = read_side(first, names)
     return [before, *(read_side(path, names, request.interface) for path in later)], []

@@ -1,7 +1,6 @@
 """Reads two listings to compare and warns about differences in their metadata."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,10 +8,11 @@ from itertools import pairwise
 from ..analysis.diff import Count, is_cut, keys_of, names_only, passes
 from ..analysis.excerpt import Excerpt, excerpt_of, excerpt_warnings
 from ..core.table import Table
-from ..errors import AllocqError, UsageError
+from ..errors import UsageError
 from ..model import Filter, Info
 from ..output.json import head_of
 from ..sources.matcher import Matcher
+from ..sources.series import Point, Series
 from ..sources.source import Saved, open_source
 from ..storage.snapshot import live_metadata
 
@@ -62,20 +62,33 @@ class Side:
         self.table.keep(bytes(key in listed or keep for key, keep in zip(keys, kept, strict=True)))
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One listing of a series."""
+
+    series: Series
+    point: Point
+
+    def __str__(self) -> str:
+        return self.point.words
+
+
 def read_side(
-    path: str | None, filter: Filter, interface: str = "auto", described: bool = True
+    path: str | Moment | None, filter: Filter, interface: str = "auto", described: bool = True
 ) -> Side:
     """Read a saved listing, or the running kernel for None. SourceError, FormatError.
 
     described: collect the metadata that a snapshot of the running kernel would have.
     """
-    with open_source(path, interface) as source:
+    with (
+        path.series.open(path.point) if isinstance(path, Moment) else open_source(path, interface)
+    ) as source:
         # Whether a saved listing is a whole shows in all of it.
         snapshot = source.read(filter if source.live else Filter())
         metadata = snapshot.info.metadata
         if source.live and described:
             metadata = live_metadata(snapshot.info)
-        side = Side(path or "the running kernel", snapshot.info, snapshot.table, metadata)
+        side = Side(str(path or "the running kernel"), snapshot.info, snapshot.table, metadata)
         if not source.live:
             side.excerpt = excerpt_of(side.table.column("bytes"), side.info)
             side.is_empty = not len(side.table)
@@ -83,35 +96,6 @@ def read_side(
                 side.info.warnings[:] = [each for each in side.info.warnings if each != said]
             side.narrow(filter)
         return side
-
-
-def snapshot_at(folder: str, at: float) -> str:
-    """The last snapshot in a folder that was saved by this time (seconds since 1970), by the time
-    that is recorded in it; what is no snapshot is passed over. UsageError if there is none."""
-    try:
-        with os.scandir(folder) as entries:
-            paths = sorted(entry.path for entry in entries if entry.is_file())
-    except OSError as error:
-        hint = (
-            "--since takes a folder of snapshots" if isinstance(error, NotADirectoryError) else ""
-        )
-        raise UsageError(f"{folder}: {error.strerror}", hint) from None
-    times: list[tuple[float, str]] = []
-    for path in paths:
-        try:
-            saved = read_side(path, Filter()).info.time
-        except AllocqError:
-            continue
-        if saved is not None:
-            times.append((saved, path))
-    if not times:
-        raise UsageError(f"{folder} has no snapshot with a time", "allocq snapshot FILE saves one")
-    earlier = [each for each in times if each[0] <= at]
-    if not earlier:
-        raise UsageError(
-            f"{folder} has no snapshot from before then", f"the oldest is {min(times)[1]}: name it"
-        )
-    return max(earlier)[1]
 
 
 def read_ends(path: str, filter: Filter) -> tuple[Side, Side] | None:

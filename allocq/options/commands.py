@@ -112,6 +112,27 @@ CHECK_FORMATS = ("table", "json", "junit", "tap")
 DIFF_SORTS = ("bytes", "calls", "percent", "after", "file", "function", "module", "none")
 DIFF_FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 
+RECORD_PANEL = "How to record"
+RECORD_OPTIONS = (
+    Option("directory", ("-d", "--directory"), TEXT, RECORD_PANEL,
+           "The recording (default: /var/lib/allocq for root, otherwise ~/.local/state/allocq).",
+           "DIR"),
+    Option("interval", ("--interval",), TEXT, RECORD_PANEL,
+           "Take a sample every TIME (default: 10s).", "TIME"),
+    Option("keep", ("--keep",), TEXT, RECORD_PANEL,
+           "Remove days that ended longer than TIME ago (default: 7d).", "TIME"),
+    Option("max_size", ("--max-size",), TEXT, RECORD_PANEL,
+           "Remove the oldest days while the recording is larger than SIZE (default: 1G). Today is"
+           " never removed.", "SIZE"),
+    Option("thin", ("--thin",), LIST, RECORD_PANEL,
+           "Of days that ended longer than AGE ago, keep one sample every INTERVAL, with the lowest"
+           " and the highest counters of that time; none keeps all (default: 1d:1m 3d:10m).",
+           "AGE:INTERVAL"),
+    Option("once", ("--once",), FLAG, RECORD_PANEL, "Take one sample and end, as for cron."),
+    *FILTER_OPTIONS,
+    *named(SOURCE_OPTIONS, "interface"),
+)  # fmt: skip
+
 SNAPSHOT_OPTIONS = (
     Option("output", ("--output",), TEXT, SAVE_PANEL, "The same as the operand FILE.", "FILE"),
     Option("old_output", ("-o",), TEXT, SAVE_PANEL,
@@ -126,9 +147,15 @@ DIFF_OPTIONS = (
     Option("ignore_lines", ("-L", "--ignore-lines"), FLAG, _V,
            "Match by file, module and function only, because lines move between kernels. The lines"
            " of a function are summed."),
+    Option("source", ("--source",), TEXT, _S,
+           "Compare two listings of DIR, a recording or a folder of saved listings; needs --since.",
+           "DIR"),
     Option("since", ("--since",), TEXT, _S,
-           "BEFORE is a folder of snapshots: take the last one saved by TIME, by the time recorded"
-           " in it ('1 hour ago', -1h, 2026-11-23T06:20, @SECONDS).", "TIME"),
+           "Compare with the last listing of DIR, or of BEFORE if that is a directory, that is not"
+           " later than TIME ('1 hour ago', -1h, 2026-11-23T06:20, @SECONDS).", "TIME"),
+    Option("until", ("--until",), TEXT, _S,
+           "Compare up to the last listing that is not later than TIME (default: the last one of"
+           " DIR; with BEFORE, the running kernel).", "TIME"),
     Option("min_growth", ("--min-growth",), TEXT, _V,
            "Show only what grew by at least SIZE bytes.", "SIZE"),
     *named(VIEW_OPTIONS, "group_by", "slab"),
@@ -321,6 +348,19 @@ COMMANDS = (
         ),
     ),
     Command(
+        "record",
+        "Take samples of the running kernel until a signal ends it, for query, tree, diff and"
+        " others with --source DIR.",
+        "commands.record:record_command",
+        RECORD_OPTIONS,
+        operands=(Operand("folder", "DIR", "The same as --directory DIR.", required=False),),
+        examples=(
+            "allocq record -d /var/lib/allocq --interval 10s --keep 7d",
+            "allocq query --source /var/lib/allocq --at '10 min ago'",
+            "allocq record --once /var/lib/allocq",
+        ),
+    ),
+    Command(
         "diff",
         "Show what grew between two listings or more, or since one. Tags are matched by file,"
         " line, module and function. With size and call filters, a tag is shown if it passes in one"
@@ -330,7 +370,10 @@ COMMANDS = (
         DIFF_OPTIONS,
         (
             Operand(
-                "before", "BEFORE", "A snapshot or a saved /proc/allocinfo; - is standard input."
+                "before",
+                "BEFORE",
+                "A snapshot or a saved /proc/allocinfo; - is standard input.",
+                required=False,
             ),
             Operand(
                 "after",
@@ -350,7 +393,7 @@ COMMANDS = (
             "allocq diff before.txt.gz",
             "allocq diff before.txt.gz after.txt.gz -g module",
             "allocq diff monday.gz tuesday.gz wednesday.gz",
-            "allocq diff loop.log --min-growth 1M",
+            "allocq diff --source /var/lib/allocq --since '1 hour ago'",
         ),
     ),
     Command(

@@ -22,7 +22,7 @@ from ..core.text import header
 from ..errors import AccessError, AllocqError, SourceError
 from ..model import Filter
 from ..storage.recording import schema
-from .check import Check
+from .matcher import Matcher
 from .source import Saved, open_source
 
 _NANOSECONDS = 1_000_000_000
@@ -45,6 +45,12 @@ class Point:
     origin: TimeFrom
     path: Path
     row: int = 0
+
+    @property
+    def words(self) -> str:
+        """What and when it is: `saved/7.txt of 2026-11-23 07:00:00 +0000`."""
+        name = self.path.parent if self.row else self.path
+        return f"{name} of {datetime.fromtimestamp(self.time).astimezone():%F %T %z}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,7 @@ class _Recorded(Series):
         if sample is None:
             raise SourceError(self.warnings[-1])
         facts = self._recording.facts(point.path)
-        return _in_memory(b"".join(snapshot_of(sample, facts)), _shown(self.folder, point))
+        return _in_memory(b"".join(snapshot_of(sample, facts)), point.words)
 
     def samples(self, points: Sequence[Point], filter: Filter) -> Iterator[Listed]:
         from ..storage.recording.reader import Point as Row
@@ -146,7 +152,7 @@ def _matching(subjects: Sequence[bytes], filter: Filter) -> tuple[list[Key], lis
     lines = b"".join(b"%12d %8d %b \n" % (at, 0, each) for at, each in enumerate(subjects))
     with _in_memory(header("2.0") + lines, "the tags of a recording") as source:
         table = source.read().table
-    Check(filter).apply(table)
+    Matcher(filter).apply(table)
     return keys_of(table), table.column("bytes")
 
 
@@ -302,10 +308,6 @@ def _in_memory(text: bytes, shown: str) -> Saved:
         os.close(fd)
     source.path = shown
     return source
-
-
-def _shown(folder: Path, point: Point) -> str:
-    return f"{folder} at {datetime.fromtimestamp(point.time).astimezone():%F %T %z}"
 
 
 def _nanoseconds(seconds: float | None) -> int | None:
