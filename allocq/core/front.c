@@ -212,6 +212,13 @@ static void add_root_command(aq_problem *problem, char *const *argv)
 		problem->hint[len] = '\0';
 }
 
+static bool is_directory(const char *path)
+{
+	struct stat status;
+
+	return path && !stat(path, &status) && S_ISDIR(status.st_mode);
+}
+
 static int answer(struct query *query, char *const *argv)
 {
 	char sample[PATH_MAX], piped[] = "-";
@@ -235,6 +242,8 @@ static int answer(struct query *query, char *const *argv)
 	}
 	source = aq_source_open(query->path, query->interface, &problem);
 	if (!source) {
+		if (is_directory(query->path))
+			exec_python(argv); /* a recording */
 		add_root_command(&problem, argv);
 		return front_complain(&problem);
 	}

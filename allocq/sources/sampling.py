@@ -16,7 +16,10 @@ from ..storage.recording.sample import Moment, Sample
 from .source import Live
 
 # What stands behind a function: `accurate:no`, and what later kernels may add.
-_KEYS = re.compile(rb" (?!accurate:no)([a-z_]+:[^ \n]+(?: [a-z_]+:[^ \n]+)*) ?$", re.MULTILINE)
+_KEYS = re.compile(
+    rb" func:[^ \n]+(?: accurate:no)? (?!accurate:no)([a-z_]+:[^ \n]+(?: [a-z_]+:[^ \n]+)*) ?$",
+    re.MULTILINE,
+)
 
 
 class Sampler:

@@ -6,6 +6,7 @@ Both are read alike: `points` says what there is, `open` gives one of them as an
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -21,11 +22,14 @@ from ..core.table import Table
 from ..core.text import header
 from ..errors import AccessError, AllocqError, SourceError
 from ..model import Filter
+from ..storage.archive import is_packed
 from ..storage.recording import schema
 from .matcher import Matcher
 from .source import Saved, open_source
 
 _NANOSECONDS = 1_000_000_000
+_HEAD = 1 << 16
+_MARKS = (b" func:", b"allocinfo - version", b"Memory allocations")
 
 
 class TimeFrom(StrEnum):
@@ -48,9 +52,9 @@ class Point:
 
     @property
     def words(self) -> str:
-        """What and when it is: `saved/7.txt of 2026-11-23 07:00:00 +0000`."""
+        """What and when it is: `saved/7.txt at 2026-11-23 07:00:00 +0000`."""
         name = self.path.parent if self.row else self.path
-        return f"{name} of {datetime.fromtimestamp(self.time).astimezone():%F %T %z}"
+        return f"{name} at {datetime.fromtimestamp(self.time).astimezone():%F %T %z}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +179,8 @@ class _Folder(Series):
             for name in self._names:
                 path = self.folder / name
                 try:
-                    found.append(self._time_of(path))
+                    if _may_be_listing(path):
+                        found.append(self._time_of(path))
                 except AllocqError as error:
                     self.warnings.append(f"passed over {path}: {error}")
             self._found = sorted(found, key=lambda each: (each[0].time, str(each[0].path)))
@@ -232,6 +237,8 @@ def open_series(folder: str | os.PathLike[str]) -> Series:
     """The recording, or the saved listings, in a folder. SourceError, AccessError."""
     path = Path(folder)
     try:
+        if os.stat(path).st_dev in _not_on_disk():
+            raise SourceError(f"{path} holds no saved listings")
         names = sorted(entry.name for entry in os.scandir(path) if entry.is_file())
     except PermissionError as error:
         raise AccessError(f"cannot read {path}: {error.strerror}") from None
@@ -245,6 +252,25 @@ def open_series(folder: str | os.PathLike[str]) -> Series:
             f"{path} holds no recording and no saved listing", "allocq record -d DIR makes one"
         )
     return _Folder(path, names)
+
+
+def _not_on_disk() -> set[int]:
+    """The file systems whose files are better not read to see what is in them."""
+    found = set()
+    for path in ("/proc", "/sys", "/dev"):
+        with contextlib.suppress(OSError):
+            found.add(os.stat(path).st_dev)
+    return found
+
+
+def _may_be_listing(path: Path) -> bool:
+    """Is there a tag, a header or a kernel's list in its beginning, or is it compressed?"""
+    try:
+        with path.open("rb") as file:
+            first = file.read(_HEAD)
+    except OSError as error:
+        raise AccessError(f"cannot read {path}: {error.strerror}") from None
+    return is_packed(first) or any(mark in first for mark in _MARKS)
 
 
 _DATE = r"(?P<y>(?:19|20)\d\d)[-_.]?(?P<m>0[1-9]|1[0-2])[-_.]?(?P<d>0[1-9]|[12]\d|3[01])"
