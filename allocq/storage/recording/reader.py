@@ -92,7 +92,9 @@ class Recording:
         high = (1 << 63) - 1 if until is None else until
         try:
             with _Database(path) as database:
-                ids = database.ids(low, high)
+                ids, lost = database.ids(low, high)
+                if lost is not None:
+                    self._damaged(path, lost)
         except (sqlite3.Error, FormatError) as error:
             self._damaged(path, error)
             return
@@ -171,18 +173,19 @@ class _Database:
             str(key): str(value) for key, value in self._connection.execute("SELECT * FROM facts")
         }
 
-    def ids(self, since: int, until: int) -> list[tuple[int, int]]:
-        """(id, time) of the samples in this time, in the order they were taken."""
+    def ids(self, since: int, until: int) -> tuple[list[tuple[int, int]], Exception | None]:
+        """(id, time) of the samples in this time, in the order they were taken, and why they may
+        not be all. sqlite3.DatabaseError if none can be found."""
         try:
             return self._connection.execute(
                 "SELECT id, time FROM samples WHERE time BETWEEN ? AND ? ORDER BY id",
                 (since, until),
-            ).fetchall()
-        except sqlite3.DatabaseError:
+            ).fetchall(), None
+        except sqlite3.DatabaseError as error:
             found = sorted(self._salvaged())
             if not found:
                 raise
-            return [(id, time) for id, time in found if since <= time <= until]
+            return [(id, time) for id, time in found if since <= time <= until], error
 
     def _salvaged(self) -> Iterator[tuple[int, int]]:
         """The rows that can be read of a damaged table, from both of its ends and through its

@@ -147,7 +147,8 @@ class Writer:
         )
 
     def _layout_of(self, connection: sqlite3.Connection, subjects: Sequence[bytes]) -> int:
-        if subjects is not self._subjects and list(subjects) != list(self._subjects):
+        known = subjects is self._subjects or list(subjects) == list(self._subjects)
+        if not (known and self._layout):
             self._layout = layout_of(connection, subjects)
             self._subjects = subjects
         return self._layout
