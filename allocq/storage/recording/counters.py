@@ -96,9 +96,9 @@ def apply_changes(before: Counters, packed: bytes) -> Counters:
 
 def pack_positions(positions: Sequence[int]) -> bytes:
     """Any numbers from 0 to 2**31-2, which mostly rise by 1: the tags of a layout."""
-    steps = [b - a for a, b in zip((-1, *positions), positions, strict=False)]
+    steps = [b - a for a, b in zip((0, *positions), positions, strict=False)]
     return _deflate(
-        struct.pack("<I", len(positions)), _planes("I", (_folded(n) & 0xFFFFFFFF for n in steps))
+        struct.pack("<I", len(positions)), _planes("I", (_folded(n) for n in steps))
     )
 
 
@@ -108,7 +108,7 @@ def unpack_positions(packed: bytes) -> list[int]:
     (count,) = data.head("<I")
     steps = [(n >> 1) ^ -(n & 1) for n in data.planes("I", count)]
     data.end()
-    return list(accumulate(steps, initial=-1))[1:]
+    return list(accumulate(steps, initial=0))[1:]
 
 
 def _folded(number: int) -> int:
