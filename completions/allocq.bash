@@ -175,14 +175,14 @@ _allocq() {
 		;;
 	record)
 		case $before in
-		-d | --directory | --interval | --keep | --max-size | --thin | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp) : ;;
+		-d | --directory | --interval | --keep | --max-size | --thin | -l | --line | --min-size | --min-calls | --max-calls | -e | --regexp) : ;;
 		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-d --directory --interval --keep --max-size --thin --once -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --interface -h --help" "$current"
+				_allocq_words "-d --directory --interval --keep --max-size --thin --once -f --file -F --function -m --module --builtin -l --line --min-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --interface -h --help" "$current"
 			else
 				_allocq_files
 			fi

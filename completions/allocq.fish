@@ -211,7 +211,6 @@ complete -c allocq -n '__allocq_command record' -s m -l module -x -a '(__allocq_
 complete -c allocq -n '__allocq_command record' -l builtin -d 'Only built-in code, not modules'
 complete -c allocq -n '__allocq_command record' -s l -l line -x -d 'Match a line number or a range'
 complete -c allocq -n '__allocq_command record' -l min-size -x -d 'At least SIZE bytes'
-complete -c allocq -n '__allocq_command record' -l max-size -x -d 'At most SIZE bytes'
 complete -c allocq -n '__allocq_command record' -l min-calls -x -d 'At least N live allocations'
 complete -c allocq -n '__allocq_command record' -l max-calls -x -d 'At most N live allocations'
 complete -c allocq -n '__allocq_command record' -l inaccurate -d 'Only counters that the kernel flags inaccurate'

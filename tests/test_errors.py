@@ -124,8 +124,8 @@ def test_a_source_that_is_missing() -> None:
 
 
 def test_a_source_that_is_a_directory(tmp_path: Path) -> None:
-    refused(here("query", "--source", str(tmp_path)), f"{tmp_path} is a directory")
-    refused(here("query", "--source", "/proc"), "/proc is a directory")
+    refused(here("query", "--source", str(tmp_path)), f"{tmp_path} holds no recording")
+    refused(here("query", "--source", "/proc"), "/proc holds no saved listings")
 
 
 def test_a_source_that_must_not_be_read(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_the_help_of_all() -> None:
 def test_the_usage_of_operands() -> None:
     usage = {command.name: [operand.usage for operand in command.operands] for command in COMMANDS}
     assert usage["check"] == ["[--] COMMAND [ARG...]"]
-    assert usage["diff"] == ["BEFORE", "[AFTER]", "[LATER...]"]
+    assert usage["diff"] == ["[BEFORE]", "[AFTER]", "[LATER...]"]
     assert usage["query"] == ["[WORD...]"]
 
 

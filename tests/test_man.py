@@ -8,12 +8,17 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import generate
 import pytest
 from generators.declared import COMMANDS, flags
+from recording_child import sample
+
+from allocq.storage.recording.writer import Writer
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "allocq" / "sample.txt"
@@ -29,7 +34,7 @@ EXAMPLES = {
     for path in sorted((ROOT / "man" / "prose").iterdir())
 }
 # Those ask the running kernel, whatever they are told.
-LIVE = r"allocq (bench|verify|check|diff (before\.txt )?--)"
+LIVE = r"allocq (bench|verify|check|record|diff (before\.txt )?--(?!source))"
 # On a machine without a kernel that counts, the rest get the sample.
 SHIM = """\
 #!/bin/sh
@@ -138,6 +143,7 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
         else:
             # The sample has no /proc/meminfo with it.
             err = re.sub("allocq: warning: .* has no /proc/meminfo with it.*\n", "", done.stderr)
+            err = re.sub("allocq: (from|since) .*\n", "", err)
             assert (done.returncode, err) == (0, ""), example
             written = r" -o [a-z]| --output |>|^allocq snapshot .*\w$"
             assert done.stdout or re.search(written, example), example
@@ -185,6 +191,12 @@ def prepare(work: Path) -> None:
     header, columns, tags = data.split(b"\n", 2)
     words = b"# allocq-snapshot: 1\n# time: 2020-01-01T00:00:00Z"
     (work / "snapshots" / "old").write_bytes(b"\n".join((header, columns, words, tags)))
+    writer = Writer(work / "recorded", {})
+    for minutes in (90, 20):
+        one = sample(minutes, 50)
+        when = time.time_ns() - minutes * 60 * 10**9
+        writer.append(replace(one, moment=replace(one.moment, time=when)))
+    writer.close()
     (work / "run-tests").write_text("#!/bin/sh\n")
     (work / "run-tests").chmod(0o755)
 

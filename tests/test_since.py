@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import oracle
@@ -44,6 +45,7 @@ def test_the_last_snapshot_by_then_is_taken_by_its_own_time(tmp_path: Path) -> N
     (folder / "note").write_text("no listing")
     after = str(folder / "8.txt")
     done = here("diff", "--since", "2026-11-23T07:30Z", str(folder), after, "-o", "tsv")
-    assert done.status == 0 and done.err == f"allocq: since {folder}/7.txt\n"
-    refused(here("diff", "--since", "@9", str(folder), after), "no snapshot from before then")
+    when = datetime(2026, 11, 23, 7, tzinfo=UTC).astimezone().strftime("%F %T %z")
+    assert done.status == 0 and done.err == f"allocq: since {folder}/7.txt at {when}\n"
+    refused(here("diff", "--since", "@9", str(folder), after), "nothing from before then")
     refused(here("diff", "--since", "now", after, after), "Not a directory")

@@ -188,7 +188,8 @@ class Origin:
 
         series = open_series(folder)
         point = series.at(time.time() if self.at is None else self.at)
-        say(f"allocq: {point.words}")
+        if os.isatty(2):
+            say(f"allocq: {point.words}")
         source = series.open(point)
         for warning in series.warnings:
             warn(warning)

@@ -129,7 +129,7 @@ def _read_listings(values: Mapping[str, object]) -> tuple[str | Moment | None, .
             raise UsageError(f"{name} needs --since TIME", "as in --since '1 hour ago'")
         if operands[0] is None:
             raise UsageError(
-                "diff needs a listing to compare with", "allocq snapshot FILE saves one"
+                "diff needs BEFORE, a listing to compare with", "allocq diff BEFORE [AFTER]"
             )
         return tuple(operands)
     if folder is not None and operands[0] is not None:

@@ -75,7 +75,7 @@ def read_recorder(values: Mapping[str, object]) -> Recorder:
         str(values.get("interface") or "auto"),
         seconds,
         parse_duration(text(values, "keep") or KEEP),
-        parse_size(text(values, "max_size") or MOST),
+        parse_size(text(values, "most") or MOST),
         tuple(map(_rule, strings(values, "thin") or THINNING))
         if strings(values, "thin") != ["none"]
         else (),

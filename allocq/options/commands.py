@@ -121,7 +121,7 @@ RECORD_OPTIONS = (
            "Take a sample every TIME (default: 10s).", "TIME"),
     Option("keep", ("--keep",), TEXT, RECORD_PANEL,
            "Remove days that ended longer than TIME ago (default: 7d).", "TIME"),
-    Option("max_size", ("--max-size",), TEXT, RECORD_PANEL,
+    Option("most", ("--max-size",), TEXT, RECORD_PANEL,
            "Remove the oldest days while the recording is larger than SIZE (default: 1G). Today is"
            " never removed.", "SIZE"),
     Option("thin", ("--thin",), LIST, RECORD_PANEL,
@@ -129,7 +129,7 @@ RECORD_OPTIONS = (
            " and the highest counters of that time; none keeps all (default: 1d:1m 3d:10m).",
            "AGE:INTERVAL"),
     Option("once", ("--once",), FLAG, RECORD_PANEL, "Take one sample and end, as for cron."),
-    *FILTER_OPTIONS,
+    *(option for option in FILTER_OPTIONS if option.name != "max_size"),
     *named(SOURCE_OPTIONS, "interface"),
 )  # fmt: skip
 
@@ -356,7 +356,6 @@ COMMANDS = (
         operands=(Operand("folder", "DIR", "The same as --directory DIR.", required=False),),
         examples=(
             "allocq record -d /var/lib/allocq --interval 10s --keep 7d",
-            "allocq query --source /var/lib/allocq --at '10 min ago'",
             "allocq record --once /var/lib/allocq",
         ),
     ),

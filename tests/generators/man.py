@@ -50,6 +50,9 @@ def pages(prose: Path, version: str) -> dict[str, str]:
     made["allocq-snapshot.5"] = _page(
         "allocq-snapshot", 5, "the file that allocq saves the tags to", prose, version, None
     )
+    made["allocq-recording.5"] = _page(
+        "allocq-recording", 5, "the samples that allocq records", prose, version, None
+    )
     return made
 
 

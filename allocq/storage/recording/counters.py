@@ -97,9 +97,7 @@ def apply_changes(before: Counters, packed: bytes) -> Counters:
 def pack_positions(positions: Sequence[int]) -> bytes:
     """Any numbers from 0 to 2**31-2, which mostly rise by 1: the tags of a layout."""
     steps = [b - a for a, b in zip((0, *positions), positions, strict=False)]
-    return _deflate(
-        struct.pack("<I", len(positions)), _planes("I", (_folded(n) for n in steps))
-    )
+    return _deflate(struct.pack("<I", len(positions)), _planes("I", (_folded(n) for n in steps)))
 
 
 def unpack_positions(packed: bytes) -> list[int]:
