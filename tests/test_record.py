@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recording_child import sample
 
+from allocq.commands.record import Pace
 from allocq.errors import UsageError
 from allocq.sources.series import TimeFrom, open_series, time_in_name
 from allocq.storage.recording import schema
@@ -204,6 +205,27 @@ def test_a_duration(text: str, seconds: float) -> None:
 def test_any_duration_is_positive_or_refused(text: str) -> None:
     with contextlib.suppress(UsageError):
         assert parse_duration(text) > 0
+
+
+def test_the_pace_follows_what_reading_takes() -> None:
+    pace = Pace(10)
+    assert [pace.took(0.02) for _ in range(9)] == [None] * 9 and pace.seconds == 10
+    assert pace.took(3) is None  # once
+    for _ in range(20):
+        pace.took(0.02)
+    said = [words for _ in range(20) if (words := pace.took(3))]
+    assert len(said) <= 3 and said[-1].endswith(f"recording every {pace.seconds:g} s")
+    assert 30 <= pace.seconds <= 80
+    said = [words for _ in range(40) if (words := pace.took(0.02))]
+    assert said == ["recording every 10 s again"]
+
+
+@given(st.lists(st.floats(0.001, 100), min_size=1, max_size=60))
+def test_no_pace_is_shorter_than_asked_for_or_without_end(reads: list[float]) -> None:
+    pace = Pace(0.5)
+    for seconds in reads:
+        pace.took(seconds)
+        assert 0.5 <= pace.seconds <= 4 * max(0.5 * 64, 10 * 100)
 
 
 # Reading

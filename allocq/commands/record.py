@@ -120,23 +120,25 @@ class Asked:
 
 
 class Pace:
-    """How often to read: `seconds`, and less often where a read takes long."""
+    """How often to read: `seconds`, and less often where reading takes long."""
 
     def __init__(self, seconds: float) -> None:
         self._asked = seconds
+        self._usual: float | None = None
         self.seconds = seconds
 
     def took(self, seconds: float) -> str | None:
         """Take into account how long a read took; what to say if that changes the pace."""
-        wanted = self._asked
-        while seconds > wanted * _BUSY and wanted < self._asked * _LONGEST_FACTOR:
-            wanted *= 2
-        if wanted > self.seconds:
-            self.seconds = wanted
-            return f"reading takes {seconds:.1f} s: recording every {wanted:g} s for now"
-        if wanted < self.seconds / 2:  # not at every small change
-            self.seconds = wanted
-            return f"recording every {wanted:g} s again"
+        # One slow read is no reason, a run of them is.
+        usual = seconds if self._usual is None else (3 * self._usual + seconds) / 4
+        self._usual = usual
+        if usual > self.seconds * _BUSY and self.seconds < self._asked * _LONGEST_FACTOR:
+            while usual > self.seconds * _BUSY / 2:
+                self.seconds *= 2
+            return f"reading takes {usual * 1000:.0f} ms: recording every {self.seconds:g} s"
+        if self.seconds > self._asked and usual < self._asked * _BUSY / 2:
+            self.seconds = self._asked
+            return f"recording every {self.seconds:g} s again"
         return None
 
 
