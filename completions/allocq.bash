@@ -92,7 +92,7 @@ _allocq() {
 		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query tree memory snapshot record diff check doctor verify bench -h --help -V --version" "$current"
+		_allocq_words "query tree memory snapshot record trend diff check doctor verify bench -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -183,6 +183,25 @@ _allocq() {
 		*)
 			if [[ $current == -* ]]; then
 				_allocq_words "-d --directory --interval --keep --max-size --thin --once -f --file -F --function -m --module --builtin -l --line --min-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --interface -h --help" "$current"
+			else
+				_allocq_files
+			fi
+			;;
+		esac
+		;;
+	trend)
+		case $before in
+		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+		-F | --function) _allocq_names functions "$current" ;;
+		-m | --module) _allocq_names modules "$current" ;;
+		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --since | --until | -n | --limit | --top) : ;;
+		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
+		-o | --format) _allocq_words "table json jsonl csv tsv" "$current" ;;
+		--color) _allocq_words "auto always never" "$current" ;;
+		--output | --source) _allocq_files ;;
+		*)
+			if [[ $current == -* ]]; then
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls -e --regexp -i --ignore-case -v --invert-match -x --exclude --since --until -g --group-by --suspects --until-full --explain -n --limit --top -o --format --header --no-header --bytes --color --output --force --source -h --help" "$current"
 			else
 				_allocq_files
 			fi

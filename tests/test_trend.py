@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from pathlib import Path
 from statistics import median
 
+import oracle
 import pytest
-from command import unhurried
+from command import here, refused, unhurried
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allocq.analysis.diff import Key
 from allocq.analysis.histories import (
     ANONYMOUS,
     CACHE,
     KERNEL,
+    LATER,
     SLAB,
     TMPFS,
     Boot,
@@ -24,6 +29,9 @@ from allocq.analysis.histories import (
     kind_of,
 )
 from allocq.analysis.trend import Points, Trend, mann_kendall, spark, theil_sen, trend_of
+from allocq.storage.recording.counters import Counters
+from allocq.storage.recording.sample import Moment, Sample
+from allocq.storage.recording.writer import Writer
 
 MIB = 1 << 20
 SEEDS = range(20)
@@ -230,35 +238,187 @@ def test_kinds_of_memory() -> None:
     assert kind("mm/shmem.c", "shmem_alloc_folio") == TMPFS
     assert kind("mm/shmem.c", "shmem_alloc_inode") == KERNEL
     assert kind("fs/pipe.c", "alloc_pipe_info") == KERNEL
+    assert kind("mm/slub.c", "alloc_slab_obj_exts") == SLAB
+    assert kind("mm/vmalloc.c", "alloc_vmap_area") == LATER
 
 
 def test_groups_do_not_mix_kinds() -> None:
-    boot = Boot("a")
-    tags = [
-        (("mm/memory.c", 1, None, "folio_prealloc"), 100, 1),
-        (("mm/memory.c", 2, None, "zap"), 10, 1),
-        (("mm/memory.c", 3, None, "other"), 5, 2),
+    boot = Boot("a", "file")
+    names = ("folio_prealloc", "zap", "alloc_slab_page", "x")
+    keys: list[Key] = [
+        ("mm/slub.c" if at else "mm/memory.c", at, None, name) for at, name in enumerate(names)
     ]
-    boot.take(1.0, [((group_key(key, "file"), kind_of(key)), size, n) for key, size, n in tags])
-    boot.take(2.0, [((group_key(key, "file"), kind_of(key)), size, n) for key, size, n in tags[2:]])
-    found = {kind: (points.bytes, points.calls) for _, kind, points in boot.points()}
-    assert found == {ANONYMOUS: ([115, 5], [4, 2])}
-    assert {key for key, _, _ in boot.points()} == {("mm/memory.c", None, None, None)}
+    boot.take(1.0, keys, [100, 10, 5, 1], [1, 1, 2, 1])
+    boot.take(2.0, keys[1:], [11, 5, 1], [1, 2, 1])
+    found = {(key[0], kind): (points.bytes, points.calls) for key, kind, points in boot.points()}
+    assert found == {
+        ("mm/memory.c", ANONYMOUS): ([100, 0], [1, 0]),
+        ("mm/slub.c", KERNEL): ([11, 12], [2, 2]),
+        ("mm/slub.c", SLAB): ([5, 5], [2, 2]),
+    }
 
 
-def test_a_place_that_comes_late_held_nothing_before() -> None:
-    boot = Boot(None)
-    for at in range(4):
-        place = (("a.c", 1, None, "f"), KERNEL)
-        boot.take(float(at), [(place, 5, 1)] if at in (1, 2) else [])
-    ((_, _, points),) = boot.points()
-    assert (points.bytes, points.calls) == ([0, 5, 5, 0], [0, 1, 1, 0])
+KEYS: list[Key] = [(f"fs/{n % 3}.c", n, None, f"f{n % 2}") for n in range(6)]
+
+
+@unhurried
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.integers(1, 6),
+            st.lists(st.integers(0, 3), min_size=6, max_size=6),
+        ),
+        min_size=1, max_size=12,
+    ),
+    st.sampled_from([None, "location", "file", "directory", "function", "module"]),
+)  # fmt: skip
+def test_histories_are_the_sums_of_each_sample(
+    steps: list[tuple[bool, int, list[int]]], group_by: str | None
+) -> None:
+    boot, keys, wanted = Boot(None, group_by), KEYS, []
+    for at, (same, count, sizes) in enumerate(steps):
+        if not same:
+            keys = KEYS[:count]
+        sizes = sizes[: len(keys)]
+        boot.take(float(at), keys, sizes, [size * 2 for size in sizes])
+        sums: dict[Key, int] = {}
+        for key, size in zip(keys, sizes, strict=True):
+            group = group_key(key, group_by)
+            sums[group] = sums.get(group, 0) + size
+        wanted.append(sums)
+    found = {key: points for key, _, points in boot.points()}
+    for key in {key for sums in wanted for key in sums}:
+        column = [sums.get(key, 0) for sums in wanted]
+        if key in found:
+            assert list(found[key].bytes) == column
+            assert list(found[key].calls) == [size * 2 for size in column]
+        else:
+            assert not any(column)
 
 
 def test_dropped_caches_are_seen_in_meminfo() -> None:
     boot = Boot("a")
     for at, cached in enumerate((900, 1000, 300, 310)):
         meminfo = {"Cached": cached + 50, "Shmem": 50, "SReclaimable": 10, "MemAvailable": 7}
-        boot.take(float(at), [((("a.c", 1, None, "f"), KERNEL), 5, 1)], meminfo)
+        boot.take(float(at), KEYS[:1], [5], [1], meminfo)
     ((_, _, points),) = boot.points()
     assert points.drops == [2] and boot.available == 7
+
+
+# The command
+
+
+def recorded(folder: Path, boots: int = 1, samples: int = 40) -> Path:
+    """Each boot has a leak, a cache and a busy place, one sample every 10 s."""
+    writer = Writer(folder, {})
+    subjects = [
+        b"fs/leak.c:1 func:leaks",
+        b"mm/filemap.c:2 func:__filemap_get_folio",
+        b"a/b.c:3 [m] func:busy",
+    ]
+    dice = random.Random(2)
+    for boot in range(boots):
+        for at in range(samples):
+            moment = Moment(
+                (1_700_000_000 + boot * 100_000 + at * 10) * 10**9, at * 10**10, f"boot{boot}",
+                "7.3", "ioctl", 1, True, True,
+            )  # fmt: skip
+            sizes = [64 * (100 + at * (3 - boot)), 4096 * (50 + at * 9), 512 * dice.randrange(40)]
+            counters = Counters(sizes, [size // 64 for size in sizes], [0] * 3)
+            writer.append(Sample(moment, subjects, counters, {"MemAvailable": 1 << 20}))
+    writer.close()
+    return folder
+
+
+def test_a_leak_is_first_and_the_page_cache_is_apart(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "r")
+    done = here("trend", str(folder), "-o", "json")
+    assert done.status == 0 and done.err == ""
+    answer = json.loads(done.out)
+    assert answer["samples"] == 40 and answer["boots"] == 1
+    first, *_, last = answer["trends"]
+    assert (first["file"], first["suspect"], first["kind"]) == ("fs/leak.c", True, "kernel")
+    assert first["growth"] == 64 * 3 * 39 == first["last"] - first["first"]
+    assert first["per_hour"] == pytest.approx(64 * 3 * 360)
+    assert first["hours_until_full"] == pytest.approx((1 << 20) / (64 * 3 * 360), abs=0.01)
+    assert (last["kind"], last["suspect"]) == ("page cache", False)
+    suspects = here("trend", "--source", str(folder), "--suspects", "-o", "csv", "--no-header")
+    assert suspects.status == 0 and suspects.out.count(b"\n") == 1
+
+
+def test_each_boot_is_on_its_own(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "r", boots=2)
+    answer = json.loads(here("trend", str(folder), "--suspects", "-o", "json").out)
+    found = [(row["boot"], row["growth"]) for row in answer["trends"]]
+    assert found == [("boot0", 64 * 3 * 39), ("boot1", 64 * 2 * 39)]
+    since = here("trend", str(folder), "--since", "@1700100000", "--suspects", "-o", "json")
+    assert [row["boot"] for row in json.loads(since.out)["trends"]] == ["boot1"]
+    until = here("trend", str(folder), "--until", "@1700050000", "--suspects", "-o", "json")
+    assert [row["boot"] for row in json.loads(until.out)["trends"]] == ["boot0"]
+
+
+@pytest.mark.parametrize("group_by", ["file", "directory", "function", "module", "location"])
+def test_sums_have_trends_too(group_by: str, tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "r")
+    done = here("trend", str(folder), "-g", group_by, "--suspects", "-o", "json")
+    (row,) = json.loads(done.out)["trends"]
+    names = {"file": "fs/leak.c", "directory": "fs", "function": "leaks", "module": None}
+    assert row[group_by if group_by != "location" else "file"] == names.get(group_by, "fs/leak.c")
+    for format in ("table", "csv", "tsv", "jsonl"):
+        assert here("trend", str(folder), "-g", group_by, "-o", format).status == 0
+
+
+def test_filters_choose_places(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "r")
+    rows = json.loads(here("trend", str(folder), "-f", "fs/*", "-o", "json").out)["trends"]
+    assert [row["file"] for row in rows] == ["fs/leak.c"]
+    rows = json.loads(here("trend", str(folder), "--min-size", "1M", "-o", "json").out)["trends"]
+    assert [row["file"] for row in rows] == ["mm/filemap.c"]
+    assert here("trend", str(folder), "-f", "fs/*", "-m", "none", "-o", "json").status == 1
+
+
+def test_a_table_explains_and_says_when_memory_is_full(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "r")
+    out = here("trend", str(folder), "-o", "table", "--explain", "--until-full").out.decode()
+    assert "FULL_IN" in out and "15h 10m" in out
+    assert "fs/leak.c:1: kept 7.3K; grew in 6 of 6 spans" in out
+    assert "page cache: ranked apart" in out
+
+
+def test_a_loop_of_listings_has_a_trend(tmp_path: Path) -> None:
+    paths = []
+    for hour in range(12):
+        path = tmp_path / f"allocinfo-2025-11-23_{hour:02}00.txt"
+        path.write_bytes(
+            oracle.HEADER
+            + b"%d %d a.c:1 func:f \n%d 1 b.c:1 func:g \n"
+            % (hour * 640, hour * 10, 64 * (hour % 2))
+        )
+        paths.append(str(path))
+    for sources in ([str(tmp_path)], paths):
+        done = here("trend", *sources, "--suspects", "-o", "json")
+        (row,) = json.loads(done.out)["trends"]
+        assert row["file"] == "a.c" and row["per_hour"] == pytest.approx(640)
+        assert "12 files have no time in them: the times in their names" in done.err
+
+
+def test_what_has_no_trend_is_refused(tmp_path: Path) -> None:
+    refused(here("trend", str(tmp_path / "none")), "no such file")
+    refused(here("trend", str(tmp_path)), "holds no recording")
+    folder = recorded(tmp_path / "r", samples=1)
+    refused(here("trend", str(folder)), "holds 1 listing in this time")
+    refused(here("trend", str(folder), "--since", "now"), "holds no listing in this time")
+    refused(here("trend", "--source", "a", "b"), "b is a second source")
+    refused(here("trend", ""), "empty file name")
+
+
+def test_many_samples_are_thinned_and_say_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = recorded(tmp_path / "r", samples=400)
+    whole = json.loads(here("trend", str(folder), "--suspects", "-o", "json").out)["trends"]
+    monkeypatch.setattr("allocq.commands.trend.MOST", 50)
+    some = json.loads(here("trend", str(folder), "--suspects", "-o", "json").out)["trends"]
+    assert [row["file"] for row in some] == [row["file"] for row in whole] == ["fs/leak.c"]
+    assert some[0]["growth"] == whole[0]["growth"]

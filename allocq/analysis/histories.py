@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from .diff import Key
 from .groups import directory_of
-from .leak import user_memory
+from .leak import is_freed_later
 from .slab import is_slab_page
 from .trend import Points
+from .user_pages import user_memory
 
-KERNEL, TMPFS, ANONYMOUS, CACHE, SLAB = "kernel", "tmpfs", "anonymous", "page cache", "slab pages"
-KINDS = (KERNEL, TMPFS, ANONYMOUS, CACHE, SLAB)
-APART = (ANONYMOUS, CACHE, SLAB)
-"""Kinds that grow with what users do, or whose objects are counted at their own tags."""
+KERNEL, TMPFS, ANONYMOUS, CACHE = "kernel", "tmpfs", "anonymous", "page cache"
+SLAB, LATER = "slab", "freed later"
+KINDS = (KERNEL, TMPFS, ANONYMOUS, CACHE, SLAB, LATER)
+APART = (ANONYMOUS, CACHE, SLAB, LATER)
+"""Kinds that grow with what users do; slab pages and what describes them, whose objects are counted
+at their own tags; what is freed in bulk, after many uses."""
+_SLAB_EXTENSIONS = ("mm/slub.c", "alloc_slab_obj_exts")
 _KINDS_OF_USERS = {"shmem": TMPFS, "anonymous": ANONYMOUS, "cache": CACHE}
 DROPPED = 0.5
 """Caches that lose more than half between two samples were dropped."""
@@ -26,6 +29,10 @@ def kind_of(key: Key) -> str:
     file, _, module, function = key
     if is_slab_page(str(file), str(function), str(module or "")):
         return SLAB
+    if (file, function) == _SLAB_EXTENSIONS:
+        return SLAB
+    if is_freed_later(key):
+        return LATER
     kind = user_memory(key)
     return _KINDS_OF_USERS[kind] if kind else KERNEL
 
@@ -44,61 +51,93 @@ def group_key(key: Key, by: str | None) -> Key:
     }[by]
 
 
-@dataclass(slots=True)
+Place = tuple[Key, str]
+"""The key of a tag or a sum, and its kind."""
+
+
 class Boot:
     """The samples of one boot, in the order of time.
 
     id: the boot id, None if unknown; times: seconds since 1970; available: MemAvailable in bytes at
-    the last sample that knows it.
+    the last sample that knows it. Only what changes is kept.
     """
 
-    id: str | None
-    times: list[float] = field(default_factory=list)
-    available: int | None = None
-    _caches: list[int | None] = field(default_factory=list)
-    _places: dict[tuple[Key, str], tuple[list[int], list[int]]] = field(default_factory=dict)
+    def __init__(self, id: str | None, group_by: str | None = None) -> None:
+        self.id = id
+        self.times: list[float] = []
+        self.available: int | None = None
+        self._group_by = group_by
+        self._caches: list[int | None] = []
+        self._now: dict[Place, list[int]] = {}
+        self._changes: dict[Place, list[tuple[int, int, int]]] = {}
+        self._keys: Sequence[Key] = ()
+        self._places: list[Place] = []
+        self._before: tuple[Sequence[int], Sequence[int]] = ((), ())
 
     def take(
         self,
         time: float,
-        counters: Iterable[tuple[tuple[Key, str], int, int]],
+        keys: Sequence[Key],
+        sizes: Sequence[int],
+        calls: Sequence[int],
         meminfo: Mapping[str, int] | None = None,
     ) -> None:
-        """Add a sample: for each tag (the sum that it belongs to, its kind), bytes and calls."""
-        at = len(self.times)
-        self.times.append(time)
+        """Add a sample: the key, bytes and calls of each tag. It is quick where `keys` is the same
+        object as before."""
         self._caches.append(_caches(meminfo) if meminfo else None)
         if meminfo and (available := meminfo.get("MemAvailable")) is not None:
             self.available = available
-        for place, size, calls in counters:
-            columns = self._places.get(place)
-            if columns is None:
-                columns = self._places[place] = ([], [])
-            sizes, numbers = columns
-            if len(sizes) > at:  # another tag of the same sum
-                sizes[at] += size
-                numbers[at] += calls
-            else:
-                if len(sizes) < at:
-                    _pad(columns, at)
-                sizes.append(size)
-                numbers.append(calls)
+        same = keys is self._keys and bool(keys)
+        changed = (self._step if same else self._begin)(keys, sizes, calls)
+        at = len(self.times)
+        self.times.append(time)
+        for place in changed:
+            size, number = self._now[place]
+            self._changes.setdefault(place, []).append((at, size, number))
 
-    def points(self) -> Iterable[tuple[Key, str, Points]]:
+    def _step(self, keys: Sequence[Key], sizes: Sequence[int], calls: Sequence[int]) -> list[Place]:
+        """The sums that differ from those of the sample before, which had the same tags."""
+        before_sizes, before_calls = self._before
+        rows = zip(sizes, before_sizes, calls, before_calls, strict=True)
+        changed: dict[Place, None] = {}
+        for row, (size, was, number, were) in enumerate(rows):
+            if size != was or number != were:
+                place = self._places[row]
+                sums = self._now[place]
+                sums[0] += size - was
+                sums[1] += number - were
+                changed[place] = None
+        self._before = (sizes, calls)
+        return list(changed)
+
+    def _begin(
+        self, keys: Sequence[Key], sizes: Sequence[int], calls: Sequence[int]
+    ) -> list[Place]:
+        """The sums that differ where the tags may be others."""
+        self._keys, self._before = keys, (sizes, calls)
+        self._places = [(group_key(key, self._group_by), kind_of(key)) for key in keys]
+        now: dict[Place, list[int]] = {place: [0, 0] for place in self._now}
+        for place, size, number in zip(self._places, sizes, calls, strict=True):
+            sums = now.setdefault(place, [0, 0])
+            sums[0] += size
+            sums[1] += number
+        changed = [place for place, sums in now.items() if self._now.get(place, [0, 0]) != sums]
+        self._now = now
+        return changed
+
+    def points(self) -> Iterator[tuple[Key, str, Points]]:
         """Each place with its kind and counters; 0 where a sample does not list it."""
         drops = [
             at
             for at, (before, after) in enumerate(pairwise(self._caches), 1)
             if before and after is not None and after < before * (1 - DROPPED)
         ]
-        for (key, kind), columns in self._places.items():
-            _pad(columns, len(self.times))
-            yield key, kind, Points(self.times, *columns, drops)
-
-
-def _pad(columns: tuple[list[int], list[int]], length: int) -> None:
-    for column in columns:
-        column.extend([0] * (length - len(column)))
+        for (key, kind), changes in self._changes.items():
+            sizes, numbers = [0] * changes[0][0], [0] * changes[0][0]
+            for (at, size, number), (until, _, _) in pairwise([*changes, (len(self.times), 0, 0)]):
+                sizes += [size] * (until - at)
+                numbers += [number] * (until - at)
+            yield key, kind, Points(self.times, sizes, numbers, drops)
 
 
 def _caches(meminfo: Mapping[str, int]) -> int | None:

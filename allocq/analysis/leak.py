@@ -147,6 +147,11 @@ def grown(
     return leaks
 
 
+def is_freed_later(key: Key) -> bool:
+    """Is this the bookkeeping of vmalloc, which is freed in bulk?"""
+    return key[0] == "mm/vmalloc.c" and key[3] in LAZY
+
+
 def _is_slab(key: Key) -> bool:
     file, _, module, function = key
     return is_slab_page(str(file), str(function), str(module or ""))
@@ -185,8 +190,9 @@ def steady(series: Sequence[Level], last: Level, named: bool = False) -> list[St
     needed = runs - runs // 10
     found = []
     for key, count in last.counts.items():
-        lazy = key[0] == "mm/vmalloc.c" and key[3] in LAZY
-        if not named and (lazy or _is_slab(key) or user_memory(key) in ("cache", "anonymous")):
+        if not named and (
+            is_freed_later(key) or _is_slab(key) or user_memory(key) in ("cache", "anonymous")
+        ):
             continue
         points = [level.counts.get(key, Count(0, 0)) for level in series]
         risen = sum(

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..declarations.shared import FOUND
 from ..errors import AccessError, OutputError, SourceError, UsageError
 from ..host.service import notify, survive, watchdog_seconds
 from ..model import Filter
+from ..options.shared import FOUND
 from ..output.stream import say, warn
 from ..sources.sampling import Sampler, facts
 from ..sources.source import Live, open_source

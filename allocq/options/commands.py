@@ -274,6 +274,33 @@ MEMORY_OPTIONS = (
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip
 
+TREND_FORMATS = ("table", "json", "jsonl", "csv", "tsv")
+TREND_OPTIONS = (
+    *(
+        option
+        for option in FILTER_OPTIONS
+        if option.name not in ("inaccurate", "accurate", "underflowed")
+    ),
+    Option("since", ("--since",), TEXT, _S,
+           "Begin at TIME ('6 hours ago', -1d, 2026-11-23T06:20, @SECONDS; default: all).", "TIME"),
+    Option("until", ("--until",), TEXT, _S, "End at TIME (default: all).", "TIME"),
+    *named(VIEW_OPTIONS, "group_by"),
+    Option("suspects", ("--suspects",), FLAG, _V,
+           "Show only what is suspected of a leak. Exit status 1: nothing is."),
+    Option("until_full", ("--until-full",), FLAG, _V,
+           "Show when each place alone will have taken the memory that is available, at its rate."),
+    Option("explain", ("--explain",), FLAG, _V,
+           "Below a table, say of each place why it is suspected or not."),
+    Option("limit", ("-n", "--limit", "--top"), TEXT, _V,
+           "Show only the first N (default: 20 in a table).", "N"),
+    Option("format", ("-o", "--format"), TEXT, _V,
+           "Output format (default: table on a terminal, otherwise tsv).", "FORMAT",
+           TREND_FORMATS),
+    *named(VIEW_OPTIONS, "header", "bytes", "color"),
+    *OUTPUT_OPTIONS,
+    Option("source", ("--source",), TEXT, _S, "The same as the operand SOURCE.", "PATH"),
+)  # fmt: skip
+
 WORDS = Operand(
     "words",
     "WORD",
@@ -357,6 +384,28 @@ COMMANDS = (
         examples=(
             "allocq record -d /var/lib/allocq --interval 10s --keep 7d",
             "allocq record --once /var/lib/allocq",
+        ),
+    ),
+    Command(
+        "trend",
+        "Show what leaks: what rises in a recording, goes on rising and never falls back, the most"
+        " suspicious first. Memory of users, the page cache and slab pages are ranked apart.",
+        "commands.trend:trend_command",
+        TREND_OPTIONS,
+        operands=(
+            Operand(
+                "sources",
+                "SOURCE",
+                "A recording, a folder of saved listings, or saved listings (default: the recording"
+                " that record writes).",
+                required=False,
+                many=True,
+            ),
+        ),
+        examples=(
+            "allocq trend /var/lib/allocq --since '6 hours ago'",
+            "allocq trend monday.gz tuesday.gz wednesday.gz -g module",
+            "allocq trend --suspects -o json",
         ),
     ),
     Command(

@@ -35,10 +35,10 @@ _MARKS = (b" func:", b"allocinfo - version", b"Memory allocations")
 class TimeFrom(StrEnum):
     """How the time of a listing is known."""
 
-    SAMPLE = "recorded"
-    HEADER = "in its header"
-    NAME = "from its name"
-    MODIFIED = "from its modification time"
+    SAMPLE = "sample"
+    HEADER = "header"
+    NAME = "name"
+    MODIFIED = "modification"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +163,9 @@ def _matching(subjects: Sequence[bytes], filter: Filter) -> tuple[list[Key], lis
 class _Folder(Series):
     """Snapshots, and what a loop of `cat /proc/allocinfo` saved, gzip or not."""
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, names: Sequence[str], shown: str = "") -> None:
+        super().__init__(Path(shown) if shown else folder)
+        self._place = folder
         self._found: list[tuple[Point, str | None]] | None = None
         self._names = names
 
@@ -177,7 +178,7 @@ class _Folder(Series):
         if self._found is None:
             found = []
             for name in self._names:
-                path = self.folder / name
+                path = self._place / name
                 try:
                     if _may_be_listing(path):
                         found.append(self._time_of(path))
@@ -188,14 +189,17 @@ class _Folder(Series):
         return self._found
 
     def _tell_times(self) -> None:
-        guessed = [
-            p for p, _ in self._found or () if p.origin in (TimeFrom.NAME, TimeFrom.MODIFIED)
-        ]
-        for origin in (TimeFrom.NAME, TimeFrom.MODIFIED):
-            some = [point for point in guessed if point.origin == origin]
-            if some:
-                names = some[0].path.name if len(some) == 1 else f"{len(some)} files"
-                self.warnings.append(f"the time of {names} in {self.folder} is {origin}")
+        """Say which times are guessed."""
+        points = [point for point, _ in self._found or ()]
+        for origin, whose in (
+            (TimeFrom.NAME, ("the time in its name is", "the times in their names are")),
+            (TimeFrom.MODIFIED, ("its modification time is", "their modification times are")),
+        ):
+            some = [point for point in points if point.origin == origin]
+            if len(some) == 1:
+                self.warnings.append(f"{some[0].path} has no time in it: {whose[0]} used")
+            elif some:
+                self.warnings.append(f"{len(some)} files have no time in them: {whose[1]} used")
 
     def _time_of(self, path: Path) -> tuple[Point, str | None]:
         """When a listing was saved, and its boot. AllocqError if it is none."""
@@ -271,6 +275,14 @@ def _may_be_listing(path: Path) -> bool:
     except OSError as error:
         raise AccessError(f"cannot read {path}: {error.strerror}") from None
     return is_packed(first) or any(mark in first for mark in _MARKS)
+
+
+def open_files(paths: Sequence[str]) -> Series:
+    """Some saved listings as a series. SourceError if one cannot be read."""
+    for path in paths:
+        with open_source(path):
+            pass
+    return _Folder(Path(), paths, "the files")
 
 
 _DATE = r"(?P<y>(?:19|20)\d\d)[-_.]?(?P<m>0[1-9]|1[0-2])[-_.]?(?P<d>0[1-9]|[12]\d|3[01])"
