@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from ..analysis.diff import Key
+from ..analysis.diff import Key, keys_of
 from ..core.kernel import NativeSource
 from ..core.table import Table
 from ..core.text import header
@@ -305,21 +305,6 @@ def time_in_name(name: str) -> float | None:
             return None
     match = _EPOCH.search(name)
     return float(match[1]) if match else None
-
-
-def keys_of(table: Table) -> list[Key]:
-    """(file, line, module, function) of each row; module None for built-in code."""
-    return [
-        (file, line, None if builtin else module, function)
-        for file, line, builtin, module, function in zip(
-            table.strings("file"),
-            table.column("line"),
-            table.column("builtin"),
-            table.strings("module"),
-            table.strings("function"),
-            strict=True,
-        )
-    ]
 
 
 def meminfo_of(metadata: Mapping[str, str]) -> dict[str, int]:
