@@ -18,7 +18,6 @@ from pathlib import Path
 
 from ..analysis.diff import Key, keys_of
 from ..core.kernel import NativeSource
-from ..core.table import Table
 from ..core.text import header
 from ..errors import AccessError, AllocqError, SourceError
 from ..model import Filter
