@@ -14,12 +14,14 @@ import pytest
 from command import allocq
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recording_child import sample
 
 from allocq.commands.doctor import diagnose, facts
 from allocq.commands.doctor.diagnose import CANNOT, GOOD, LESS, NOT_GOOD, READY, UNKNOWN
 from allocq.commands.doctor.doctor import in_lines
-from allocq.commands.doctor.facts import Cache, Cost, Facts
+from allocq.commands.doctor.facts import Cache, Cost, Facts, Recorder, recorder
 from allocq.host import machine as host
+from allocq.storage.recording.writer import Writer
 
 CONFIG = "CONFIG_MEM_ALLOC_PROFILING"
 DEFAULT = f"{CONFIG}_ENABLED_BY_DEFAULT"
@@ -50,6 +52,7 @@ READY_FACTS = Facts(
     ioctl_cost=Cost(0.001, 11, 10),
     file_cost=Cost(0.0001, 3, 2),
     file="mm/slub.c",
+    recorder=Recorder("/var/lib/allocq", True, 7),
 )
 NOTHING_READ = {
     "format_version": None,
@@ -398,3 +401,31 @@ def test_a_bad_format_is_refused() -> None:
     done = allocq("doctor", "-o", "xml")
     assert done.status == 2 and done.out == b""
     assert done.err.splitlines()[0].startswith("allocq: ")
+
+
+@pytest.mark.parametrize(
+    ("running", "age", "state", "words"),
+    [
+        (True, 7.4, "good", "running, last sample 7 s old, in /r"),
+        (True, 7200, "good", "running, last sample 2 h old, in /r"),
+        (False, 200_000, "unknown", "not running, last sample 2 d old, in /r"),
+        (False, None, "good", "none in /r"),
+        (True, None, "not good", "running, but without a sample in /r"),
+        (None, None, "unknown", ""),
+    ],
+)
+def test_the_recorder(running: bool | None, age: float | None, state: str, words: str) -> None:
+    facts = dataclasses.replace(READY_FACTS, recorder=Recorder("/r", running, age))
+    finding = next(each for each in diagnose.findings(facts) if each.item == "recorder")
+    assert (finding.state, finding.value) == (state, words)
+
+
+def test_a_recorder_is_found_and_not_disturbed(tmp_path: Path) -> None:
+    assert recorder(tmp_path / "none") == Recorder(str(tmp_path / "none"), False)
+    writer = Writer(tmp_path / "r", {})
+    assert recorder(tmp_path / "r") == Recorder(str(tmp_path / "r"), True)
+    writer.append(sample(1, 3))
+    found = recorder(tmp_path / "r")
+    assert found.running and found.age and found.age > 10**6
+    writer.close()
+    assert recorder(tmp_path / "r").running is False

@@ -20,7 +20,7 @@ from allocq.analysis import diff
 from allocq.analysis.diff import Count
 from allocq.analysis.tree import LEVELS, Choice, build, split_path, walk
 from allocq.commands.listings import LONGEST_FILTER, read_filter_metadata
-from allocq.core import pulse, text
+from allocq.core import signals, text
 from allocq.core.binding import ffi
 from allocq.core.filter import NativeFilter
 from allocq.core.table import Table
@@ -304,7 +304,7 @@ class Pulses:
         self.asked = 0
         self.stop = 0
         self.aq_pulse_hook = ffi.callback("int(void *)", self._answer)
-        monkeypatch.setattr(pulse, "lib", self)
+        monkeypatch.setattr(signals, "lib", self)
 
     def _answer(self, _: Any) -> int:
         self.asked += 1

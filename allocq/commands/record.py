@@ -19,6 +19,7 @@ from ..options.shared import FOUND
 from ..output.stream import say, warn
 from ..sources.sampling import Sampler, facts
 from ..sources.source import Live, open_source
+from ..storage.recording.schema import default_folder
 from ..storage.recording.thinning import Rule, remove_old, thin_old
 from ..storage.recording.writer import RecordingFullError, Writer
 from ..times import parse_duration
@@ -47,15 +48,6 @@ class Recorder:
     most: int
     thinning: tuple[Rule, ...]
     once: bool
-
-
-def default_folder() -> Path:
-    """Where recordings are if nobody says: of the system for root, otherwise of the user."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/allocq")
-    state = os.environ.get("XDG_STATE_HOME", "")
-    home = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
-    return home / "allocq"
 
 
 def read_recorder(values: Mapping[str, object]) -> Recorder:

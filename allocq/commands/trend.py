@@ -20,6 +20,7 @@ from ..output.stream import say, warn
 from ..output.terminal import speaks_utf8
 from ..output.trend import Row, TrendLayout, ordered, why
 from ..sources.series import Point, Series, open_files, open_series
+from ..storage.recording.schema import default_folder
 from ..times import parse_time
 from .arguments import (
     View,
@@ -31,7 +32,6 @@ from .arguments import (
     strings,
     text,
 )
-from .record import default_folder
 from .saving import Target, read_target
 
 ROWS = 20

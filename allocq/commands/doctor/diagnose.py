@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ...host.machine import BOOT_PARAMETER, count_cpus
 from ...units import format_size
-from .facts import Cache, Cost, Facts
+from .facts import Cache, Cost, Facts, Recorder
 
 GOOD, NOT_GOOD, UNKNOWN = "good", "not good", "unknown"
 READY, LESS, CANNOT = 0, 1, 2
@@ -85,7 +85,28 @@ def findings(facts: Facts) -> list[Finding]:
         _cost("cost of the ioctl", facts.ioctl_cost, "calls"),
         _cost("cost of one file", facts.file_cost, "calls", facts.file),
         _cache(facts.cache, facts.uid, facts.content_id),
+        _recorder(facts.recorder),
     ]  # fmt: skip
+
+
+def _recorder(recorder: Recorder | None) -> Finding:
+    item = "recorder"
+    if recorder is None or recorder.running is None:
+        return Finding(item, UNKNOWN, "")
+    if not recorder.running and recorder.age is None:
+        return Finding(item, GOOD, f"none in {recorder.folder}")
+    state = "running" if recorder.running else "not running"
+    if recorder.age is None:
+        return Finding(item, NOT_GOOD, f"{state}, but without a sample in {recorder.folder}")
+    value = f"{state}, last sample {_age(max(0, round(recorder.age)))} old, in {recorder.folder}"
+    return Finding(item, GOOD if recorder.running else UNKNOWN, value)
+
+
+def _age(seconds: int) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def _known(value: object, words: str = "") -> tuple[str, str]:

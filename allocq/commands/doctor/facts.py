@@ -4,6 +4,7 @@ It changes nothing: no file is written, no sysctl is set.
 """
 
 import collections
+import contextlib
 import dataclasses
 import errno
 import importlib.metadata
@@ -13,6 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from ... import __version__
@@ -20,10 +22,13 @@ from ...core import kernel
 from ...core.filter import NativeFilter
 from ...core.table import Table
 from ...core.text import parse
-from ...errors import FormatError
+from ...errors import AllocqError, FormatError
 from ...host import machine as host
 from ...host.root import as_root
 from ...sources.source import ALLOCINFO
+from ...storage.recording.reader import Recording
+from ...storage.recording.schema import default_folder
+from ...storage.recording.writer import is_recording
 
 LIBRARIES = ("typer", "cffi", "orjson")
 _T = TypeVar("_T")
@@ -56,6 +61,16 @@ class Cache:
     bytes: int | None = None
     fits: bool | None = None
     error: str | None = None
+
+
+@dataclasses.dataclass
+class Recorder:
+    """The recording of this user. running: None if that cannot be found out; age: of its last
+    sample, in seconds; None if there is none."""
+
+    folder: str
+    running: bool | None
+    age: float | None = None
 
 
 @dataclasses.dataclass
@@ -96,6 +111,7 @@ class Facts:
     file_cost: Cost | None = None
     """The cost of filtering by one file in the kernel."""
     file: str | None = None
+    recorder: Recorder | None = None
 
 
 def gather() -> Facts:
@@ -129,6 +145,7 @@ def gather() -> Facts:
     except OSError as error:
         facts.open_error = error.strerror
     facts.cache = cache(facts.content_id)
+    facts.recorder = recorder(default_folder())
     return facts
 
 
@@ -164,6 +181,16 @@ def cache(content: int | None) -> Cache:
     if content is not None:
         state.fits = kernel.cache_fits(content)
     return state
+
+
+def recorder(folder: Path) -> Recorder:
+    """The state of the recording in a folder, which need not exist."""
+    found = Recorder(str(folder), is_recording(folder))
+    with contextlib.suppress(AllocqError):
+        recording = Recording(folder)
+        last = recording.at(time.time_ns())
+        found.age = time.time() - last.moment.time / 1e9 if last else None
+    return found
 
 
 @contextmanager

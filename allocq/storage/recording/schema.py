@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from datetime import UTC, date, datetime
@@ -42,6 +43,15 @@ CREATE TABLE samples (
 );
 CREATE INDEX samples_by_time ON samples (time);
 """
+
+
+def default_folder() -> Path:
+    """Where recordings are if nobody says: of the system for root, otherwise of the user."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/allocq")
+    state = os.environ.get("XDG_STATE_HOME", "")
+    home = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
+    return home / "allocq"
 
 
 def day_of(time_ns: int) -> date:

@@ -13,6 +13,7 @@ import json
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -24,6 +25,8 @@ from .counters import Counters, pack_all, pack_changes, pack_positions
 from .sample import Sample
 
 WHOLE_EVERY = 60
+_LOCK = "lock"
+_TRIES, _PAUSE = 5, 0.02
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _PAGES = 2 << 20  # of cache, in bytes
 
@@ -195,6 +198,24 @@ class Writer:
                 connection.close()
 
 
+def is_recording(folder: Path) -> bool | None:
+    """Does a recorder write there now? None if that cannot be found out. Nobody is disturbed: a
+    recorder that begins at this very moment tries again."""
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """A database to write to. sqlite3.Error."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=5, cached_statements=16)
@@ -243,20 +264,19 @@ def _locked(folder: Path) -> int:
                 f"{folder} can be changed by other users", "use a directory of your own, mode 0700"
             )
         lock = os.open(
-            "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place
+            _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place
         )
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror}") from None
     finally:
         os.close(place)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise UsageError(
-            f"another allocq records to {folder}", "stop it, or use another directory"
-        ) from None
-    return lock
+    for _ in range(_TRIES):  # somebody may only be asking whether it is held
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        time.sleep(_PAUSE)
+    os.close(lock)
+    raise UsageError(f"another allocq records to {folder}", "stop it, or use another directory")
 
 
 def _words(error: Exception) -> str:
