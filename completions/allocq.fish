@@ -204,7 +204,7 @@ complete -c allocq -n '__allocq_command record' -s d -l directory -x -d 'The rec
 complete -c allocq -n '__allocq_command record' -l interval -x -d 'Take a sample every TIME'
 complete -c allocq -n '__allocq_command record' -l keep -x -d 'Remove days that ended longer than TIME ago'
 complete -c allocq -n '__allocq_command record' -l max-size -x -d 'Remove the oldest days while the recording is larger than SIZE'
-complete -c allocq -n '__allocq_command record' -l thin -x -d 'Of days that ended longer than AGE ago, keep one sample every INTERVAL, with the lowest and the highest counters of that time'
+complete -c allocq -n '__allocq_command record' -l thin -x -d 'Of days that ended longer than AGE ago, keep one sample every TIME, with the lowest and the highest counters of that time'
 complete -c allocq -n '__allocq_command record' -l once -d 'Take one sample and end, as for cron'
 complete -c allocq -n '__allocq_command record' -s f -l file -x -a '(__allocq_names files)' -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob of the whole path'
 complete -c allocq -n '__allocq_command record' -s F -l function -x -a '(__allocq_names functions)' -d 'Match the function by name or glob'

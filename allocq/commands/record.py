@@ -78,7 +78,7 @@ def read_recorder(values: Mapping[str, object]) -> Recorder:
 def _rule(words: str) -> Rule:
     age, colon, interval = words.partition(":")
     if not colon:
-        raise UsageError(f"invalid value '{words}' for --thin", "use AGE:INTERVAL, as in 1d:1m")
+        raise UsageError(f"invalid value '{words}' for --thin", "use AGE:TIME, as in 1d:1m")
     return Rule(round(parse_duration(age)), max(1, round(parse_duration(interval))))
 
 

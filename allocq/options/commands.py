@@ -125,9 +125,9 @@ RECORD_OPTIONS = (
            "Remove the oldest days while the recording is larger than SIZE (default: 1G). Today is"
            " never removed.", "SIZE"),
     Option("thin", ("--thin",), LIST, RECORD_PANEL,
-           "Of days that ended longer than AGE ago, keep one sample every INTERVAL, with the lowest"
+           "Of days that ended longer than AGE ago, keep one sample every TIME, with the lowest"
            " and the highest counters of that time; none keeps all (default: 1d:1m 3d:10m).",
-           "AGE:INTERVAL"),
+           "AGE:TIME"),
     Option("once", ("--once",), FLAG, RECORD_PANEL, "Take one sample and end, as for cron."),
     *(option for option in FILTER_OPTIONS if option.name != "max_size"),
     *named(SOURCE_OPTIONS, "interface"),
@@ -389,7 +389,7 @@ COMMANDS = (
     Command(
         "trend",
         "Show what leaks: what rises in a recording, goes on rising and never falls back, the most"
-        " suspicious first. Memory of users, the page cache and slab pages are ranked apart.",
+        " suspicious first. User memory, the page cache and slab pages are ranked apart.",
         "commands.trend:trend_command",
         TREND_OPTIONS,
         operands=(
@@ -405,7 +405,7 @@ COMMANDS = (
         examples=(
             "allocq trend /var/lib/allocq --since '6 hours ago'",
             "allocq trend monday.gz tuesday.gz wednesday.gz -g module",
-            "allocq trend --suspects -o json",
+            "allocq trend --suspects -g module -o json",
         ),
     ),
     Command(
