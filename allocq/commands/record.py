@@ -28,7 +28,6 @@ from .arguments import read_filter, strings, text
 
 INTERVAL, KEEP, MOST = "10s", "7d", "1G"
 THINNING = ("1d:1m", "3d:10m")
-_NANOSECONDS = 1_000_000_000
 _SHORTEST = 0.05
 _LONGEST_FACTOR = 64
 _BUSY = 0.1

@@ -37,7 +37,8 @@ enum aq_result {
  * FILE:LINE, a function or a module, whichever there is.
  */
 enum aq_field { AQ_FILE, AQ_MODULE, AQ_FUNCTION, AQ_EXCLUDE, AQ_WORD };
-enum aq_column { AQ_BYTES, AQ_CALLS, AQ_LINE, AQ_INACCURATE, AQ_BUILTIN };
+/* AQ_EXTRA: how much of its line is not known here, such as the keys of a later kernel. */
+enum aq_column { AQ_BYTES, AQ_CALLS, AQ_LINE, AQ_INACCURATE, AQ_BUILTIN, AQ_EXTRA };
 enum aq_strings { AQ_S_FILE, AQ_S_MODULE, AQ_S_FUNCTION, AQ_S_SUBJECT };
 enum aq_format { AQ_F_PROCFS, AQ_F_JSON, AQ_F_JSONL, AQ_F_CSV, AQ_F_TSV };
 enum aq_sort {

@@ -341,6 +341,16 @@ enum aq_result aq_table_resolve(aq_table *table, const aq_table *names)
 	return result;
 }
 
+/* The bytes behind the function beyond `accurate:no` and the blank at the end. */
+static int64_t extra_of(const struct aq_row *row)
+{
+	int64_t known = (int64_t)row->function + row->function_len + 1;
+
+	if (!row->accurate)
+		known += (int64_t)strlen(" accurate:no");
+	return (int64_t)row->text_len - known;
+}
+
 void aq_table_column(const aq_table *table, enum aq_column column, int64_t *out)
 {
 	for (size_t i = 0; i < table->len; i++) {
@@ -361,6 +371,9 @@ void aq_table_column(const aq_table *table, enum aq_column column, int64_t *out)
 			break;
 		case AQ_BUILTIN:
 			out[i] = !row->has_module;
+			break;
+		case AQ_EXTRA:
+			out[i] = extra_of(row);
 			break;
 		}
 	}

@@ -22,6 +22,7 @@ _COLUMNS = {
     "line": lib.AQ_LINE,
     "inaccurate": lib.AQ_INACCURATE,
     "builtin": lib.AQ_BUILTIN,
+    "extra": lib.AQ_EXTRA,
 }
 _STRINGS = {
     "file": lib.AQ_S_FILE,
@@ -75,7 +76,7 @@ class Table:
 
     def column(self, name: str) -> list[int]:
         """The numbers of one column: bytes and calls, which are signed, line, inaccurate or builtin
-        (0 or 1)."""
+        (0 or 1), or extra, which is 0 where the whole line is known."""
         rows = len(self)
         numbers = ffi.new("int64_t[]", rows)
         lib.aq_table_column(self.native, _COLUMNS[name], numbers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import compress
 
 from ..core.kernel import boot_id, profiling_switch
 from ..core.table import Table
@@ -17,8 +18,7 @@ from .source import Live
 
 # What stands behind a function: `accurate:no`, and what later kernels may add.
 _KEYS = re.compile(
-    rb" func:[^ \n]+(?: accurate:no)? (?!accurate:no)([a-z_]+:[^ \n]+(?: [a-z_]+:[^ \n]+)*) ?$",
-    re.MULTILINE,
+    rb" func:[^ \n]+(?: accurate:no)? (?!accurate:no)([a-z_]+:[^ \n]+(?: [a-z_]+:[^ \n]+)*) ?$"
 )
 
 
@@ -45,6 +45,7 @@ class Sampler:
         snapshot = self._source.read(self._filter)
         info, table = snapshot.info, snapshot.table
         switch = profiling_switch(info.path)
+        subjects = self._subjects_of(table, info.content_id)
         return Sample(
             Moment(
                 time_ns,
@@ -56,7 +57,7 @@ class Sampler:
                 info.consistent,
                 None if switch is None else switch != "0",
             ),
-            self._subjects_of(table, info.content_id),
+            subjects,
             Counters(table.column("bytes"), table.column("calls"), table.column("inaccurate")),
             read_meminfo(),
             _keys(table) if info.interface == "text" else {},
@@ -84,11 +85,12 @@ def facts(filter: Filter, host: str) -> dict[str, str]:
 
 def _keys(table: Table) -> dict[int, str]:
     """What the lines say beyond what is known, by row; mostly nothing."""
-    text = b"".join(table.render("procfs"))
-    if not _KEYS.search(text):
+    rows = list(compress(range(len(table)), table.column("extra")))
+    if not rows:
         return {}
     found = {}
-    for row, line in enumerate(text.splitlines()):
+    lines = b"".join(table.render("procfs", rows)).splitlines()
+    for row, line in zip(rows, lines, strict=True):
         if match := _KEYS.search(line):
             found[row] = match[1].decode("utf-8", "surrogateescape")
     return found
