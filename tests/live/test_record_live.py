@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import oracle
@@ -15,6 +15,7 @@ import pytest
 from command import ALLOCQ, here, until
 
 from allocq.errors import SourceError
+from allocq.sources.series import open_series
 from allocq.storage.recording.reader import Recording
 
 
@@ -97,6 +98,97 @@ def test_a_leak_is_seen_between_two_times(tmp_path: Path) -> None:
     assert done.status == 0
     rows = [line.split(",") for line in done.out.decode().splitlines()[1:]]
     assert sum(int(row[2]) for row in rows) >= 400
+
+
+@contextlib.contextmanager
+def recorder(folder: Path, interval: str = "0.1") -> Iterator[subprocess.Popen[str]]:
+    child = subprocess.Popen(
+        [*ALLOCQ, "record", "-d", str(folder), "--interval", interval],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    before = count(folder)
+    try:
+        until(lambda: count(folder) > before + 2)
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+def said(child: subprocess.Popen[str], word: str) -> str:
+    """The next line with this word; others may tell of a slow read."""
+    assert child.stderr
+    for line in child.stderr:
+        if word in line:
+            return line
+    pytest.fail(f"it never said: {word}")
+
+
+def test_a_full_disk_is_said_once_and_loses_nothing_written(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=True)
+    folder, filler = tmp_path / "r", tmp_path / "filler"
+    try:
+        with recorder(folder, "0.05") as child:
+            with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            assert "trying again" in said(child, "cannot write")
+            safe = Recording(folder).points()
+            time.sleep(1)
+            assert Recording(folder).points()[: len(safe)] == safe
+            filler.unlink()
+            assert "could not be recorded" in said(child, "recording again")
+            more = count(folder)
+            until(lambda: count(folder) > more)
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(30) == 0 and child.stderr
+            assert "cannot write" not in child.stderr.read()
+        recording = Recording(folder)
+        assert recording.points()[: len(safe)] == safe
+        assert len(list(recording.samples())) == len(recording.points())
+        assert recording.warnings == []
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_clock_that_is_set_back_an_hour(tmp_path: Path) -> None:
+    """Both hours are read, in the order of their times."""
+    folder = tmp_path / "r"
+    with recorder(folder) as child:
+        first = count(folder)
+        jumped = time.time()
+        time.clock_settime(time.CLOCK_REALTIME, jumped - 3600)
+        try:
+            until(lambda: len(Recording(folder).points(until=int((jumped - 1800) * 1e9))) > 3)
+            now = read(folder)
+            (last,) = [Recording(folder).at(time.time_ns())]
+            assert last is not None and abs(last.moment.time / 1e9 - time.time()) < 60
+            assert len(now) == len(last.counters)
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(30) == 0
+        finally:
+            time.clock_settime(time.CLOCK_REALTIME, time.time() + 3600)
+    samples = list(Recording(folder).samples())
+    before = [each for each in samples if each.moment.time > (jumped - 1800) * 1e9]
+    assert len(before) >= first and len(samples) - len(before) > 3
+    boottimes = [each.moment.boottime for each in samples]
+    assert boottimes == sorted(boottimes)
+    points = open_series(folder).points()
+    assert points == sorted(points, key=lambda point: point.time)
+
+
+def test_a_killed_recorder_keeps_what_was_read(tmp_path: Path) -> None:
+    """A reader beside the writer saw it: it is there after any number of kills."""
+    folder = tmp_path / "r"
+    safe: list[int] = []
+    for turn in range(6):
+        with recorder(folder, "0.05"):
+            time.sleep(0.1 * turn)
+            safe = [point.time for point in Recording(folder).points()]
+        found = [point.time for point in Recording(folder).points()]
+        assert found[: len(safe)] == safe and Recording(folder).warnings == []
+    assert len(safe) > 15
 
 
 @pytest.mark.guest(kernel="old")
