@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from ..output.stream import say, warn
 from ..sources.sampling import Sampler, facts
 from ..sources.source import Live, open_source
 from ..storage.recording.schema import default_folder
+from ..storage.recording.sqlite import sqlite3
 from ..storage.recording.thinning import Rule, remove_old, thin_old
 from ..storage.recording.writer import RecordingFullError, Writer
 from ..times import parse_duration

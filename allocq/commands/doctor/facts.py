@@ -26,9 +26,7 @@ from ...errors import AllocqError, FormatError
 from ...host import machine as host
 from ...host.root import as_root
 from ...sources.source import ALLOCINFO
-from ...storage.recording.reader import Recording
 from ...storage.recording.schema import default_folder
-from ...storage.recording.writer import is_recording
 
 LIBRARIES = ("typer", "cffi", "orjson")
 _T = TypeVar("_T")
@@ -185,8 +183,12 @@ def cache(content: int | None) -> Cache:
 
 def recorder(folder: Path) -> Recorder:
     """The state of the recording in a folder, which need not exist."""
-    found = Recorder(str(folder), is_recording(folder))
+    found = Recorder(str(folder), None)
     with contextlib.suppress(AllocqError):
+        from ...storage.recording.reader import Recording
+        from ...storage.recording.writer import is_recording
+
+        found.running = is_recording(folder)
         recording = Recording(folder)
         last = recording.at(time.time_ns())
         found.age = time.time() - last.moment.time / 1e9 if last else None

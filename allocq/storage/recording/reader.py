@@ -6,7 +6,6 @@ A damaged page or sample costs the samples that depend on it and no others; `war
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -22,6 +21,7 @@ from .counters import (
     unpack_positions,
 )
 from .sample import Moment, Sample
+from .sqlite import sqlite3
 
 _COLUMNS = (
     "id, time, boottime, boot, kernel, interface, content_id, consistent, profiling, layout, base,"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import FormatError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 APPLICATION = 0x616C7163  # "alqc"
 VERSION = 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from . import schema
 from .counters import Counters, pack_all, pack_changes
 from .reader import Recording
 from .sample import Sample
+from .sqlite import sqlite3
 from .writer import compact, connect, layout_of
 
 _SUFFIXES = ("", "-wal", "-shm")

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import json
 import os
-import sqlite3
 import stat
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from ...errors import FormatError, OutputError, UsageError
 from . import schema
 from .counters import Counters, pack_all, pack_changes, pack_positions
 from .sample import Sample
+from .sqlite import sqlite3
 
 WHOLE_EVERY = 60
 _LOCK = "lock"
