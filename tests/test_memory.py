@@ -253,7 +253,8 @@ def test_a_saved_listing_is_an_operand(tmp_path: Path) -> None:
     refused(here("memory", str(path), "--sample"), "is a second source")
     refused(here("memory", "/nowhere"), "/nowhere")
     refused(here("memory", ""), "empty file name")
-    refused(here("memory", str(tmp_path)), str(tmp_path))
+    (tmp_path / "empty").mkdir()
+    refused(here("memory", str(tmp_path / "empty")), "holds no recording and no saved listing")
     refused(here("memory", str(path), "more"), "unexpected extra argument 'more'")
     info = tmp_path / "meminfo"
     info.write_text(meminfo_text(MEMINFO))

@@ -42,7 +42,10 @@ class TimeFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One listing of a series. time: seconds since 1970; path: of its file; row: in a database."""
+    """One listing of a series. time: seconds since 1970; path: of its file; row: in a database.
+
+    Its boot is in `Listed`: many points are found without reading what they hold.
+    """
 
     time: float
     origin: TimeFrom
