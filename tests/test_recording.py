@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import unhurried
@@ -31,7 +32,7 @@ from allocq.storage.recording.counters import (
     unpack_all,
     unpack_positions,
 )
-from allocq.storage.recording.reader import Recording
+from allocq.storage.recording.reader import Recording, read_only
 from allocq.storage.recording.sample import Moment, Sample
 from allocq.storage.recording.thinning import Rule, joined, remove_old, thin, thin_old
 from allocq.storage.recording.writer import RecordingFullError, Writer
@@ -402,3 +403,53 @@ def test_the_oldest_are_removed_by_age_and_by_size(tmp_path: Path) -> None:
     remove_old(tmp_path, NOON, 1, 0, writer.current)
     assert schema.databases(tmp_path) == [writer.current]
     writer.close()
+
+
+def test_a_database_that_is_read_is_thinned_later(tmp_path: Path) -> None:
+    """The log of a killed recorder, still there as long as somebody reads, is no log of another."""
+    folder = tmp_path / "a ? b # c % d"
+    some = [sample(number, 40) for number in range(120)]
+    child = os.fork()
+    if not child:
+        writer = Writer(folder, {})
+        for each in some:
+            writer.append(each)
+        os._exit(0)
+    os.waitpid(child, 0)
+    (path,) = schema.databases(folder)
+    reader = read_only(path)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM samples").fetchone() == (120,)
+    (folder / "2001-01-01.0.db.thinned.db").write_bytes(b"of a recorder that was killed")
+    now = some[0].moment.time + 9 * DAY
+    with pytest.raises(sqlite3.OperationalError):
+        list(thin_old(folder, now, [Rule(86_400, 60)], None))
+    assert not list(folder.glob("*thinned*"))
+    assert [plain(each) for each in Recording(folder).samples()] == [plain(each) for each in some]
+    reader.close()
+    list(thin_old(folder, now, [Rule(86_400, 60)], None))
+    thinned = list(Recording(folder).samples())
+    assert len(thinned) < 5 and thinned[-1].counters == some[-1].counters
+
+
+def test_a_log_is_not_left_out_where_nothing_may_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite reads a log only where it may make an index of it."""
+    append(tmp_path, [sample(number, 3) for number in range(4)])
+    (path,) = schema.databases(tmp_path)
+    real = sqlite3.connect
+
+    class Refusing(sqlite3.Connection):
+        def execute(self, *_: Any) -> sqlite3.Cursor:
+            raise sqlite3.OperationalError("unable to open database file")
+
+    def refuse(name: str, **options: Any) -> sqlite3.Connection:
+        factory = sqlite3.Connection if "immutable" in name else Refusing
+        return real(name, factory=factory, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    assert len(list(Recording(tmp_path).samples())) == 4
+    Path(f"{path}-wal").write_bytes(b"x")
+    recording = Recording(tmp_path)
+    assert list(recording.samples()) == [] and "copy the directory" in recording.warnings[0]

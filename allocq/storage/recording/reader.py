@@ -5,7 +5,9 @@ A damaged page or sample costs the samples that depend on it and no others; `war
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -157,7 +159,7 @@ class _Database:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = _open(path)
+        self._connection = read_only(path)
         self._last_id = 0
         self._last: Sample | None = None
         self._layouts: dict[int, Sequence[bytes]] = {}
@@ -274,8 +276,11 @@ class _Database:
         return self._layouts[id]
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    """A database to read from; where nothing may be written, as it is."""
+def read_only(path: Path) -> sqlite3.Connection:
+    """A database to read from; where nothing may be written, as it is.
+
+    sqlite3.Error; FormatError also where its log would be left out.
+    """
     name = f"file:{quote(str(path.absolute()))}?mode=ro"
     for uri in (name, name + "&immutable=1"):
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)
@@ -287,6 +292,12 @@ def _open(path: Path) -> sqlite3.Connection:
             connection.close()
             if uri != name:
                 raise
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(f"{path}-wal").st_size:
+                    raise FormatError(
+                        f"{path} has samples in its log, which cannot be read where nothing may be"
+                        " written: copy the directory to read them"
+                    ) from None
         except BaseException:
             connection.close()
             raise

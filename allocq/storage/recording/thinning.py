@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import schema
 from .counters import Counters, pack_all, pack_changes
-from .reader import Recording
+from .reader import Recording, read_only
 from .sample import Sample
 from .sqlite import sqlite3
 from .writer import compact, connect, layout_of
@@ -67,6 +67,8 @@ def thin_old(folder: Path, now: int, rules: Sequence[Rule], current: Path | None
     """Thin the databases of days that ended long enough ago, in small steps; today's and `current`
     stay as they are. OSError, sqlite3.Error."""
     today = schema.day_of(now)
+    for passing in folder.glob(f"*{_PASSING}"):  # of a recorder that was killed
+        _remove(passing)
     for path in schema.databases(folder):
         day = schema.day_in_name(path)
         if path == current or day >= today:
@@ -81,8 +83,7 @@ def thin_old(folder: Path, now: int, rules: Sequence[Rule], current: Path | None
 def _interval_of(path: Path) -> int:
     """What a database was thinned to; 0 if it was not. A large number for one to leave alone."""
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            schema.check_version(connection, path)
+        with contextlib.closing(read_only(path)) as connection:
             row = connection.execute("SELECT value FROM facts WHERE key = 'interval'").fetchone()
             return int(row[0]) if row else 0
     except Exception:
@@ -119,10 +120,11 @@ def _remove(path: Path) -> None:
 
 
 def _put_in_place(passing: Path, path: Path) -> None:
-    # The log of the old database is no log of the new one. With nobody writing, closing empties it.
+    # The log of the old database, found beside the new one, would be applied to it.
     with contextlib.closing(connect(path)) as old:
-        old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        old.execute("PRAGMA journal_mode = DELETE")
+        busy = old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy or old.execute("PRAGMA journal_mode = DELETE").fetchone() != ("delete",):
+            raise sqlite3.OperationalError(f"{path} is being read")
     os.replace(passing, path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
