@@ -31,6 +31,12 @@ def count(folder: Path) -> int:
     return 0
 
 
+def sampled(folder: Path) -> None:
+    """Wait until a sample was begun and taken."""
+    before = count(folder)
+    until(lambda: count(folder) >= before + 2)
+
+
 def names(tags: list[oracle.Tag]) -> list[tuple[object, ...]]:
     return [tag[2:6] for tag in tags]
 
@@ -66,10 +72,10 @@ def test_a_module_that_comes_and_goes(tmp_path: Path, modprobe: Callable[[str], 
         until(lambda: count(folder) > 2)
         without = time.time()
         modprobe("xfs")
-        time.sleep(0.5)
+        sampled(folder)
         loaded = time.time()
         modprobe.remove("xfs")  # type: ignore[attr-defined]
-        time.sleep(0.5)
+        sampled(folder)
     finally:
         child.send_signal(signal.SIGTERM)
         assert child.wait(30) == 0
@@ -87,7 +93,7 @@ def test_a_leak_is_seen_between_two_times(tmp_path: Path) -> None:
         begin = time.time()
         for _ in range(400):
             pipes += os.pipe()
-        time.sleep(0.5)
+        sampled(folder)
     finally:
         child.send_signal(signal.SIGTERM)
         assert child.wait(30) == 0
