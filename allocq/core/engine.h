@@ -165,6 +165,8 @@ bool aq_may_match(const aq_filter *filter, struct aq_str file, struct aq_str fun
 enum aq_line_kind { AQ_LINE_TAG, AQ_LINE_HEADER, AQ_LINE_COMMENT, AQ_LINE_BAD };
 /* Read one line without its newline. Only a tag fills *tag. */
 enum aq_line_kind aq_parse_line(const char *line, size_t len, struct aq_tag *tag);
+/* Are there marks without width, which come with what is copied from a page? */
+bool aq_has_marks(const char *line, size_t len);
 struct aq_str aq_header_version(const char *line, size_t len);
 /*
  * The function's name of a line from there on: all but the `key:value` words at its end, for Rust

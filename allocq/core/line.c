@@ -188,7 +188,7 @@ static bool has_odd_byte(const char *line, size_t len)
 }
 
 /* Marks without width, which come with what is copied from a page: U+200B to U+200F and their like. */
-static bool has_invisible(const char *line, size_t len)
+bool aq_has_marks(const char *line, size_t len)
 {
 	const unsigned char *end = (const unsigned char *)line + len;
 
@@ -218,7 +218,7 @@ static bool has_column_behind(struct aq_str name)
 	return false;
 }
 
-/* Colors of grep, what quoted-printable ends a line with, Markdown's escapes, marks, a second column. */
+/* Colors of grep, what quoted-printable ends a line with, Markdown's escapes, a second column. */
 static bool is_dressed_up(const char *line, size_t len, struct aq_str name)
 {
 	const char *end = line + len; /* of a tag, which has more than three characters */
@@ -227,7 +227,7 @@ static bool is_dressed_up(const char *line, size_t len, struct aq_str name)
 		return true;
 	if (!has_odd_byte(line, len))
 		return false;
-	if (memmem(line, len, "\\_", 2) || has_invisible(line, len))
+	if (memmem(line, len, "\\_", 2))
 		return true;
 	if (has_column_behind(name))
 		return true;

@@ -292,6 +292,9 @@ static enum aq_result take_line(aq_text *text, const char *line, size_t len)
 		len--;
 	switch (aq_parse_line(line, len, &tag)) {
 	case AQ_LINE_TAG:
+		/* Under the kernel's header they are part of the name. */
+		if (!text->headers && !text->trusted && aq_has_marks(line, len))
+			return AQ_BAD_LINE;
 		return take_tag(text, &tag, line, len);
 	case AQ_LINE_HEADER:
 		take_header(text, line, len);
