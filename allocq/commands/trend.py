@@ -35,7 +35,7 @@ from .arguments import (
 from .saving import Target, read_target
 
 ROWS = 20
-MOST = 3000
+MOST = 1000
 """Of more samples, the last in each of so many equal spans of time counts."""
 
 
