@@ -504,7 +504,7 @@ int aq_text_is_tag(const char *line, size_t len)
 {
 	struct aq_tag tag;
 
-	return aq_parse_line(line, len, &tag) == AQ_LINE_TAG;
+	return aq_parse_line(line, len, &tag) == AQ_LINE_TAG && !aq_has_marks(line, len);
 }
 
 enum aq_result aq_text_parse(const char *data, size_t len, const aq_filter *filter, aq_table *table)
