@@ -102,7 +102,7 @@ def test_other_files_of_proc_are_no_allocinfo() -> None:
 
 
 def test_a_directory_of_proc() -> None:
-    refused(here("query", "--source", "/proc/self"), "/proc/self is a directory")
+    refused(here("query", "--source", "/proc/self"), "/proc/self holds no saved listings")
 
 
 # A kernel that was booted without
