@@ -9,18 +9,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import schema
-from .counters import Counters, pack_all, pack_changes
+from .counters import Counters
 from .reader import Recording, read_only
+from .rows import Rows
 from .sample import Sample
 from .sqlite import sqlite3
-from .writer import compact, connect, layout_of
+from .writer import connect
 
 _SUFFIXES = ("", "-wal", "-shm")
-_WHOLE_EVERY = 60
 _PASSING = ".thinned.db"
 
 
@@ -134,54 +134,13 @@ def _put_in_place(passing: Path, path: Path) -> None:
 
 
 def _copy(connection: sqlite3.Connection, recording: Recording, interval: int) -> Iterator[None]:
-    last: Sample | None = None
-    last_id, layout, since_whole = 0, 0, 0
+    rows = Rows(connection)
     for sample in joined(recording.samples(), interval):
         if sample is None:
             yield
             continue
-        if last is None or sample.subjects is not last.subjects:
-            layout = layout_of(connection, sample.subjects)
-        whole = (
-            last is None
-            or list(sample.subjects) != list(last.subjects)
-            or sample.moment.boot != last.moment.boot
-            or since_whole + 1 >= _WHOLE_EVERY
-        )
-        moment, now, meminfo = sample.moment, sample.counters, dict(sample.meminfo)
-        if whole or last is None:
-            base, packed, since_whole = None, pack_all(now), 0
-        else:
-            base, packed = last_id, pack_changes(last.counters, now)
-            since_whole += 1
-            before = last.meminfo
-            meminfo = {k: v for k, v in meminfo.items() if before.get(k) != v}
-            meminfo |= {k: -1 for k in before if k not in sample.meminfo}
-        lowest, highest = sample.lowest or now, sample.highest or now
-        cursor = connection.execute(
-            "INSERT INTO samples (time, boottime, boot, kernel, interface, content_id, consistent,"
-            " profiling, layout, base, counters, lowest, highest, seconds, meminfo, keys)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                moment.time,
-                moment.boottime,
-                moment.boot,
-                moment.kernel,
-                moment.interface,
-                None if moment.content_id is None else str(moment.content_id),
-                moment.consistent,
-                moment.profiling,
-                layout,
-                base,
-                packed,
-                pack_changes(now, lowest),
-                pack_changes(now, highest),
-                interval,
-                compact(meminfo),
-                compact(dict(sample.keys)) if sample.keys else None,
-            ),
-        )
-        last, last_id = sample, int(cursor.lastrowid or 0)
+        lowest, highest = sample.lowest or sample.counters, sample.highest or sample.counters
+        rows.insert(replace(sample, seconds=interval, lowest=lowest, highest=highest))
 
 
 def joined(samples: Iterable[Sample], interval: int) -> Iterator[Sample | None]:
@@ -212,16 +171,7 @@ def _same(held: Sample, sample: Sample, interval: int) -> bool:
 def _join(held: Sample, sample: Sample) -> Sample:
     lowest = _extreme(min, held.lowest or held.counters, sample.lowest or sample.counters)
     highest = _extreme(max, held.highest or held.counters, sample.highest or sample.counters)
-    return Sample(
-        sample.moment,
-        held.subjects,
-        sample.counters,
-        sample.meminfo,
-        sample.keys,
-        sample.seconds,
-        lowest,
-        highest,
-    )
+    return replace(sample, subjects=held.subjects, lowest=lowest, highest=highest)
 
 
 def _extreme(pick: Callable[[int, int], int], one: Counters, two: Counters) -> Counters:

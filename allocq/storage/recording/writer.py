@@ -1,30 +1,25 @@
 """Appends samples to a recording. One writer at a time; readers are never in its way.
 
-Every sample is committed and synced to disk before `append` returns. A database holds one day; the
-first sample in it, and of every boot and set of tags, is whole, and so is every WHOLE_EVERY-th; the
-others hold what changed since the one before.
+Every sample is committed and synced to disk before `append` returns. A database holds one day.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import stat
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
 from ...errors import FormatError, OutputError, UsageError
 from . import schema
-from .counters import Counters, pack_all, pack_changes, pack_positions
+from .rows import Rows
 from .sample import Sample
 from .sqlite import sqlite3
 
-WHOLE_EVERY = 60
 _LOCK = "lock"
 _TRIES, _PAUSE = 5, 0.02
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -33,18 +28,6 @@ _PAGES = 2 << 20  # of cache, in bytes
 
 class RecordingFullError(OutputError):
     """There is no room, or no permission, for another sample; what was appended before is safe."""
-
-
-@dataclass
-class _Last:
-    """The sample that the next one is compared with."""
-
-    id: int
-    boot: str
-    layout: int
-    counters: Counters
-    meminfo: Mapping[str, int]
-    since_whole: int
 
 
 class Writer:
@@ -59,9 +42,7 @@ class Writer:
         self._lock = _locked(folder)
         self._connection: sqlite3.Connection | None = None
         self._day: date | None = None
-        self._last: _Last | None = None
-        self._subjects: Sequence[bytes] = ()
-        self._layout = 0
+        self._rows: Rows | None = None
         self._renew = False
 
     def close(self) -> None:
@@ -93,68 +74,16 @@ class Writer:
             self._connection = self._open(day, new=self._renew)
             self._day, self._renew = day, False
         connection = self._connection
+        self._rows = self._rows or Rows(connection)
         connection.execute("BEGIN IMMEDIATE")
         try:
-            last = self._insert(connection, sample)
+            self._rows.insert(sample)
             connection.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-            self._last, self._subjects = None, ()
+            self._rows = None
             raise
-        self._last = last
-
-    def _insert(self, connection: sqlite3.Connection, sample: Sample) -> _Last:
-        moment, last = sample.moment, self._last
-        layout = self._layout_of(connection, sample.subjects)
-        whole = (
-            last is None
-            or last.boot != moment.boot
-            or last.layout != layout
-            or last.since_whole + 1 >= WHOLE_EVERY
-        )
-        meminfo = dict(sample.meminfo)
-        if last is None or whole:
-            base, packed = None, pack_all(sample.counters)
-        else:
-            base, packed = last.id, pack_changes(last.counters, sample.counters)
-            meminfo = {k: v for k, v in meminfo.items() if last.meminfo.get(k) != v}
-            meminfo |= {k: -1 for k in last.meminfo if k not in sample.meminfo}
-        cursor = connection.execute(
-            "INSERT INTO samples (time, boottime, boot, kernel, interface, content_id, consistent,"
-            " profiling, layout, base, counters, meminfo, keys)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                moment.time,
-                moment.boottime,
-                moment.boot,
-                moment.kernel,
-                moment.interface,
-                None if moment.content_id is None else str(moment.content_id),
-                moment.consistent,
-                moment.profiling,
-                layout,
-                base,
-                packed,
-                compact(meminfo),
-                compact(dict(sample.keys)) if sample.keys else None,
-            ),
-        )
-        return _Last(
-            int(cursor.lastrowid or 0),
-            moment.boot,
-            layout,
-            sample.counters,
-            sample.meminfo,
-            0 if whole or last is None else last.since_whole + 1,
-        )
-
-    def _layout_of(self, connection: sqlite3.Connection, subjects: Sequence[bytes]) -> int:
-        known = subjects is self._subjects or list(subjects) == list(self._subjects)
-        if not (known and self._layout):
-            self._layout = layout_of(connection, subjects)
-            self._subjects = subjects
-        return self._layout
 
     def _open(self, day: date, new: bool) -> sqlite3.Connection:
         """The last database of the day, or a new one: a sample is never added to a damaged one."""
@@ -191,7 +120,7 @@ class Writer:
         return connection
 
     def _disconnect(self) -> None:
-        self._last, self._subjects, self._layout = None, (), 0
+        self._rows = None
         if self._connection:
             connection, self._connection = self._connection, None
             with contextlib.suppress(sqlite3.Error):
@@ -228,26 +157,6 @@ def connect(path: Path) -> sqlite3.Connection:
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
-
-
-def layout_of(connection: sqlite3.Connection, subjects: Sequence[bytes]) -> int:
-    """The id of this list of tags, which is added if it is new."""
-    ids = dict(connection.execute("SELECT subject, id FROM tags"))
-    missing = list(dict.fromkeys(subject for subject in subjects if subject not in ids))
-    connection.executemany("INSERT INTO tags (subject) VALUES (?)", ((s,) for s in missing))
-    if missing:
-        ids = dict(connection.execute("SELECT subject, id FROM tags"))
-    packed = pack_positions([ids[subject] for subject in subjects])
-    found = connection.execute("SELECT id FROM layouts WHERE tags = ?", (packed,)).fetchone()
-    if found:
-        return int(found[0])
-    added = connection.execute("INSERT INTO layouts (tags) VALUES (?)", (packed,)).lastrowid
-    return int(added or 0)
-
-
-def compact(value: object) -> str:
-    """JSON without blanks."""
-    return json.dumps(value, separators=(",", ":"))
 
 
 def _locked(folder: Path) -> int:
