@@ -7,7 +7,6 @@ Memory freed late (RCU, per-CPU lists) or cached by the allocator drops below th
 stays above it in every reading.
 """
 
-import json
 import mmap
 import os
 import sys
@@ -30,6 +29,7 @@ from ..output.changes import ChangeLayout, place_of
 from ..output.stream import Output, say, warn
 from ..sources.source import tags_of
 from ..storage.files import check_free, save
+from ..storage.snapshot import saved_meminfo
 from ..units import format_size, parse_size
 from .arguments import (
     View,
@@ -208,7 +208,7 @@ def _measure(request: CheckRequest) -> Result:
         if baseline and saved_filter:
             side.narrow_like(baseline, saved_filter, request.ignore_lines)
         if request.source is not None:
-            held = _held(_saved_meminfo(side))
+            held = _held(saved_meminfo(side.metadata))
         raised = [level.take(tags_of(side.table), request.ignore_lines, held) for level in into]
         return side, max(raised)
 
@@ -219,7 +219,7 @@ def _measure(request: CheckRequest) -> Result:
         now = read_side(request.source, names, request.interface)
         _refuse_parts(baseline, now)
         _warn_of_differences(request, baseline, now)
-        held = _held(_saved_meminfo(baseline))
+        held = _held(saved_meminfo(baseline.metadata))
         before.take(tags_of(baseline.table), request.ignore_lines, held)
         before.unlisted = baseline.excerpt.smallest if baseline.excerpt else None
     else:
@@ -284,16 +284,6 @@ def _held(amounts: Mapping[str, int]) -> Held:
         return UNKNOWN
     cache = amounts["Cached"] + amounts["Buffers"] - amounts["Shmem"]
     return Held(cache, amounts["AnonPages"], 0)
-
-
-def _saved_meminfo(side: Side) -> dict[str, int]:
-    try:
-        amounts = json.loads(side.metadata.get("meminfo", "{}"))
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(amounts, dict):
-        return {}
-    return {name: amount for name, amount in amounts.items() if type(amount) is int}
 
 
 def _size_of_file(path: str) -> int:

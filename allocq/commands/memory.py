@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..output.memory import MemoryLayout, lay_out
 from ..output.stream import warn
 from ..output.terminal import Screen, wants_color
 from ..sources.source import ALLOCINFO, Live, Saved
+from ..storage.snapshot import saved_meminfo
 from .arguments import choice, number, read_origin, text, with_file
 from .saving import read_target
 
@@ -99,19 +99,12 @@ def _beside(source: Live | Saved, info: Info) -> tuple[dict[str, int] | None, in
     if source.live:
         proc = str(Path(info.path or ALLOCINFO).parent)
         return read_meminfo(proc) or None, read_cpu_lists(proc)
-    try:
-        noted = json.loads(info.metadata.get("meminfo", "{}"))
-    except (ValueError, RecursionError):
-        return None, None
-    if not isinstance(noted, dict) or not _is_size(noted.get("MemTotal")):
+    meminfo = saved_meminfo(info.metadata)
+    if "MemTotal" not in meminfo:
         return None, None
     on_cpus = info.metadata.get("free-on-cpus", "")
     kept = int(on_cpus) if on_cpus.isascii() and on_cpus.isdigit() and len(on_cpus) < 19 else None
-    return {name: size for name, size in noted.items() if _is_size(size)}, kept
-
-
-def _is_size(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+    return meminfo, kept
 
 
 def _doubts(

@@ -7,7 +7,6 @@ Both are read alike: `points` says what there is, `open` gives one of them as an
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from ..errors import AccessError, AllocqError, SourceError
 from ..model import Filter
 from ..storage.archive import is_packed
 from ..storage.recording import schema
+from ..storage.snapshot import saved_meminfo
 from .matcher import Matcher
 from .source import Saved, open_source
 
@@ -168,31 +168,30 @@ class _Folder(Series):
     def __init__(self, folder: Path, names: Sequence[str], shown: str = "") -> None:
         super().__init__(Path(shown) if shown else folder)
         self._place = folder
-        self._found: list[tuple[Point, str | None]] | None = None
+        self._found: list[Point] | None = None
         self._names = names
 
     def points(self, since: float | None = None, until: float | None = None) -> list[Point]:
         low = float("-inf") if since is None else since
         high = float("inf") if until is None else until
-        return [point for point, _ in self._all() if low <= point.time <= high]
+        return [point for point in self._all() if low <= point.time <= high]
 
-    def _all(self) -> list[tuple[Point, str | None]]:
+    def _all(self) -> list[Point]:
         if self._found is None:
             found = []
             for name in self._names:
                 path = self._place / name
                 try:
                     if _may_be_listing(path):
-                        found.append(self._time_of(path))
+                        found.append(_point_of(path))
                 except AllocqError as error:
                     self.warnings.append(f"passed over {path}: {error}")
-            self._found = sorted(found, key=lambda each: (each[0].time, str(each[0].path)))
-            self._tell_times()
+            self._found = sorted(found, key=lambda point: (point.time, str(point.path)))
+            self._tell_times(self._found)
         return self._found
 
-    def _tell_times(self) -> None:
+    def _tell_times(self, points: Sequence[Point]) -> None:
         """Say which times are guessed."""
-        points = [point for point, _ in self._found or ()]
         for origin, whose in (
             (TimeFrom.NAME, ("the time in its name is", "the times in their names are")),
             (TimeFrom.MODIFIED, ("its modification time is", "their modification times are")),
@@ -202,18 +201,6 @@ class _Folder(Series):
                 self.warnings.append(f"{some[0].path} has no time in it: {whose[0]} used")
             elif some:
                 self.warnings.append(f"{len(some)} files have no time in them: {whose[1]} used")
-
-    def _time_of(self, path: Path) -> tuple[Point, str | None]:
-        """When a listing was saved, and its boot. AllocqError if it is none."""
-        with open_source(path) as source:
-            info = source.read(Filter()).info
-        boot = info.metadata.get("boot-id")
-        if info.time is not None:
-            return Point(info.time, TimeFrom.HEADER, path), boot
-        named = time_in_name(path.name)
-        if named is not None:
-            return Point(named, TimeFrom.NAME, path), boot
-        return Point(os.stat(path).st_mtime, TimeFrom.MODIFIED, path), boot
 
     def open(self, point: Point) -> Saved:
         source = open_source(point.path)
@@ -235,8 +222,20 @@ class _Folder(Series):
                 keys_of(table),
                 table.column("bytes"),
                 table.column("calls"),
-                meminfo_of(metadata),
+                saved_meminfo(metadata),
             )
+
+
+def _point_of(path: Path) -> Point:
+    """A saved listing, and when it was saved. AllocqError if it is none."""
+    with open_source(path) as source:
+        info = source.read(Filter()).info
+    if info.time is not None:
+        return Point(info.time, TimeFrom.HEADER, path)
+    named = time_in_name(path.name)
+    if named is not None:
+        return Point(named, TimeFrom.NAME, path)
+    return Point(os.stat(path).st_mtime, TimeFrom.MODIFIED, path)
 
 
 def open_series(folder: str | os.PathLike[str]) -> Series:
@@ -307,17 +306,6 @@ def time_in_name(name: str) -> float | None:
             return None
     match = _EPOCH.search(name)
     return float(match[1]) if match else None
-
-
-def meminfo_of(metadata: Mapping[str, str]) -> dict[str, int]:
-    """The /proc/meminfo in a snapshot's metadata, in bytes; empty if there is none."""
-    try:
-        values = json.loads(metadata.get("meminfo", "{}"))
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(values, dict):
-        return {}
-    return {k: v for k, v in values.items() if isinstance(v, int)}
 
 
 def _in_memory(text: bytes, shown: str) -> Saved:

@@ -6,7 +6,7 @@ kernel's own lines.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..core.kernel import boot_id, profiling_switch
 from ..core.table import Table
@@ -82,6 +82,21 @@ def live_metadata(info: Info) -> dict[str, str]:
         "free-on-cpus": None if on_cpus is None else str(on_cpus),
     }
     return {key: value for key, value in metadata.items() if value}
+
+
+def saved_meminfo(metadata: Mapping[str, str]) -> dict[str, int]:
+    """The /proc/meminfo in a snapshot's metadata: bytes by name; what is no size is left out."""
+    try:
+        amounts = json.loads(metadata.get("meminfo", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(amounts, dict):
+        return {}
+    return {name: size for name, size in amounts.items() if _is_size(size)}
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
 
 
 def joined_filters(before: str, filter: Filter) -> str:
