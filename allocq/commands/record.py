@@ -179,7 +179,7 @@ def _record(recorder: Recorder, sampler: Sampler, writer: Writer, asked: Asked) 
         due = max(due + pace.seconds, time.monotonic())
         while not (asked.end or asked.renew) and (left := due - time.monotonic()) > 0:
             notify("WATCHDOG=1")
-            asked.wait(min(left, longest, tidy.step(left)))
+            asked.wait(min(left, longest, tidy.step()))
     notify("STOPPING=1")
 
 
@@ -217,7 +217,7 @@ class Tidy:
         self._steps: Iterator[None] | None = begin()
         self._next = 0.0
 
-    def step(self, left: float) -> float:
+    def step(self) -> float:
         """Do one step; returns after how many seconds the next one may come."""
         if self._steps is None:
             if time.monotonic() < self._next:

@@ -75,7 +75,12 @@ class Recording:
 
     def read(self, point: Point) -> Sample | None:
         """One sample; None, and a warning, if it is damaged."""
-        return self._one(point)
+        try:
+            with _Database(point.path) as database:
+                return database.sample(point.id)
+        except (sqlite3.Error, DamagedError, FormatError) as error:
+            self._damaged(point.path, error)
+            return None
 
     def points(self, since: int | None = None, until: int | None = None) -> list[Point]:
         """The samples from `since` to `until`, both included, in the order they were taken."""
@@ -112,18 +117,10 @@ class Recording:
                 self._points(path, None, time), key=lambda point: (point.time, point.id)
             )
             for point in reversed(points):
-                sample = self._one(point)
+                sample = self.read(point)
                 if sample is not None:
                     return sample
         return None
-
-    def _one(self, point: Point) -> Sample | None:
-        try:
-            with _Database(point.path) as database:
-                return database.sample(point.id)
-        except (sqlite3.Error, DamagedError, FormatError) as error:
-            self._damaged(point.path, error)
-            return None
 
     def samples(self, since: int | None = None, until: int | None = None) -> Iterator[Sample]:
         """The samples from `since` to `until`, one after the other; damaged ones are left out."""
