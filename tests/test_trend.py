@@ -422,3 +422,22 @@ def test_many_samples_are_thinned_and_say_the_same(
     some = json.loads(here("trend", str(folder), "--suspects", "-o", "json").out)["trends"]
     assert [row["file"] for row in some] == [row["file"] for row in whole] == ["fs/leak.c"]
     assert some[0]["growth"] == whole[0]["growth"]
+
+
+@pytest.mark.parametrize("jump", [-1800, -3 * 86_400, 86_400, 40 * 86_400])
+@pytest.mark.parametrize("back", [False, True])
+def test_a_clock_that_is_set_hides_no_leak(jump: int, back: bool, tmp_path: Path) -> None:
+    """What counts is the time since the boot. back: the clock is put right again later."""
+    folder = tmp_path / "r"
+    writer = Writer(folder, {})
+    for at in range(120):
+        wrong = at >= 40 and not (back and at >= 80)
+        wall = 1_700_000_000 + at * 10 + jump * wrong
+        moment = Moment(wall * 10**9, at * 10**10, "boot", "7.3", "ioctl", 1, True, True)
+        sizes = [64 * (100 + at)]
+        counters = Counters(sizes, [size // 64 for size in sizes], [0])
+        writer.append(Sample(moment, [b"fs/leak.c:1 func:leaks"], counters, {}))
+    writer.close()
+    (row,) = json.loads(here("trend", str(folder), "--suspects", "-o", "json").out)["trends"]
+    assert row["growth"] == 64 * 119 and row["per_hour"] == pytest.approx(64 * 360)
+    assert row["chance"] < 1e-6 and row["persistence"] == 1

@@ -58,7 +58,7 @@ Place = tuple[Key, str]
 class Boot:
     """The samples of one boot, in the order of time.
 
-    id: the boot id, None if unknown; times: seconds since 1970; available: MemAvailable in bytes at
+    id: the boot id, None if unknown; times: seconds, ascending; available: MemAvailable in bytes at
     the last sample that knows it. Only what changes is kept.
     """
 

@@ -61,8 +61,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The counters of one listing, one a tag. boot: its id, None if unknown; keys: the same object
-    as before where the tags are the same; meminfo: bytes, empty if unknown."""
+    """The counters of one listing, one a tag. time: seconds, since the boot where that is known,
+    since 1970 otherwise; boot: its id, None if unknown; keys: the same object as before where the
+    tags are the same; meminfo: bytes, empty if unknown."""
 
     time: float
     boot: str | None
@@ -88,7 +89,8 @@ class Series:
         raise NotImplementedError
 
     def samples(self, points: Sequence[Point], filter: Filter) -> Iterator[Listed]:
-        """The matching tags of each; what cannot be read is left out, with a warning."""
+        """The matching tags of each, those of a boot in the order in which they were taken; what
+        cannot be read is left out, with a warning."""
         raise NotImplementedError
 
     def at(self, when: float) -> Point:
@@ -137,13 +139,14 @@ class _Recorded(Series):
         subjects: Sequence[bytes] | None = None
         keys: list[Key] = []
         rows: list[int] = []
-        for sample in self._recording.each([Row(at.path, at.row, 0) for at in points]):
+        rows_of = [Row(at.path, at.row, 0) for at in points]
+        for sample in self._recording.each(self._recording.in_order(rows_of)):
             if sample.subjects is not subjects:
                 subjects = sample.subjects
                 keys, rows = _matching(subjects, filter)
             now = sample.counters
             yield Listed(
-                sample.moment.time / _NANOSECONDS,
+                sample.moment.boottime / _NANOSECONDS,
                 sample.moment.boot or None,
                 keys,
                 [now.bytes[row] for row in rows],

@@ -126,6 +126,25 @@ class Recording:
         """The samples from `since` to `until`, one after the other; damaged ones are left out."""
         yield from self.each(self.points(since, until))
 
+    def in_order(self, points: Sequence[Point]) -> list[Point]:
+        """As they were taken, boot by boot, whatever the clock said; what cannot be read is left
+        out."""
+        boots: dict[str, list[tuple[int, Point]]] = {}
+        for path, some in groupby(points, key=lambda point: point.path):
+            try:
+                with _Database(path) as database:
+                    for point in some:
+                        try:
+                            boot, boottime = database.since_boot(point.id)
+                        except (sqlite3.DatabaseError, DamagedError) as error:
+                            self._damaged(path, error)
+                        else:
+                            boots.setdefault(boot, []).append((boottime, point))
+            except (sqlite3.Error, FormatError) as error:
+                self._damaged(path, error)
+        taken = (sorted(each, key=lambda pair: pair[0]) for each in boots.values())
+        return [point for each in taken for _, point in each]
+
     def each(self, points: Sequence[Point]) -> Iterator[Sample]:
         """These samples, in this order; damaged ones are left out."""
         for path, some in groupby(points, key=lambda point: point.path):
@@ -201,6 +220,15 @@ class _Database:
             except sqlite3.DatabaseError:
                 pass
             yield from rows.items()
+
+    def since_boot(self, id: int) -> tuple[str, int]:
+        """The boot of a sample, and its nanoseconds since then."""
+        row = self._connection.execute(
+            "SELECT boot, boottime FROM samples WHERE id = ?", (id,)
+        ).fetchone()
+        if row is None:
+            raise DamagedError("a sample is missing")
+        return str(row[0]), _integer(row[1])
 
     def sample(self, id: int) -> Sample:
         """A sample by its row. sqlite3.DatabaseError, DamagedError."""
