@@ -172,7 +172,8 @@ def test_samples_that_cannot_be_taken_are_said_once(
     until(lambda: count(folder))
     hidden = tmp_path / "hidden"
     folder.rename(hidden)
-    time.sleep(0.5)
+    before = count(hidden)
+    until(lambda: count(hidden) > before + 5)
     hidden.rename(folder)
     before = count(folder)
     until(lambda: count(folder) > before + 2)
@@ -291,6 +292,13 @@ def test_a_folder_of_listings_is_read_like_a_recording(tmp_path: Path) -> None:
     assert "3 files have no time in them: the times in their names are used" in done.err
     points = open_series(folder).points()
     assert [point.origin for point in points] == [TimeFrom.NAME] * 3
+
+
+def test_a_list_deep_in_a_log_and_a_short_listing_are_found(tmp_path: Path) -> None:
+    tag = b"4096 1 a.c:1 func:f\n"
+    (tmp_path / "20251123-010000Z.log").write_bytes(b"booting\n" * 30000 + oracle.HEADER + tag)
+    (tmp_path / "20251123-020000Z.txt").write_bytes(tag)
+    assert len(open_series(tmp_path).points()) == 2
 
 
 def test_a_folder_without_listings_is_refused(tmp_path: Path) -> None:

@@ -200,6 +200,11 @@ void aq_filter_underflowed(aq_filter *filter); /* only counters below zero */
  */
 aq_source *aq_source_open(const char *path, enum aq_interface interface, aq_problem *problem);
 /*
+ * Does a tag, a header or a kernel's list come within 4 MiB of a file that was not read yet, or is it
+ * compressed?
+ */
+int aq_looks_like_listing(int fd);
+/*
  * Is standard input meant: a pipe with something in it, as in `dmesg | allocq query`, or a file at
  * its beginning that looks like a listing, as in `allocq query <saved.txt`? A loop's list of names is
  * none. An idle pipe, as of ssh, is waited for, a second where there is a running kernel to ask; -1

@@ -160,7 +160,7 @@ static void add_loaded_modules(struct list *list, struct aq_str prefix)
 		fclose(file);
 }
 
-/* The kernel's own text, where there is no tag cache: before Linux 7.3, or before the first query. */
+/* From /proc/allocinfo itself: there is no tag cache before Linux 7.3, nor before the first query. */
 static void add_from_kernel(struct list *list, const char *kind, struct aq_str prefix)
 {
 	aq_table *table = aq_table_new();

@@ -34,6 +34,12 @@ def stdin_is_meant() -> bool | None:
     return {1: True, -1: None}.get(lib.aq_stdin_is_meant(), False)
 
 
+def looks_like_listing(fd: int) -> bool:
+    """Does a tag, a header or a kernel's list come within 4 MiB of a file that was not read yet, or
+    is it compressed? Nothing is read away."""
+    return bool(lib.aq_looks_like_listing(fd))
+
+
 def idle_pipe() -> str:
     """The warning where nothing came."""
     return decode(lib.aq_idle_pipe())

@@ -233,7 +233,7 @@ aq_source *aq_source_open(const char *path, enum aq_interface interface, aq_prob
 }
 
 /* Nothing is read away: pread() leaves the offset that others share. */
-static bool looks_like_listing(int fd)
+int aq_looks_like_listing(int fd)
 {
 	static const struct aq_str marks[] = { AQ_STR(" func:"), AQ_STR("allocinfo - version"),
 					       AQ_STR("Memory allocations") };
@@ -249,7 +249,7 @@ static bool looks_like_listing(int fd)
 		for (size_t i = 0; !at && i < sizeof(packed) / sizeof(*packed); i++)
 			if (len > (ssize_t)packed[i].len && !memcmp(head, packed[i].s, packed[i].len))
 				return true;
-		for (size_t i = 0; len > 32 && i < sizeof(marks) / sizeof(*marks); i++)
+		for (size_t i = 0; len > 0 && i < sizeof(marks) / sizeof(*marks); i++)
 			if (memmem(head, (size_t)len, marks[i].s, marks[i].len))
 				return true;
 		if (len < (ssize_t)sizeof(head))
@@ -267,7 +267,7 @@ int aq_stdin_is_meant(void)
 	if (fstat(STDIN_FILENO, &status))
 		return 0;
 	if (S_ISREG(status.st_mode))
-		return looks_like_listing(STDIN_FILENO);
+		return aq_looks_like_listing(STDIN_FILENO);
 	if (!S_ISFIFO(status.st_mode))
 		return 0;
 	if (poll(&in, 1, patience) <= 0)

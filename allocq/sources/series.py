@@ -16,19 +16,16 @@ from enum import StrEnum
 from pathlib import Path
 
 from ..analysis.diff import Key, keys_of
-from ..core.kernel import NativeSource
+from ..core.kernel import NativeSource, looks_like_listing
 from ..core.text import header
 from ..errors import AccessError, AllocqError, SourceError
 from ..model import Filter
-from ..storage.archive import is_packed
 from ..storage.recording import schema
 from ..storage.snapshot import saved_meminfo
 from .matcher import Matcher
 from .source import Saved, open_source
 
 _NANOSECONDS = 1_000_000_000
-_HEAD = 1 << 16
-_MARKS = (b" func:", b"allocinfo - version", b"Memory allocations")
 
 
 class TimeFrom(StrEnum):
@@ -272,13 +269,11 @@ def _not_on_disk() -> set[int]:
 
 
 def _may_be_listing(path: Path) -> bool:
-    """Is there a tag, a header or a kernel's list in its beginning, or is it compressed?"""
     try:
         with path.open("rb") as file:
-            first = file.read(_HEAD)
+            return looks_like_listing(file.fileno())
     except OSError as error:
         raise AccessError(f"cannot read {path}: {error.strerror}") from None
-    return is_packed(first) or any(mark in first for mark in _MARKS)
 
 
 def open_files(paths: Sequence[str]) -> Series:

@@ -3,26 +3,33 @@ suspect. ALLOCQ_TREND_RUNS says how often each is tried."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command import ALLOCQ, here
+from command import ALLOCQ, here, until
+
+from allocq.errors import SourceError
+from allocq.storage.recording.reader import Recording
 
 RUNS = int(os.environ.get("ALLOCQ_TREND_RUNS", "1"))
-SECONDS = 14
+SAMPLES = 70  # at 5 a second
+BEGUN = 300  # turns, after which its files are there, and what it imports
 
 # Files come and go, programs start and end, pipes are opened and closed.
 BUSY = """
 import os, random, subprocess, sys, tempfile, time
-dice, place = random.Random(), tempfile.mkdtemp()
+dice, place, turns = random.Random(), tempfile.mkdtemp(), 0
 while True:
+    turns += 1
+    if turns == int(sys.argv[1]):
+        os.write(1, b"!")
     path = os.path.join(place, str(dice.randrange(200)))
     if dice.random() < 0.5:
         with open(path, "wb") as file:
@@ -56,13 +63,13 @@ while True:
 
 
 def python(code: str, *argv: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", code, *argv])
+    return subprocess.Popen([sys.executable, "-c", code, *argv], stdout=subprocess.PIPE)
 
 
 @pytest.fixture
 def busy() -> Iterator[None]:
-    child = python(BUSY)
-    time.sleep(3)  # its files are there, and what it imports
+    child = python(BUSY, str(BEGUN))
+    assert child.stdout and child.stdout.read(1) == b"!"
     yield
     child.kill()
     child.wait()
@@ -75,9 +82,15 @@ def trends(folder: Path, *argv: str) -> list[dict[str, object]]:
     return found
 
 
+def taken(folder: Path) -> int:
+    with contextlib.suppress(SourceError):
+        return len(Recording(folder).points())
+    return 0
+
+
 def record(folder: Path) -> None:
     child = subprocess.Popen([*ALLOCQ, "record", "-d", str(folder), "--interval", "0.2"])
-    time.sleep(SECONDS)
+    until(lambda: taken(folder) >= SAMPLES)
     child.send_signal(signal.SIGTERM)
     assert child.wait(30) == 0
 

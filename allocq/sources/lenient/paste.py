@@ -72,7 +72,7 @@ class Units:
         return self.torn or 4 * self.failed > self.moved > 0
 
     def heed(self, text: str) -> None:
-        """Look for numfmt's --to=si or --to=iec in a line that is no tag."""
+        """Note which units a numfmt command on a line without a tag chose: --to=si or --to=iec."""
         if "--to=" in text and (match := _COMMAND.search(text)):
             self.thousands = match.group(1) == "si"
             self.forced = True
