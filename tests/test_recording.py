@@ -309,6 +309,10 @@ def test_a_full_disk_loses_what_does_not_fit_and_nothing_else(tmp_path: Path) ->
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         Writer(Path("/proc/nothing"), {})
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OutputError, match="is not a directory"):
+            Writer(path, {})
     writer = Writer(tmp_path / "r", {})
     (tmp_path / "r" / "lock").unlink()
     (tmp_path / "r").rmdir()

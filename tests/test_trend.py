@@ -406,6 +406,14 @@ def test_a_loop_of_listings_has_a_trend(tmp_path: Path) -> None:
 def test_what_has_no_trend_is_refused(tmp_path: Path) -> None:
     refused(here("trend", str(tmp_path / "none")), "no such file")
     refused(here("trend", str(tmp_path)), "holds no recording")
+    other = tmp_path / "other"
+    other.write_text("nothing of ours\n")
+    refused(here("trend", str(other)), f"{other} is not a saved /proc/allocinfo")
+    other.unlink()
+    one = tmp_path / "one"
+    one.write_bytes(oracle.HEADER + b"1 1 a.c:1 func:f \n")
+    refused(here("trend", str(one)), f"{one} holds 1 listing in this time")
+    one.unlink()
     folder = recorded(tmp_path / "r", samples=1)
     refused(here("trend", str(folder)), "holds 1 listing in this time")
     refused(here("trend", str(folder), "--since", "now"), "holds no listing in this time")

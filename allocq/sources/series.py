@@ -165,11 +165,15 @@ def _matching(subjects: Sequence[bytes], filter: Filter) -> tuple[list[Key], lis
 class _Folder(Series):
     """Snapshots, and what a loop of `cat /proc/allocinfo` saved, gzip or not."""
 
-    def __init__(self, folder: Path, names: Sequence[str], shown: str = "") -> None:
-        super().__init__(Path(shown) if shown else folder)
-        self._place = folder
-        self._found: list[Point] | None = None
+    def __init__(
+        self, folder: Path, names: Sequence[str] = (), points: Sequence[Point] | None = None
+    ) -> None:
+        """names: the files in the folder that may be listings; points: those that are, if known."""
+        super().__init__(folder)
         self._names = names
+        self._found: list[Point] | None = None
+        if points is not None:
+            self._keep(points)
 
     def points(self, since: float | None = None, until: float | None = None) -> list[Point]:
         low = float("-inf") if since is None else since
@@ -180,14 +184,18 @@ class _Folder(Series):
         if self._found is None:
             found = []
             for name in self._names:
-                path = self._place / name
+                path = self.folder / name
                 try:
                     if _may_be_listing(path):
                         found.append(_point_of(path))
                 except AllocqError as error:
                     self.warnings.append(f"passed over {path}: {error}")
-            self._found = sorted(found, key=lambda point: (point.time, str(point.path)))
-            self._tell_times(self._found)
+            return self._keep(found)
+        return self._found
+
+    def _keep(self, points: Sequence[Point]) -> list[Point]:
+        self._found = sorted(points, key=lambda point: (point.time, str(point.path)))
+        self._tell_times(self._found)
         return self._found
 
     def _tell_times(self, points: Sequence[Point]) -> None:
@@ -277,11 +285,8 @@ def _may_be_listing(path: Path) -> bool:
 
 
 def open_files(paths: Sequence[str]) -> Series:
-    """Some saved listings as a series. SourceError if one cannot be read."""
-    for path in paths:
-        with open_source(path):
-            pass
-    return _Folder(Path(), paths, "the files")
+    """Some saved listings as a series. SourceError, FormatError if one cannot be read."""
+    return _Folder(Path(paths[0]), points=list(map(_point_of, map(Path, paths))))
 
 
 _DATE = r"(?P<y>(?:19|20)\d\d)[-_.]?(?P<m>0[1-9]|1[0-2])[-_.]?(?P<d>0[1-9]|[12]\d|3[01])"

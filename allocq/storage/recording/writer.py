@@ -164,6 +164,8 @@ def _locked(folder: Path) -> int:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = os.open(folder, _FOLDER)
+    except (FileExistsError, NotADirectoryError):
+        raise OutputError(f"{folder} is not a directory", "name one, or a new name") from None
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror}") from None
     try:
