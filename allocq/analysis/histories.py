@@ -14,7 +14,6 @@ from .user_pages import user_memory
 
 KERNEL, TMPFS, ANONYMOUS, CACHE = "kernel", "tmpfs", "anonymous", "page cache"
 SLAB, LATER = "slab", "freed later"
-KINDS = (KERNEL, TMPFS, ANONYMOUS, CACHE, SLAB, LATER)
 APART = (ANONYMOUS, CACHE, SLAB, LATER)
 """Kinds that grow with what users do; slab pages and what describes them, whose objects are counted
 at their own tags; what is freed in bulk, after many uses."""
@@ -25,7 +24,7 @@ DROPPED = 0.5
 
 
 def kind_of(key: Key) -> str:
-    """What a tag's memory is used for: one of KINDS."""
+    """What a tag's memory is used for."""
     file, _, module, function = key
     if is_slab_page(str(file), str(function), str(module or "")):
         return SLAB

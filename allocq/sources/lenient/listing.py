@@ -195,11 +195,6 @@ class Listing:
         """Are there more calls than bytes? No call holds less than a byte."""
         return self.swapped > 4 * self.upright and (self.swapped > 2 or self.moved)
 
-    @property
-    def is_sorted(self) -> bool:
-        """Do the sizes only rise, or only fall?"""
-        return self.tags > 1 and (self.rising or self.falling)
-
 
 @dataclass(slots=True)
 class Skipped:

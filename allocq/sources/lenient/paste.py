@@ -25,7 +25,6 @@ _FUNCTION = "func:"
 _CLOSING = "\"'`,;|<>)}]\\$*"
 _C_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_.$]*)(?=[\"'`,;|*^\\#)\]}>&])")
 _SEPARATORS = ",;|"
-_NUMBER = re.compile(r"-?[0-9]+(?:[.,'_][0-9]+)*")
 _SIZE = re.compile(
     r"(?P<sign>-?)(?P<number>[0-9]+(?:[.,'_][0-9]+)*)(?P<unit>(?:[KMGTPEkmgtpe]i?)?(?:[Bb]|bytes)?)"
 )
