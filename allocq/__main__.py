@@ -135,12 +135,26 @@ def _unexpected(error: BaseException) -> int:
     return FAILED
 
 
+# What the dynamic loader says when memory runs out (glibc, elf/dl-load.c, dl-version.c, dl-tls.c).
+_LOADER_OUT_OF_MEMORY = (
+    "cannot allocate",
+    "cannot change memory protections",
+    "cannot apply additional memory protection",
+    "cannot create",
+    "cannot extend global scope",
+    "cannot map zero-fill pages",
+    "failed to map segment",
+    "out of memory",
+)
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Is it one of the ways that Python says so? The import system has two more."""
-    return (
-        isinstance(error, MemoryError | SystemError)
-        or (isinstance(error, OSError) and error.errno == ENOMEM)
-        or "failed to map segment" in str(error)
+    """Is it one of the ways that Python says so? An import fails with the loader's words."""
+    if isinstance(error, ImportError):
+        words = str(error).lower()
+        return any(known in words for known in _LOADER_OUT_OF_MEMORY)
+    return isinstance(error, MemoryError | SystemError) or (
+        isinstance(error, OSError) and error.errno == ENOMEM
     )
 
 

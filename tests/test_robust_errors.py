@@ -78,6 +78,27 @@ def test_others_are_status_2(error: str, typer: bool) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "MemoryError()",
+        "OSError(12, 'x')",
+        "ImportError('libz.so.1: cannot create shared object descriptor')",
+        "ImportError('x.so: failed to map segment from shared object')",
+        "ImportError('x.so: cannot allocate memory in static TLS block')",
+        "ImportError('x.so: out of memory')",
+    ],
+)
+def test_no_memory_is_said_in_the_same_words(error: str) -> None:
+    done = raising(error, False, "query")
+    assert (done.returncode, done.stderr) == (2, "allocq: out of memory\n")
+
+
+def test_an_import_that_fails_otherwise_is_an_internal_error() -> None:
+    done = raising("ImportError('cannot import name x')", False, "query")
+    assert done.returncode == 2 and done.stderr.startswith("allocq: internal error: ImportError")
+
+
 def test_typers_variable_for_completions_is_none_of_ours() -> None:
     done = allocq("query", "--sample", "-n", "1", "--", env={"_ALLOCQ_COMPLETE": "bash_source"})
     assert done.status == 0 and done.out.count(b"\n") == 1, done
