@@ -1,7 +1,7 @@
 """Parses the times that options take."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from .errors import UsageError
 
@@ -15,6 +15,8 @@ _NAMES = {
 }
 _AGO = re.compile(r"(-?)\s*(\d{1,12}(?:\.\d{1,6})?)\s*([a-z]+)(\s+ago)?", re.ASCII)
 _LONG = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([a-z]*)", re.ASCII)
+_CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?", re.ASCII)
+_DAYS = {"today": 0, "yesterday": 1}
 _SECONDS = re.compile(r"@(\d{1,12}(?:\.\d{1,9})?)", re.ASCII)
 
 
@@ -30,13 +32,21 @@ def parse_duration(text: str) -> float:
 
 def parse_time(text: str, now: float) -> float:
     """Seconds since 1970 from `2026-11-23T06:20:37Z` (local time without a zone), `@SECONDS`,
-    `now`, `20s ago`, `10 min ago`, `1 hour ago` or `-1h`. UsageError for anything else."""
+    `now`, `today`, `yesterday`, `10:00` (of today), `20s ago`, `10 min ago`, `1 hour ago`, `-1h` or
+    `1h`. UsageError for anything else."""
     words = text.strip()
     if words == "now":
         return now
+    today = datetime.fromtimestamp(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    if words in _DAYS:
+        return (today - timedelta(days=_DAYS[words])).timestamp()
+    if match := _CLOCK.fullmatch(words):
+        hour, minute, second = (int(part or 0) for part in match.groups())
+        if hour < 24 and minute < 60 and second < 60:
+            return today.replace(hour=hour, minute=minute, second=second).timestamp()
     if match := _SECONDS.fullmatch(words):
         return float(match[1])
-    if (match := _AGO.fullmatch(words.lower())) and bool(match[1]) != bool(match[4]):
+    if (match := _AGO.fullmatch(words.lower())) and not (match[1] and match[4]):
         unit = _NAMES.get(match[3])
         if unit is not None:
             return now - float(match[2]) * _UNITS[unit]
@@ -44,5 +54,5 @@ def parse_time(text: str, now: float) -> float:
         return datetime.fromisoformat(words).timestamp()
     except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"invalid time '{text}'", "use 2026-11-23T06:20, @SECONDS, now, '1 hour ago' or -1h"
+            f"invalid time '{text}'", "use 2026-11-23T06:20, @SECONDS, now, '1 hour ago' or 1h"
         ) from None

@@ -22,7 +22,7 @@ def sample(number: int, tags: int, boot: str = "b") -> Sample:
     return Sample(
         Moment(10**18 + number * 10**9, number, boot, "7.3", "ioctl", 5, True, True),
         subjects,
-        Counters([dice.randrange(1 << 20) for _ in range(tags)], changed, [0] * tags),
+        Counters.of([dice.randrange(1 << 20) for _ in range(tags)], changed, [0] * tags),
         {"MemFree": number},
     )
 

@@ -250,7 +250,7 @@ def test_every_command_reads_a_recording_at_a_time(recorded: Path) -> None:
         done = here(command, *at, *(["-c"] if command == "query" else []))
         assert done.status in (0, 2) and "Traceback" not in done.err
     done = here("query", *at, "-o", "procfs")
-    assert [tag.bytes for tag in oracle.parse(done.out)] == wanted.counters.bytes
+    assert [tag.bytes for tag in oracle.parse(done.out)] == list(wanted.counters.bytes)
     refused(here("query", "--source", str(recorded), "--at", "@5"), "nothing from before then")
     refused(here("query", "--at", "now"), "--at needs --source DIR")
     refused(here("query", "--at", "now", "--sample"), "--at needs --source DIR")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ NOW = 1_800_000_000.0
     ("text", "ago"),
     [
         ("now", 0), ("20s ago", 20), ("10 min ago", 600), ("1 hour ago", 3600), ("-1h", 3600),
+        ("1h", 3600), ("6 hours", 21600), ("30d", 30 * 86400),
         ("2 days ago", 172800), ("-1.5h", 5400), (f"@{int(NOW) - 7}", 7),
         ("2027-01-15T08:00:00Z", 0), ("2027-01-15T09:00:00+02:00", 3600),
     ],
@@ -28,10 +30,35 @@ def test_a_time(text: str, ago: float) -> None:
     assert parse_time(text, NOW) == NOW - ago
 
 
-@pytest.mark.parametrize("text", ["", "x", "1h", "1 hour", "-1 hour ago", "5 moons ago", "@x"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1", "-1 hour ago", "5 moons ago", "@x", "24:00", "7:60", "1:2", "nowadays"]
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="invalid time"):
         parse_time(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "clock"),
+    [("today", "00:00:00"), ("7:05", "07:05:00"), ("23:59", "23:59:00"), ("10:00:07", "10:00:07")],
+)
+def test_a_time_of_today(text: str, clock: str) -> None:
+    day = f"{datetime.fromtimestamp(NOW):%F}"
+    assert parse_time(text, NOW) == datetime.fromisoformat(f"{day}T{clock}").timestamp()
+
+
+def test_yesterday_begins_at_midnight_whatever_the_clocks_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        after_the_change = datetime.fromisoformat("2026-10-26T00:30:00").timestamp()
+        begun = datetime.fromisoformat("2026-10-25T00:00:00").timestamp()
+        assert parse_time("yesterday", after_the_change) == begun == after_the_change - 25.5 * 3600
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_last_snapshot_by_then_is_taken_by_its_own_time(tmp_path: Path) -> None:

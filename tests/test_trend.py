@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import median
@@ -248,14 +249,21 @@ def test_groups_do_not_mix_kinds() -> None:
     keys: list[Key] = [
         ("mm/slub.c" if at else "mm/memory.c", at, None, name) for at, name in enumerate(names)
     ]
-    boot.take(1.0, keys, [100, 10, 5, 1], [1, 1, 2, 1])
-    boot.take(2.0, keys[1:], [11, 5, 1], [1, 2, 1])
-    found = {(key[0], kind): (points.bytes, points.calls) for key, kind, points in boot.points()}
+    boot.take(1.0, keys, numbers([100, 10, 5, 1]), numbers([1, 1, 2, 1]))
+    boot.take(2.0, keys[1:], numbers([11, 5, 1]), numbers([1, 2, 1]))
+    found = {
+        (key[0], kind): (list(points.bytes), list(points.calls))
+        for key, kind, points in boot.points()
+    }
     assert found == {
         ("mm/memory.c", ANONYMOUS): ([100, 0], [1, 0]),
         ("mm/slub.c", KERNEL): ([11, 12], [2, 2]),
         ("mm/slub.c", SLAB): ([5, 5], [2, 2]),
     }
+
+
+def numbers(values: Iterable[int]) -> array[int]:
+    return array("q", values)
 
 
 KEYS: list[Key] = [(f"fs/{n % 3}.c", n, None, f"f{n % 2}") for n in range(6)]
@@ -281,7 +289,7 @@ def test_histories_are_the_sums_of_each_sample(
         if not same:
             keys = KEYS[:count]
         sizes = sizes[: len(keys)]
-        boot.take(float(at), keys, sizes, [size * 2 for size in sizes])
+        boot.take(float(at), keys, numbers(sizes), numbers(size * 2 for size in sizes))
         sums: dict[Key, int] = {}
         for key, size in zip(keys, sizes, strict=True):
             group = group_key(key, group_by)
@@ -301,7 +309,7 @@ def test_dropped_caches_are_seen_in_meminfo() -> None:
     boot = Boot("a")
     for at, cached in enumerate((900, 1000, 300, 310)):
         meminfo = {"Cached": cached + 50, "Shmem": 50, "SReclaimable": 10, "MemAvailable": 7}
-        boot.take(float(at), KEYS[:1], [5], [1], meminfo)
+        boot.take(float(at), KEYS[:1], numbers([5]), numbers([1]), meminfo)
     ((_, _, points),) = boot.points()
     assert points.drops == [2] and boot.available == 7
 
@@ -325,7 +333,7 @@ def recorded(folder: Path, boots: int = 1, samples: int = 40) -> Path:
                 "7.3", "ioctl", 1, True, True,
             )  # fmt: skip
             sizes = [64 * (100 + at * (3 - boot)), 4096 * (50 + at * 9), 512 * dice.randrange(40)]
-            counters = Counters(sizes, [size // 64 for size in sizes], [0] * 3)
+            counters = Counters.of(sizes, [size // 64 for size in sizes], [0] * 3)
             writer.append(Sample(moment, subjects, counters, {"MemAvailable": 1 << 20}))
     writer.close()
     return folder
@@ -443,7 +451,7 @@ def test_a_clock_that_is_set_hides_no_leak(jump: int, back: bool, tmp_path: Path
         wall = 1_700_000_000 + at * 10 + jump * wrong
         moment = Moment(wall * 10**9, at * 10**10, "boot", "7.3", "ioctl", 1, True, True)
         sizes = [64 * (100 + at)]
-        counters = Counters(sizes, [size // 64 for size in sizes], [0])
+        counters = Counters.of(sizes, [size // 64 for size in sizes], [0])
         writer.append(Sample(moment, [b"fs/leak.c:1 func:leaks"], counters, {}))
     writer.close()
     (row,) = json.loads(here("trend", str(folder), "--suspects", "-o", "json").out)["trends"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from ..core.columns import changed
 from .diff import Key
 from .groups import directory_of
 from .leak import is_freed_later
@@ -19,6 +21,7 @@ APART = (ANONYMOUS, CACHE, SLAB, LATER)
 at their own tags; what is freed in bulk, after many uses."""
 _SLAB_EXTENSIONS = ("mm/slub.c", "alloc_slab_obj_exts")
 _KINDS_OF_USERS = {"shmem": TMPFS, "anonymous": ANONYMOUS, "cache": CACHE}
+_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 DROPPED = 0.5
 """Caches that lose more than half between two samples were dropped."""
 
@@ -54,6 +57,28 @@ Place = tuple[Key, str]
 """The key of a tag or a sum, and its kind."""
 
 
+class _Changes:
+    """A place's counters from some samples on. Sums may be beyond an int64_t where counters are
+    absurd: they are cut to it."""
+
+    def __init__(self) -> None:
+        self._from, self._sizes, self._calls = array("I"), array("q"), array("q")
+
+    def add(self, at: int, size: int, calls: int) -> None:
+        self._from.append(at)
+        self._sizes.append(min(max(size, _LOWEST), _HIGHEST))
+        self._calls.append(min(max(calls, _LOWEST), _HIGHEST))
+
+    def at_each(self, samples: int) -> tuple[array[int], array[int]]:
+        """Bytes and calls at each sample."""
+        sizes, calls = (array("q", bytes(8 * self._from[0])) for _ in range(2))
+        spans = (until - at for at, until in pairwise((*self._from, samples)))
+        for span, size, number in zip(spans, self._sizes, self._calls, strict=True):
+            sizes += array("q", [size]) * span
+            calls += array("q", [number]) * span
+        return sizes, calls
+
+
 class Boot:
     """The samples of one boot, in the order of time.
 
@@ -68,50 +93,45 @@ class Boot:
         self._group_by = group_by
         self._caches: list[int | None] = []
         self._now: dict[Place, list[int]] = {}
-        self._changes: dict[Place, list[tuple[int, int, int]]] = {}
+        self._changes: dict[Place, _Changes] = {}
         self._keys: Sequence[Key] = ()
         self._places: list[Place] = []
-        self._before: tuple[Sequence[int], Sequence[int]] = ((), ())
+        self._before = (array("q"), array("q"))
 
     def take(
         self,
         time: float,
         keys: Sequence[Key],
-        sizes: Sequence[int],
-        calls: Sequence[int],
+        sizes: array[int],
+        calls: array[int],
         meminfo: Mapping[str, int] | None = None,
     ) -> None:
-        """Add a sample: the key, bytes and calls of each tag. It is quick where `keys` is the same
-        object as before."""
+        """Add a sample: the key, bytes and calls (int64_t) of each tag. It is quick where `keys` is
+        the same object as before."""
         self._caches.append(_caches(meminfo) if meminfo else None)
         if meminfo and (available := meminfo.get("MemAvailable")) is not None:
             self.available = available
         same = keys is self._keys and bool(keys)
-        changed = (self._step if same else self._begin)(keys, sizes, calls)
+        touched = self._step(sizes, calls) if same else self._begin(keys, sizes, calls)
         at = len(self.times)
         self.times.append(time)
-        for place in changed:
-            size, number = self._now[place]
-            self._changes.setdefault(place, []).append((at, size, number))
+        for place in touched:
+            if place not in self._changes:
+                self._changes[place] = _Changes()
+            self._changes[place].add(at, *self._now[place])
 
-    def _step(self, keys: Sequence[Key], sizes: Sequence[int], calls: Sequence[int]) -> list[Place]:
+    def _step(self, sizes: array[int], calls: array[int]) -> list[Place]:
         """The sums that differ from those of the sample before, which had the same tags."""
-        before_sizes, before_calls = self._before
-        rows = zip(sizes, before_sizes, calls, before_calls, strict=True)
-        changed: dict[Place, None] = {}
-        for row, (size, was, number, were) in enumerate(rows):
-            if size != was or number != were:
+        touched: dict[Place, None] = {}
+        for which, (before, now) in enumerate(zip(self._before, (sizes, calls), strict=True)):
+            for row in changed(before, now):
                 place = self._places[row]
-                sums = self._now[place]
-                sums[0] += size - was
-                sums[1] += number - were
-                changed[place] = None
+                self._now[place][which] += now[row] - before[row]
+                touched[place] = None
         self._before = (sizes, calls)
-        return list(changed)
+        return list(touched)
 
-    def _begin(
-        self, keys: Sequence[Key], sizes: Sequence[int], calls: Sequence[int]
-    ) -> list[Place]:
+    def _begin(self, keys: Sequence[Key], sizes: array[int], calls: array[int]) -> list[Place]:
         """The sums that differ where the tags may be others."""
         self._keys, self._before = keys, (sizes, calls)
         self._places = [(group_key(key, self._group_by), kind_of(key)) for key in keys]
@@ -120,9 +140,9 @@ class Boot:
             sums = now.setdefault(place, [0, 0])
             sums[0] += size
             sums[1] += number
-        changed = [place for place, sums in now.items() if self._now.get(place, [0, 0]) != sums]
+        touched = [place for place, sums in now.items() if self._now.get(place, [0, 0]) != sums]
         self._now = now
-        return changed
+        return touched
 
     def points(self) -> Iterator[tuple[Key, str, Points]]:
         """Each place with its kind and counters; 0 where a sample does not list it."""
@@ -132,10 +152,7 @@ class Boot:
             if before and after is not None and after < before * (1 - DROPPED)
         ]
         for (key, kind), changes in self._changes.items():
-            sizes, numbers = [0] * changes[0][0], [0] * changes[0][0]
-            for (at, size, number), (until, _, _) in pairwise([*changes, (len(self.times), 0, 0)]):
-                sizes += [size] * (until - at)
-                numbers += [number] * (until - at)
+            sizes, numbers = changes.at_each(len(self.times))
             yield key, kind, Points(self.times, sizes, numbers, drops)
 
 

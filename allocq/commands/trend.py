@@ -113,11 +113,19 @@ def _series(sources: Sequence[str]) -> Series:
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:
+    """The first, the last, and one in each of MOST equal spans between them: the last whole one,
+    which is read in a fraction of the time, or the last one where none is whole."""
     if len(points) <= MOST:
         return list(points)
     start, width = points[0].time, (points[-1].time - points[0].time) / MOST
-    last = {min(MOST, int((point.time - start) / width)): point for point in points[1:]}
-    return [points[0], *last.values()]
+    if not width:
+        return [points[0], points[-1]]
+    chosen: dict[int, Point] = {}
+    for point in points[1:-1]:
+        span = min(MOST - 1, int((point.time - start) / width))
+        if point.whole or span not in chosen or not chosen[span].whole:
+            chosen[span] = point
+    return [points[0], *chosen.values(), points[-1]]
 
 
 def _boots(series: Series, points: Sequence[Point], request: TrendRequest) -> list[Boot]:

@@ -147,6 +147,11 @@ int aq_table_match_names(const aq_table *table, const aq_filter *filter, const a
 /* One string of a row; not NUL-terminated. */
 const char *aq_table_string(const aq_table *table, size_t row, enum aq_strings which, size_t *len);
 void aq_table_column(const aq_table *table, enum aq_column column, int64_t *out);
+/* Where two columns differ, ascending; `places` has room for `count`. Returns how many they are. */
+size_t aq_changed(const int64_t *before, const int64_t *now, size_t count, uint32_t *places);
+/* The sign of each number in its lowest bit, so that small ones have few bits; and back. */
+void aq_fold(const int64_t *numbers, size_t count, uint64_t *folded);
+void aq_unfold(const uint64_t *folded, size_t count, int64_t *numbers);
 /* The strings of all rows, each NUL-terminated. Returns the bytes needed; writes only if cap allows. */
 size_t aq_table_strings(const aq_table *table, enum aq_strings which, char *out, size_t cap);
 /*

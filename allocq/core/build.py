@@ -9,6 +9,7 @@ ENGINE = (
     "answer.c",
     "cache.c",
     "cancel.c",
+    "columns.c",
     "costs.c",
     "filter.c",
     "ioctl.c",

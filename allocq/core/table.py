@@ -77,12 +77,18 @@ class Table:
     def column(self, name: str) -> list[int]:
         """The numbers of one column: bytes and calls, which are signed, line, inaccurate or builtin
         (0 or 1), or extra, which is 0 where the whole line is known."""
-        rows = len(self)
-        numbers = ffi.new("int64_t[]", rows)
+        numbers = self._column(name)
+        wanted = ffi.cast("uint64_t *", numbers) if name == "line" else numbers
+        return list(ffi.unpack(wanted, len(self)))
+
+    def raw_column(self, name: str) -> bytes:
+        """The same numbers as int64_t, one after the other."""
+        return bytes(ffi.buffer(self._column(name), 8 * len(self)))
+
+    def _column(self, name: str) -> Any:
+        numbers = ffi.new("int64_t[]", len(self))
         lib.aq_table_column(self.native, _COLUMNS[name], numbers)
-        if name == "line":
-            return list(ffi.unpack(ffi.cast("uint64_t *", numbers), rows))
-        return list(ffi.unpack(numbers, rows))
+        return numbers
 
     def strings(self, name: str) -> list[str]:
         """The strings of one column: file, module ("" for built-in code), function or subject.

@@ -152,7 +152,7 @@ DIFF_OPTIONS = (
            "DIR"),
     Option("since", ("--since",), TEXT, _S,
            "Compare with the last listing of DIR, or of BEFORE if that is a directory, that is not"
-           " later than TIME ('1 hour ago', -1h, 2026-11-23T06:20, @SECONDS).", "TIME"),
+           " later than TIME ('1 hour ago', 1h, 2026-11-23T06:20, @SECONDS).", "TIME"),
     Option("until", ("--until",), TEXT, _S,
            "Compare up to the last listing that is not later than TIME (default: the last one of"
            " DIR; with BEFORE, the running kernel).", "TIME"),

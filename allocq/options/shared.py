@@ -123,7 +123,7 @@ SOURCE_OPTIONS = (
            " a recording, or a folder of saved listings: --at says which.", "PATH"),
     Option("at", ("--at",), TEXT, _S,
            "The source is a directory: take the last listing that is not later than TIME"
-           " ('2026-11-23 10:00', '10 min ago', -1h, @SECONDS; default: now).", "TIME"),
+           " ('2026-11-23 10:00', '10 min ago', 1h, @SECONDS; default: now).", "TIME"),
     Option("listing", ("--listing",), TEXT, _S,
            "Which listing of a file that holds several: a number from 1, last or all (default:"
            " last).", "N"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from collections.abc import Sequence
 from itertools import compress
 
@@ -20,6 +21,7 @@ from .source import Live
 _KEYS = re.compile(
     rb" func:[^ \n]+(?: accurate:no)? (?!accurate:no)([a-z_]+:[^ \n]+(?: [a-z_]+:[^ \n]+)*) ?$"
 )
+_COUNTERS = ("bytes", "calls", "inaccurate")
 
 
 class Sampler:
@@ -58,7 +60,7 @@ class Sampler:
                 None if switch is None else switch != "0",
             ),
             subjects,
-            Counters(table.column("bytes"), table.column("calls"), table.column("inaccurate")),
+            Counters(*(array("q", table.raw_column(name)) for name in _COUNTERS)),
             read_meminfo(),
             _keys(table) if info.interface == "text" else {},
         )

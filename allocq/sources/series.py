@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,7 +40,8 @@ class TimeFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One listing of a series. time: seconds since 1970; path: of its file; row: in a database.
+    """One listing of a series. time: seconds since 1970; path: of its file; row: in a database;
+    whole: it is read by itself, not as what changed since others.
 
     Its boot is in `Listed`: many points are found without reading what they hold.
     """
@@ -48,6 +50,7 @@ class Point:
     origin: TimeFrom
     path: Path
     row: int = 0
+    whole: bool = True
 
     @property
     def words(self) -> str:
@@ -65,8 +68,8 @@ class Listed:
     time: float
     boot: str | None
     keys: Sequence[Key]
-    bytes: Sequence[int]
-    calls: Sequence[int]
+    bytes: array[int]
+    calls: array[int]
     meminfo: Mapping[str, int]
 
 
@@ -116,7 +119,9 @@ class _Recorded(Series):
 
     def points(self, since: float | None = None, until: float | None = None) -> list[Point]:
         found = self._recording.points(_nanoseconds(since), _nanoseconds(until))
-        points = [Point(at.time / _NANOSECONDS, TimeFrom.SAMPLE, at.path, at.id) for at in found]
+        points = [
+            Point(at.time / _NANOSECONDS, TimeFrom.SAMPLE, at.path, at.id, at.whole) for at in found
+        ]
         # A clock that was set back puts later rows at earlier times.
         return sorted(points, key=lambda point: (point.time, str(point.path), point.row))
 
@@ -124,7 +129,7 @@ class _Recorded(Series):
         from ..storage.recording.listing import snapshot_of
         from ..storage.recording.reader import Point as Row
 
-        sample = self._recording.read(Row(point.path, point.row, 0))
+        sample = self._recording.read(Row(point.path, point.row, 0, point.whole))
         if sample is None:
             raise SourceError(self.warnings[-1])
         facts = self._recording.facts(point.path)
@@ -136,18 +141,23 @@ class _Recorded(Series):
         subjects: Sequence[bytes] | None = None
         keys: list[Key] = []
         rows: list[int] = []
-        rows_of = [Row(at.path, at.row, 0) for at in points]
+        rows_of = [Row(at.path, at.row, 0, at.whole) for at in points]
         for sample in self._recording.each(self._recording.in_order(rows_of)):
             if sample.subjects is not subjects:
                 subjects = sample.subjects
                 keys, rows = _matching(subjects, filter)
             now = sample.counters
+            sizes, calls = now.bytes, now.calls
+            if len(rows) < len(now):
+                sizes, calls = (
+                    array("q", [column[row] for row in rows]) for column in (sizes, calls)
+                )
             yield Listed(
                 sample.moment.boottime / _NANOSECONDS,
                 sample.moment.boot or None,
                 keys,
-                [now.bytes[row] for row in rows],
-                [now.calls[row] for row in rows],
+                sizes,
+                calls,
                 sample.meminfo,
             )
 
@@ -228,8 +238,8 @@ class _Folder(Series):
                 point.time,
                 metadata.get("boot-id"),
                 keys_of(table),
-                table.column("bytes"),
-                table.column("calls"),
+                array("q", table.raw_column("bytes")),
+                array("q", table.raw_column("calls")),
                 saved_meminfo(metadata),
             )
 

@@ -71,7 +71,7 @@ def main() -> int:
             sample = Sample(
                 Moment(time_ns, number, "boot", "7.3", "ioctl", 1, True, True),
                 subjects,
-                Counters(sizes, calls, flags),
+                Counters.of(sizes, calls, flags),
                 meminfo,
             )
             begun, begun_wall = time.process_time(), time.perf_counter()
@@ -95,7 +95,7 @@ def main() -> int:
         begun = time.process_time()
         found = Recording(folder).at(start + samples * 10 * _NANOSECONDS)
         last = (time.process_time() - begun) * 1000
-        assert found is not None and found.counters == Counters(sizes, calls, flags)
+        assert found is not None and found.counters == Counters.of(sizes, calls, flags)
     show(
         f"{len(subjects)} tags, {CHANGED} of them changed from sample to sample;"
         f" the last was read in {last:.1f} ms; peak"

@@ -11,12 +11,13 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, compress
-from operator import ne
+from itertools import accumulate, pairwise
 
-_WORD = 1 << 64
+from ...core.columns import changed, folded, unfolded
+
+_HALF = 1 << 63
 _LEVEL = 6
 _LARGEST = 1 << 28
 
@@ -27,11 +28,17 @@ class DamagedError(ValueError):
 
 @dataclass
 class Counters:
-    """One number a tag, in the order of the layout. bytes are signed; inaccurate is 0 or 1."""
+    """One number a tag, in the order of the layout: int64_t, as the engine has them; inaccurate is
+    0 or 1."""
 
-    bytes: list[int] = field(default_factory=list)
-    calls: list[int] = field(default_factory=list)
-    inaccurate: list[int] = field(default_factory=list)
+    bytes: array[int] = field(default_factory=lambda: array("q"))
+    calls: array[int] = field(default_factory=lambda: array("q"))
+    inaccurate: array[int] = field(default_factory=lambda: array("q"))
+
+    @classmethod
+    def of(cls, *columns: Iterable[int]) -> Counters:
+        """From any numbers."""
+        return cls(*(array("q", column) for column in columns))
 
     def __len__(self) -> int:
         return len(self.bytes)
@@ -42,9 +49,9 @@ def pack_all(now: Counters) -> bytes:
     flags = [i for i, flag in enumerate(now.inaccurate) if flag]
     return _deflate(
         struct.pack("<II", len(now), len(flags)),
-        _planes("Q", map(_folded, now.bytes)),
-        _planes("Q", map(_folded, now.calls)),
-        _planes("I", _gaps(flags)),
+        _planes(folded(now.bytes)),
+        _planes(folded(now.calls)),
+        _planes(_gaps(flags)),
     )
 
 
@@ -52,11 +59,8 @@ def unpack_all(packed: bytes) -> Counters:
     """What `pack_all` was given. DamagedError."""
     data = _Unpacked(packed)
     tags, flags = data.head("<II")
-    now = Counters(
-        [_signed(_unfolded(n)) for n in data.planes("Q", tags)],
-        [_unfolded(n) for n in data.planes("Q", tags)],
-        [0] * tags,
-    )
+    now = Counters(unfolded(data.planes("Q", tags)), unfolded(data.planes("Q", tags)))
+    now.inaccurate = array("q", bytes(8 * tags))
     for at in data.positions(flags, tags):
         now.inaccurate[at] = 1
     data.end()
@@ -65,27 +69,26 @@ def unpack_all(packed: bytes) -> Counters:
 
 def pack_changes(before: Counters, now: Counters) -> bytes:
     """The difference between two samples of one layout, so of equal length."""
-    changed = sorted({*_different(before.bytes, now.bytes), *_different(before.calls, now.calls)})
-    flips = list(_different(before.inaccurate, now.inaccurate))
+    places = sorted({*changed(before.bytes, now.bytes), *changed(before.calls, now.calls)})
+    flips = changed(before.inaccurate, now.inaccurate)
     return _deflate(
-        struct.pack("<II", len(changed), len(flips)),
-        _planes("I", _gaps(changed)),
-        _planes("Q", (_folded(now.bytes[i] - before.bytes[i]) for i in changed)),
-        _planes("Q", (_folded(now.calls[i] - before.calls[i]) for i in changed)),
-        _planes("I", _gaps(flips)),
+        struct.pack("<II", len(places), len(flips)),
+        _planes(_gaps(places)),
+        _planes(folded(_differences(before.bytes, now.bytes, places))),
+        _planes(folded(_differences(before.calls, now.calls, places))),
+        _planes(_gaps(flips)),
     )
 
 
 def apply_changes(before: Counters, packed: bytes) -> Counters:
     """The sample after `before`, from what `pack_changes` made. DamagedError."""
     data = _Unpacked(packed)
-    changed, flips = data.head("<II")
+    count, flips = data.head("<II")
     now = Counters(before.bytes[:], before.calls[:], before.inaccurate[:])
-    positions = data.positions(changed, len(now))
-    for at, difference in zip(positions, data.planes("Q", changed), strict=True):
-        now.bytes[at] = _signed((now.bytes[at] + _unfolded(difference)) % _WORD)
-    for at, difference in zip(positions, data.planes("Q", changed), strict=True):
-        now.calls[at] = (now.calls[at] + _unfolded(difference)) % _WORD
+    places = data.positions(count, len(now))
+    for column in (now.bytes, now.calls):
+        for at, difference in zip(places, unfolded(data.planes("Q", count)), strict=True):
+            column[at] = _signed(column[at] + difference)
     for at in data.positions(flips, len(now)):
         now.inaccurate[at] ^= 1
     data.end()
@@ -94,8 +97,9 @@ def apply_changes(before: Counters, packed: bytes) -> Counters:
 
 def pack_positions(positions: Sequence[int]) -> bytes:
     """Any numbers from 0 to 2**31-2, which mostly rise by 1: the tags of a layout."""
-    steps = [b - a for a, b in zip((0, *positions), positions, strict=False)]
-    return _deflate(struct.pack("<I", len(positions)), _planes("I", (_folded(n) for n in steps)))
+    steps = (b - a for a, b in zip((0, *positions), positions, strict=False))
+    packed = array("I", ((step << 1) ^ (step >> 63) for step in steps))
+    return _deflate(struct.pack("<I", len(positions)), _planes(packed))
 
 
 def unpack_positions(packed: bytes) -> list[int]:
@@ -107,35 +111,22 @@ def unpack_positions(packed: bytes) -> list[int]:
     return list(accumulate(steps, initial=0))[1:]
 
 
-def _different(before: Sequence[int], now: Sequence[int]) -> Iterator[int]:
-    """Where two columns differ; fast, as it runs over all tags at every sample."""
-    assert len(before) == len(now)
-    return iter(()) if before == now else compress(range(len(now)), map(ne, before, now))
-
-
-def _folded(number: int) -> int:
-    number = _signed(number % _WORD)
-    return ((number << 1) ^ (number >> 63)) % _WORD
-
-
-def _unfolded(number: int) -> int:
-    return ((number >> 1) ^ -(number & 1)) % _WORD
+def _differences(before: array[int], now: array[int], places: Sequence[int]) -> array[int]:
+    return array("q", [_signed(now[at] - before[at]) for at in places])
 
 
 def _signed(number: int) -> int:
-    return number - _WORD if number >= _WORD >> 1 else number
+    """Modulo 2**64, from -2**63 to 2**63-1."""
+    return (number + _HALF) % (2 * _HALF) - _HALF
 
 
-def _gaps(positions: Iterable[int]) -> Iterator[int]:
-    last = -1
-    for at in positions:
-        yield at - last
-        last = at
+def _gaps(positions: Iterable[int]) -> array[int]:
+    return array("I", [b - a for a, b in pairwise((-1, *positions))])
 
 
-def _planes(code: str, numbers: Iterable[int]) -> bytes:
-    values = array(code, numbers)
+def _planes(values: array[int]) -> bytes:
     if sys.byteorder == "big":
+        values = values[:]
         values.byteswap()
     raw, size = values.tobytes(), values.itemsize
     return b"".join(raw[i::size] for i in range(size))

@@ -33,11 +33,13 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Point:
-    """A sample in the table of contents: which database, which row, when (nanoseconds)."""
+    """A sample in the table of contents: which database, which row, when (nanoseconds), and whether
+    it is a whole one, which is read by itself."""
 
     path: Path
     id: int
     time: int
+    whole: bool
 
 
 class Recording:
@@ -105,8 +107,8 @@ class Recording:
         except (sqlite3.Error, FormatError) as error:
             self._damaged(path, error)
             return
-        for id, time in ids:
-            yield Point(path, id, time)
+        for id, time, whole in ids:
+            yield Point(path, id, time, bool(whole))
 
     def at(self, time: int) -> Sample | None:
         """The last sample not later than `time`, in nanoseconds since 1970; None if all are."""
@@ -191,19 +193,19 @@ class _Database:
             str(key): str(value) for key, value in self._connection.execute("SELECT * FROM facts")
         }
 
-    def ids(self, since: int, until: int) -> tuple[list[tuple[int, int]], Exception | None]:
-        """(id, time) of the samples in this time, in the order they were taken, and why they may
-        not be all. sqlite3.DatabaseError if none can be found."""
+    def ids(self, since: int, until: int) -> tuple[list[tuple[int, int, int]], Exception | None]:
+        """(id, time, whole) of the samples in this time, in the order they were taken, and why they
+        may not be all. sqlite3.DatabaseError if none can be found."""
         try:
             return self._connection.execute(
-                "SELECT id, time FROM samples WHERE time BETWEEN ? AND ? ORDER BY id",
+                "SELECT id, time, base IS NULL FROM samples WHERE time BETWEEN ? AND ? ORDER BY id",
                 (since, until),
             ).fetchall(), None
         except sqlite3.DatabaseError as error:
-            found = sorted(self._salvaged())
+            found = sorted({*self._salvaged()})
             if not found:
                 raise
-            return [(id, time) for id, time in found if since <= time <= until], error
+            return [(id, time, False) for id, time in found if since <= time <= until], error
 
     def _salvaged(self) -> Iterator[tuple[int, int]]:
         """The rows that can be read of a damaged table, from both of its ends and through its

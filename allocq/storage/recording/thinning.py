@@ -175,8 +175,6 @@ def _join(held: Sample, sample: Sample) -> Sample:
 
 
 def _extreme(pick: Callable[[int, int], int], one: Counters, two: Counters) -> Counters:
-    return Counters(
-        list(map(pick, one.bytes, two.bytes)),
-        list(map(pick, one.calls, two.calls)),
-        two.inaccurate,
+    return Counters.of(
+        map(pick, one.bytes, two.bytes), map(pick, one.calls, two.calls), two.inaccurate
     )
