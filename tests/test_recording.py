@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -35,7 +36,7 @@ from allocq.storage.recording.counters import (
 from allocq.storage.recording.reader import Recording, read_only
 from allocq.storage.recording.sample import Moment, Sample
 from allocq.storage.recording.thinning import Rule, joined, remove_old, thin, thin_old
-from allocq.storage.recording.writer import RecordingFullError, Writer
+from allocq.storage.recording.writer import RecordingFullError, Writer, is_recording
 
 CHILD = Path(__file__).with_name("recording_child.py")
 DAY = 86_400 * schema.NANOSECONDS
@@ -407,6 +408,83 @@ def test_the_oldest_are_removed_by_age_and_by_size(tmp_path: Path) -> None:
     remove_old(tmp_path, NOON, 1, 0, writer.current)
     assert schema.databases(tmp_path) == [writer.current]
     writer.close()
+
+
+def test_days_to_come_are_removed_by_size_and_last(tmp_path: Path) -> None:
+    writer = Writer(tmp_path, {})
+    for day in (3000, -2, -1, 0):
+        one = sample(0, 200)
+        writer.append(replace(one, moment=replace(one.moment, time=NOON + day * DAY)))
+    to_come = schema.databases(tmp_path)[-1]
+    assert schema.day_in_name(to_come) > schema.day_of(NOON)
+    assert not remove_old(tmp_path, NOON, 5 * 86_400, 1 << 40, writer.current)
+    assert len(remove_old(tmp_path, NOON, 1, 1 << 40, writer.current)) == 2
+    assert remove_old(tmp_path, NOON, 1, 1, writer.current) == [to_come]
+    writer.close()
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "directory"])
+def test_what_is_no_file_is_no_database(tmp_path: Path, kind: str) -> None:
+    folder, victim = tmp_path / "r", tmp_path / "victim"
+    folder.mkdir(mode=0o700)
+    victim.touch()
+    one = sample(0, 5)
+    place = folder / f"{schema.day_of(one.moment.time)}.7.db"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "directory":
+        place.mkdir()
+    else:
+        place.symlink_to(victim if kind == "link" else tmp_path / "missing")
+    append(folder, [one])
+    assert [path.name[-5:] for path in schema.databases(folder)] == [".8.db"]
+    assert [plain(each) for each in Recording(folder).samples()] == [plain(one)]
+    assert victim.stat().st_size == 0 and not (tmp_path / "missing").exists()
+    assert len(remove_old(folder, NOON, 1, 0, None)) == 1 and os.path.lexists(place)
+
+
+@pytest.mark.parametrize("name", ["2026-02-30.0.db", "0000-01-01.0.db", "2026-13-01.0.db"])
+def test_a_name_with_no_day_is_no_database(tmp_path: Path, name: str) -> None:
+    append(tmp_path, [sample(0, 5)])
+    (tmp_path / name).write_bytes(b"x")
+    assert len(schema.databases(tmp_path)) == len(list(Recording(tmp_path).samples())) == 1
+
+
+@pytest.mark.parametrize("what", ["database", "moved", "directory", "replaced"])
+def test_samples_go_on_where_the_recording_was_taken_away(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "r"
+    writer = Writer(folder, {"host": "h"})
+    writer.append(sample(0, 5))
+    if what == "database":
+        schema.databases(folder)[0].unlink()
+    elif what == "directory":
+        shutil.rmtree(folder)
+    else:
+        folder.rename(tmp_path / "old")
+        if what == "replaced":
+            folder.mkdir(mode=0o700)
+    some = [sample(number, 5) for number in (1, 2)]
+    for each in some:
+        writer.append(each)
+    assert [plain(each) for each in Recording(folder).samples()] == [plain(each) for each in some]
+    assert is_recording(folder)
+    writer.close()
+    assert not is_recording(folder) and stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_directory_that_cannot_be_made_again_is_tried_again(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    writer = Writer(folder, {})
+    writer.append(sample(0, 5))
+    shutil.rmtree(folder)
+    folder.touch()
+    for _ in range(2):
+        with pytest.raises(RecordingFullError, match="is not a directory"):
+            writer.append(sample(1, 5))
+    folder.unlink()
+    writer.append(sample(2, 5))
+    writer.close()
+    assert len(list(Recording(folder).samples())) == 1
 
 
 def test_a_database_that_is_read_is_thinned_later(tmp_path: Path) -> None:

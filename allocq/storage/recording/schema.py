@@ -68,13 +68,22 @@ def start_of(day: date) -> int:
 
 
 def databases(folder: Path) -> list[Path]:
-    """The databases of a recording, oldest first. OSError."""
-    found = []
-    for path in folder.iterdir():
-        match = NAME.fullmatch(path.name)
-        if match:
-            found.append((match[1], int(match[2]), path))
+    """The databases of a recording, oldest first: regular files, not links to some. OSError."""
+    found = [
+        (*parts, folder / entry.name)
+        for entry in os.scandir(folder)
+        if entry.is_file(follow_symlinks=False) and (parts := parts_of(entry.name))
+    ]
     return [path for _, _, path in sorted(found)]
+
+
+def parts_of(name: str) -> tuple[date, int] | None:
+    """The day and the number in the name of a database; None if it is none."""
+    match = NAME.fullmatch(name)
+    try:
+        return (date.fromisoformat(match[1]), int(match[2])) if match else None
+    except ValueError:
+        return None
 
 
 def day_in_name(path: Path) -> date:

@@ -43,13 +43,13 @@ def size_of(path: Path) -> int:
 
 def remove_old(folder: Path, now: int, keep: int, most: int, current: Path | None) -> list[Path]:
     """Remove the databases of days that ended over `keep` seconds before `now` (nanoseconds), then
-    the oldest while all take more than `most` bytes. Today's and `current` stay. Returns what was
-    removed."""
+    the oldest while all take more than `most` bytes; days to come, which a wrong clock left behind,
+    are the last of these. Today's and `current` stay. Returns what was removed."""
     today = schema.day_of(now)
     old = [
         path
         for path in schema.databases(folder)
-        if path != current and schema.day_in_name(path) < today
+        if path != current and schema.day_in_name(path) != today
     ]
     total = sum(map(size_of, schema.databases(folder)))
     removed = []

@@ -41,6 +41,7 @@ class Writer:
         self._facts = dict(facts)
         self._lock = _locked(folder)
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
         self._day: date | None = None
         self._rows: Rows | None = None
         self._renew = False
@@ -48,7 +49,7 @@ class Writer:
     def close(self) -> None:
         """Close the database; the next writer may begin."""
         self._disconnect()
-        os.close(self._lock)
+        self._unlock()
 
     def renew(self) -> None:
         """Put the next sample into a new database."""
@@ -63,12 +64,22 @@ class Writer:
         """Add a sample for good. RecordingFullError; the next call may succeed again."""
         try:
             self._append(sample)
+        except OutputError as error:
+            raise RecordingFullError(str(error)) from None
         except (sqlite3.Error, OSError) as error:
             self._disconnect()
+            if not self.folder.exists():
+                self._unlock()  # and make it again next time
             raise RecordingFullError(f"cannot write {self.folder}: {_words(error)}") from None
 
     def _append(self, sample: Sample) -> None:
         day = schema.day_of(sample.moment.time)
+        if self._connection and self._identity != _identity(self._path):
+            # Somebody moved or deleted the database, perhaps with the directory.
+            self._disconnect()
+            self._unlock()
+        if self._lock < 0:
+            self._lock = _locked(self.folder)
         if self._connection is None or day != self._day or self._renew:
             self._disconnect()
             self._connection = self._open(day, new=self._renew)
@@ -87,18 +98,17 @@ class Writer:
 
     def _open(self, day: date, new: bool) -> sqlite3.Connection:
         """The last database of the day, or a new one: a sample is never added to a damaged one."""
-        numbers = [
-            int(path.name.split(".")[1])
-            for path in schema.databases(self.folder)
-            if path.name.startswith(f"{day}.")
-        ]
-        if numbers and not new:
-            self._path = self.folder / f"{day}.{numbers[-1]}.db"
+        names = map(schema.parts_of, os.listdir(self.folder))
+        last = max((parts[1] for parts in names if parts and parts[0] == day), default=-1)
+        self._path = self.folder / f"{day}.{last}.db"
+        if not new and self._path in schema.databases(self.folder):
+            self._identity = _identity(self._path)
             with contextlib.suppress(sqlite3.DatabaseError, FormatError):
                 return self._ready(connect(self._path))
-        self._path = self.folder / f"{day}.{numbers[-1] + 1 if numbers else 0}.db"
+        self._path = self.folder / f"{day}.{last + 1}.db"
         # SQLite makes its files as this one is: private.
         os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        self._identity = _identity(self._path)
         connection = connect(self._path)
         try:
             schema.create(connection, self._facts)
@@ -118,6 +128,11 @@ class Writer:
             connection.close()
             raise
         return connection
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            lock, self._lock = self._lock, -1
+            os.close(lock)
 
     def _disconnect(self) -> None:
         self._rows = None
@@ -143,6 +158,15 @@ def is_recording(folder: Path) -> bool | None:
     finally:
         os.close(lock)
     return False
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is there; None if there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def connect(path: Path) -> sqlite3.Connection:
