@@ -339,6 +339,13 @@ def recorded(folder: Path, boots: int = 1, samples: int = 40) -> Path:
     return folder
 
 
+def test_a_time_that_ends_before_it_begins_is_refused() -> None:
+    refused(
+        here("trend", ".", "--since", "1h", "--until", "2 hours ago"),
+        "--since 1h is later than --until 2 hours ago",
+    )
+
+
 def test_a_leak_is_first_and_the_page_cache_is_apart(tmp_path: Path) -> None:
     folder = recorded(tmp_path / "r")
     done = here("trend", str(folder), "-o", "json")

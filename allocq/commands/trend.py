@@ -65,12 +65,15 @@ def read_request(values: Mapping[str, object]) -> TrendRequest:
     if "" in sources or given == "":
         raise UsageError("empty file name")
     now = time.time()
-    since, until = text(values, "since"), text(values, "until")
+    times = [text(values, "since"), text(values, "until")]
+    since, until = (None if each is None else parse_time(each, now) for each in times)
+    if since is not None and until is not None and since > until:
+        raise UsageError(f"--since {times[0]} is later than --until {times[1]}")
     return TrendRequest(
         tuple(sources) if given is None else (given,),
         read_filter(values),
-        None if since is None else parse_time(since, now),
-        None if until is None else parse_time(until, now),
+        since,
+        until,
         choice("group-by", values.get("group_by"), GROUPS),
         bool(values.get("suspects")),
         bool(values.get("until_full")),

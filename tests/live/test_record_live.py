@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -195,6 +196,34 @@ def test_a_killed_recorder_keeps_what_was_read(tmp_path: Path) -> None:
         found = [point.time for point in Recording(folder).points()]
         assert found[: len(safe)] == safe and Recording(folder).warnings == []
     assert len(safe) > 15
+
+
+HOG = """
+with open("/proc/self/oom_score_adj", "w") as file:
+    file.write("1000")
+held = []
+while True:
+    held.append(bytearray(b"x") * (4 << 20))
+"""
+
+
+def test_it_outlives_a_machine_without_memory(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    child = subprocess.Popen([*ALLOCQ, "record", "-d", str(folder), "--interval", "0.1"])
+    try:
+        until(lambda: count(folder) > 2)
+        proc = Path(f"/proc/{child.pid}")
+        assert (proc / "oom_score_adj").read_text() == "-900\n"
+        assert "VmLck:\t       0 kB" not in (proc / "status").read_text()
+        for _ in range(2):
+            hog = subprocess.run([sys.executable, "-c", HOG], timeout=120, check=False)
+            assert hog.returncode == -signal.SIGKILL  # by the kernel, for want of memory
+            sampled(folder)
+    finally:
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(30) == 0
+    recording = Recording(folder)
+    assert len(list(recording.samples())) == count(folder) and recording.warnings == []
 
 
 @pytest.mark.guest(kernel="old")
