@@ -92,7 +92,7 @@ _allocq() {
 		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query tree memory snapshot record trend diff check doctor verify bench -h --help -V --version" "$current"
+		_allocq_words "query tree memory snapshot record trend diff report check doctor verify bench -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -226,6 +226,24 @@ _allocq() {
 				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --source --since --until --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --output --force --interface -h --help" "$current"
 			else
 				_allocq_snapshots "$current"
+			fi
+			;;
+		esac
+		;;
+	report)
+		case $before in
+		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+		-F | --function) _allocq_names functions "$current" ;;
+		-m | --module) _allocq_names modules "$current" ;;
+		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit | --since | --until | --at | --listing) : ;;
+		-o | --format) _allocq_words "html markdown" "$current" ;;
+		--output | --meminfo | --source) _allocq_files ;;
+		--interface) _allocq_words "auto ioctl text" "$current" ;;
+		*)
+			if [[ $current == -* ]]; then
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -n --limit -o --format --output --force --since --until --meminfo --source --at --listing --sample --interface -h --help" "$current"
+			else
+				_allocq_files
 			fi
 			;;
 		esac

@@ -29,7 +29,7 @@ from ..output.stream import say, warn
 from ..output.terminal import wrapped
 from ..sources.series import open_series
 from ..times import parse_time
-from ..units import format_size, parse_size
+from ..units import parse_size
 from .arguments import (
     View,
     choice,
@@ -44,11 +44,9 @@ from .arguments import (
 from .listings import (
     Moment,
     Side,
-    differences,
-    filter_alike,
     heading,
     interval,
-    leave_out_cut,
+    made_comparable,
     read_ends,
     read_side,
     source_of,
@@ -159,10 +157,7 @@ def diff_command(values: Mapping[str, object]) -> int:
     request = read_request(values)
     names = names_only(request.filter)
     sides, notes = _read_sides(request, names)
-    warnings = [*notes, *(words for side in sides for words in side.info.warnings)]
-    warnings += filter_alike(*sides, ignore_lines=request.ignore_lines) + differences(*sides)
-    warnings += leave_out_cut(*sides, ignore_lines=request.ignore_lines)
-    warnings += _excerpts(sides)
+    warnings = [*notes, *made_comparable(*sides, ignore_lines=request.ignore_lines)]
     if len(sides) == 2:
         found = _answer(request, _two(request, *sides))
     else:
@@ -172,20 +167,6 @@ def diff_command(values: Mapping[str, object]) -> int:
     for warning in warnings:
         warn(warning)
     return FOUND if found else NOTHING
-
-
-def _least(side: Side) -> int | None:
-    return side.excerpt.smallest if side.excerpt else None
-
-
-def _excerpts(sides: Sequence[Side]) -> list[str]:
-    """Warnings about tags that a listing does not list."""
-    return [
-        f"{side.name} is an excerpt ({side.excerpt.why}): a tag missing in it is 'unlisted'"
-        f" and held at most {format_size(side.excerpt.smallest)}"
-        for side in sides
-        if side.excerpt
-    ]
 
 
 def _read_sides(request: DiffRequest, names: Filter) -> tuple[list[Side], list[str]]:
@@ -209,7 +190,7 @@ def select(request: DiffRequest, before: Side, after: Side) -> list[Change]:
     if not by_sums:
         before.table.cancel(after.table)
     changes = match(before.table, after.table)
-    bound(changes, _least(before), _least(after))
+    bound(changes, before.least, after.least)
     if (pages := request.slab.keeps_pages) is not None:
         changes = [change for change in changes if change.has_slab_pages == pages]
     if request.ignore_lines:
@@ -253,7 +234,7 @@ def _more(request: DiffRequest, sides: Sequence[Side]) -> Answer[Series]:
     for side in sides if pages is not None else ():
         side.table.keep(bytes(bool(page) == pages for page in slab_pages(side.table)))
     series = series_of(
-        [(side.table, _least(side)) for side in sides],
+        [(side.table, side.least) for side in sides],
         request.filter,
         request.ignore_lines,
         request.group_by,

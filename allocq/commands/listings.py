@@ -13,8 +13,9 @@ from ..model import Filter, Info
 from ..output.json import head_of
 from ..sources.matcher import Matcher
 from ..sources.series import Point, Series
-from ..sources.source import Saved, open_source
+from ..sources.source import Live, Saved, open_source
 from ..storage.snapshot import live_metadata
+from ..units import format_size
 
 LONGEST_FILTER = 4096
 _SHOWN = 200
@@ -37,6 +38,11 @@ class Side:
         """The filter that the listing was saved with; None if there was none, or several."""
         text = self.metadata.get("filter", "")
         return read_filter_metadata(text) if text else None
+
+    @property
+    def least(self) -> int | None:
+        """What a tag that it does not list holds at most; None if it is a whole."""
+        return self.excerpt.smallest if self.excerpt else None
 
     def narrow(self, filter: Filter) -> None:
         """Drop the tags that do not match the filter."""
@@ -83,19 +89,24 @@ def read_side(
     with (
         path.series.open(path.point) if isinstance(path, Moment) else open_source(path, interface)
     ) as source:
-        # Whether a saved listing is a whole shows in all of it.
-        snapshot = source.read(filter if source.live else Filter())
-        metadata = snapshot.info.metadata
-        if source.live and described:
-            metadata = live_metadata(snapshot.info)
-        side = Side(str(path or "the running kernel"), snapshot.info, snapshot.table, metadata)
-        if not source.live:
-            side.excerpt = excerpt_of(side.table.column("bytes"), side.info)
-            side.is_empty = not len(side.table)
-            for said in excerpt_warnings(source.path, metadata):  # more is said of a side
-                side.info.warnings[:] = [each for each in side.info.warnings if each != said]
-            side.narrow(filter)
-        return side
+        return side_of(source, str(path or "the running kernel"), filter, described)
+
+
+def side_of(source: Live | Saved, name: str, filter: Filter, described: bool = True) -> Side:
+    """Read an open source; the rest as for `read_side`."""
+    # Whether a saved listing is a whole shows in all of it.
+    snapshot = source.read(filter if source.live else Filter())
+    metadata = snapshot.info.metadata
+    if source.live and described:
+        metadata = live_metadata(snapshot.info)
+    side = Side(name, snapshot.info, snapshot.table, metadata)
+    if not source.live:
+        side.excerpt = excerpt_of(side.table.column("bytes"), side.info)
+        side.is_empty = not len(side.table)
+        for said in excerpt_warnings(source.path, metadata):  # more is said of a side
+            side.info.warnings[:] = [each for each in side.info.warnings if each != said]
+        side.narrow(filter)
+    return side
 
 
 def read_ends(path: str, filter: Filter) -> tuple[Side, Side] | None:
@@ -166,6 +177,19 @@ def lacks_end(side: Side, other: Side) -> bool:
     """Does a saved listing that looks whole lack the last tags that another of its kernel has?"""
     claims = side.excerpt or side.metadata.get("filter") or side.metadata.get("tags")
     return not claims and is_cut(side.table, other.table)
+
+
+def made_comparable(*sides: Side, ignore_lines: bool = False) -> list[str]:
+    """Leave in each what can be compared with the others; returns all warnings about them."""
+    warnings = [words for side in sides for words in side.info.warnings]
+    warnings += filter_alike(*sides, ignore_lines=ignore_lines) + differences(*sides)
+    warnings += leave_out_cut(*sides, ignore_lines=ignore_lines)
+    return warnings + [
+        f"{side.name} is an excerpt ({side.excerpt.why}): a tag missing in it is 'unlisted'"
+        f" and held at most {format_size(side.excerpt.smallest)}"
+        for side in sides
+        if side.excerpt
+    ]
 
 
 def differences(*sides: Side) -> list[str]:

@@ -19,7 +19,7 @@ from ..output.memory import MemoryLayout, lay_out
 from ..output.stream import warn
 from ..output.terminal import Screen, wants_color
 from ..sources.source import ALLOCINFO, Live, Saved
-from ..storage.snapshot import saved_meminfo
+from ..storage.snapshot import saved_cpu_lists, saved_meminfo
 from .arguments import choice, number, read_origin, text, with_file
 from .saving import read_target
 
@@ -34,7 +34,7 @@ def memory_command(values: Mapping[str, object], fd: int = 1) -> int:
     target = read_target(values, "table")
     given, screen = text(values, "meminfo"), target.screen(fd)
     with read_origin(with_file(values)).open() as source:
-        meminfo = _read(given) if given is not None else None
+        meminfo = read_saved_meminfo(given) if given is not None else None
         on_cpus = None
         if _is_meminfo(source.path):
             raise UsageError(
@@ -69,7 +69,8 @@ def _layout(screen: Screen, plain: bool, color: str) -> MemoryLayout:
     return MemoryLayout(screen.width, plain, wants_color(color, screen.terminal))
 
 
-def _read(path: str) -> dict[str, int]:
+def read_saved_meminfo(path: str) -> dict[str, int]:
+    """A saved /proc/meminfo: bytes by name. SourceError, FormatError."""
     data = read_small(path)
     if data is None:
         raise SourceError(f"cannot read {path}: {_why_unreadable(path)}")
@@ -102,9 +103,7 @@ def _beside(source: Live | Saved, info: Info) -> tuple[dict[str, int] | None, in
     meminfo = saved_meminfo(info.metadata)
     if "MemTotal" not in meminfo:
         return None, None
-    on_cpus = info.metadata.get("free-on-cpus", "")
-    kept = int(on_cpus) if on_cpus.isascii() and on_cpus.isdigit() and len(on_cpus) < 19 else None
-    return meminfo, kept
+    return meminfo, saved_cpu_lists(info.metadata)
 
 
 def _doubts(

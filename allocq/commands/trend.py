@@ -88,7 +88,7 @@ def read_request(values: Mapping[str, object]) -> TrendRequest:
 def trend_command(values: Mapping[str, object]) -> int:
     """Run the command; returns 0 if there is a row, 1 if not."""
     request = read_request(values)
-    series = _series(request.sources)
+    series = open_sources(request.sources)
     points = series.points(request.since, request.until)
     if len(points) < 2:
         what = "1 listing" if points else "no listing"
@@ -96,7 +96,7 @@ def trend_command(values: Mapping[str, object]) -> int:
             f"{series.folder} holds {what} in this time: a trend needs two and more",
             "allocq record takes samples",
         )
-    boots = _boots(series, _thinned(points), request)
+    boots = _boots(series, thinned(points), request)
     rows = list(_rows(boots, request))
     if request.suspects:
         rows = [row for row in rows if row.is_suspect]
@@ -107,7 +107,8 @@ def trend_command(values: Mapping[str, object]) -> int:
     return FOUND if rows else NOTHING
 
 
-def _series(sources: Sequence[str]) -> Series:
+def open_sources(sources: Sequence[str]) -> Series:
+    """A recording or folder, or saved listings as a series; for none, the default recording."""
     if not sources:
         return open_series(default_folder())
     if len(sources) == 1 and os.path.isdir(sources[0]):
@@ -115,7 +116,7 @@ def _series(sources: Sequence[str]) -> Series:
     return open_files(sources)
 
 
-def _thinned(points: Sequence[Point]) -> list[Point]:
+def thinned(points: Sequence[Point]) -> list[Point]:
     """The first, the last, and one in each of MOST equal spans between them: the last whole one,
     which is read in a fraction of the time, or the last one where none is whole."""
     if len(points) <= MOST:

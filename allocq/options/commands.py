@@ -301,6 +301,24 @@ TREND_OPTIONS = (
     Option("source", ("--source",), TEXT, _S, "The same as the operand SOURCE.", "PATH"),
 )  # fmt: skip
 
+REPORT_FORMATS = ("html", "markdown")
+REPORT_OPTIONS = (
+    *FILTER_OPTIONS,
+    Option("limit", ("-n", "--limit"), TEXT, _V,
+           "Show the N largest and the N most grown above the table of all tags (default: 20).",
+           "N"),
+    Option("format", ("-o", "--format"), TEXT, _V,
+           "Output format (default: what the suffix of FILE says, otherwise html).", "FORMAT",
+           REPORT_FORMATS),
+    *OUTPUT_OPTIONS,
+    Option("since", ("--since",), TEXT, _S,
+           "Of a recording, begin at TIME ('6 hours ago', -1d, 2026-11-23T06:20, @SECONDS; default:"
+           " all).", "TIME"),
+    Option("until", ("--until",), TEXT, _S, "Of a recording, end at TIME (default: all).", "TIME"),
+    *named(MEMORY_OPTIONS, "meminfo"),
+    *(option for option in SOURCE_OPTIONS if option.name != "explain"),
+)  # fmt: skip
+
 WORDS = Operand(
     "words",
     "WORD",
@@ -442,6 +460,30 @@ COMMANDS = (
             "allocq diff before.txt.gz after.txt.gz -g module",
             "allocq diff monday.gz tuesday.gz wednesday.gz",
             "allocq diff --source /var/lib/allocq --since '1 hour ago'",
+        ),
+    ),
+    Command(
+        "report",
+        "Draw one HTML or Markdown file to send: a treemap, what grew, what leaks, all tags, and"
+        " /proc/meminfo beside them. The page needs no network and no other file. Exit status 1: no"
+        " tag matches (the file is written anyway).",
+        "commands.report:report_command",
+        REPORT_OPTIONS,
+        operands=(
+            Operand(
+                "sources",
+                "SOURCE",
+                "A saved listing; two to compare; a recording, a folder of saved listings, or three"
+                " listings and more for their trend (default: the running kernel).",
+                required=False,
+                many=True,
+            ),
+        ),
+        examples=(
+            "allocq report --output report.html",
+            "allocq report before.txt.gz after.txt.gz --output report.html",
+            "allocq report /var/lib/allocq --since '6 hours ago' --output report.html",
+            "allocq report saved.txt --output report.md",
         ),
     ),
     Command(

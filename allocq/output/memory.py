@@ -9,7 +9,7 @@ from ..analysis.memory import NOTABLE, Account, Kind, Row, Side
 from ..units import format_size
 from .terminal import cut, fit, head, printable, width, wrapped
 
-_NOTES = {
+NOTES = {
     Kind.ANONYMOUS: "of programs",
     Kind.SHARED: "tmpfs, shared memory; kept",
     Kind.HUGE: "reserved for programs",
@@ -73,7 +73,7 @@ def _place(where: str, function: str, room: int | None) -> str:
 
 
 def _row(row: Row, account: Account, layout: MemoryLayout) -> tuple[str, str, str, str, str]:
-    note = _NOTES.get(row.kind, "")
+    note = NOTES.get(row.kind, "")
     if row.kind is Kind.SLAB and account.reclaimable:
         note = f"{layout.size(account.reclaimable)} given back on demand"
     if row.kind is Kind.OTHER:

@@ -12,7 +12,7 @@ from ..units import format_size
 from . import Column, ColumnKind, Value
 
 SPARK = 12
-_BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.,-=+*#"
+BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.,-=+*#"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class TrendLayout:
         self._group_by = None if group_by == "location" else group_by
         self._until_full = until_full
         self._boots = boots
-        self._bars = _BARS if utf8 else _PLAIN_BARS
+        self._bars = BARS if utf8 else _PLAIN_BARS
         self.columns = self._people() if table else self._machines()
 
     def _people(self) -> list[Column]:

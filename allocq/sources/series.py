@@ -62,10 +62,12 @@ class Point:
 @dataclass(frozen=True, slots=True)
 class Listed:
     """The counters of one listing, one a tag. time: seconds, since the boot where that is known,
-    since 1970 otherwise; boot: its id, None if unknown; keys: the same object as before where the
-    tags are the same; meminfo: bytes, empty if unknown."""
+    since 1970 otherwise; taken: when that was, in seconds since 1970; boot: its id, None if
+    unknown; keys: the same object as before where the tags are the same; meminfo: bytes, empty if
+    unknown."""
 
     time: float
+    taken: float
     boot: str | None
     keys: Sequence[Key]
     bytes: array[int]
@@ -154,6 +156,7 @@ class _Recorded(Series):
                 )
             yield Listed(
                 sample.moment.boottime / _NANOSECONDS,
+                sample.moment.time / _NANOSECONDS,
                 sample.moment.boot or None,
                 keys,
                 sizes,
@@ -235,6 +238,7 @@ class _Folder(Series):
                 continue
             table, metadata = snapshot.table, snapshot.info.metadata
             yield Listed(
+                point.time,
                 point.time,
                 metadata.get("boot-id"),
                 keys_of(table),

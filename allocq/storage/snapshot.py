@@ -95,6 +95,12 @@ def saved_meminfo(metadata: Mapping[str, str]) -> dict[str, int]:
     return {name: size for name, size in amounts.items() if _is_size(size)}
 
 
+def saved_cpu_lists(metadata: Mapping[str, str]) -> int | None:
+    """The bytes in a snapshot's metadata that CPUs keep free on lists of their own."""
+    kept = metadata.get("free-on-cpus", "")
+    return int(kept) if kept.isascii() and kept.isdigit() and len(kept) < 19 else None
+
+
 def _is_size(value: object) -> bool:
     return type(value) is int and 0 <= value < 1 << 63
 

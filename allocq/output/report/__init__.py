@@ -1,0 +1,1 @@
+"""Draws a report: one HTML file that needs nothing else, or Markdown."""
