@@ -34,7 +34,10 @@ EXAMPLES = {
     for path in sorted((ROOT / "man" / "prose").iterdir())
 }
 # Those ask the running kernel, whatever they are told.
-LIVE = r"allocq (bench|verify|check|record|diff (before\.txt )?--(?!source))"
+LIVE = (
+    r"allocq (bench|verify|check|record|diff (before\.txt )?--(?!source)"
+    r"|report (before\.txt /proc|--output))"
+)
 # On a machine without a kernel that counts, the rest get the sample.
 SHIM = """\
 #!/bin/sh

@@ -179,10 +179,14 @@ def lacks_end(side: Side, other: Side) -> bool:
     return not claims and is_cut(side.table, other.table)
 
 
-def made_comparable(*sides: Side, ignore_lines: bool = False) -> list[str]:
-    """Leave in each what can be compared with the others; returns all warnings about them."""
+def made_comparable(*sides: Side, ignore_lines: bool = False, in_order: bool = False) -> list[str]:
+    """Leave in each what can be compared with the others; returns all warnings about them.
+
+    in_order: they were taken in this order, whatever the clock said.
+    """
     warnings = [words for side in sides for words in side.info.warnings]
     warnings += filter_alike(*sides, ignore_lines=ignore_lines) + differences(*sides)
+    warnings += [] if in_order else _disorder(*sides)
     warnings += leave_out_cut(*sides, ignore_lines=ignore_lines)
     return warnings + [
         f"{side.name} is an excerpt ({side.excerpt.why}): a tag missing in it is 'unlisted'"
@@ -193,18 +197,22 @@ def made_comparable(*sides: Side, ignore_lines: bool = False) -> list[str]:
 
 
 def differences(*sides: Side) -> list[str]:
-    """Warnings about what makes each hard to compare with the next."""
+    """Warnings about what makes each hard to compare with the next, but for their times."""
     warnings = [words for pair in pairwise(sides) for words in _differences(*pair)]
     for side in sides:
         if side.metadata.get("consistent") == "no":
             warnings.append(
                 f"modules were loaded or unloaded while {side.name} was read; it may be torn"
             )
-    for before, after in pairwise(sides):
-        seconds = elapsed(before, after)
-        if seconds is not None and seconds < 0:
-            warnings.append(f"{before.name} is newer than {after.name}")
     return warnings
+
+
+def _disorder(*sides: Side) -> list[str]:
+    return [
+        f"{before.name} is newer than {after.name}"
+        for before, after in pairwise(sides)
+        if (elapsed(before, after) or 0) < 0
+    ]
 
 
 def _differences(before: Side, after: Side) -> list[str]:

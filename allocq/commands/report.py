@@ -220,7 +220,7 @@ def _series(request: ReportRequest, series: Series, names: Filter) -> Subject:
     before = None
     if len(last.times) > 1:
         before = read_side(Moment(series, by_time[last.begun]), names)
-    warnings = made_comparable(*([before] if before else []), after)
+    warnings = made_comparable(*([before] if before else []), after, in_order=True)
     return Subject(after, before, boots, [*series.warnings, *warnings])
 
 
@@ -305,12 +305,17 @@ def _report(request: ReportRequest, subject: Subject) -> Report:
         account=account(tagged(after.table), meminfo if whole else None, on_cpus),
         made=_now(),
         version=__version__,
-        seconds=interval(before, after) if before else None,
+        seconds=_seconds(before, after, boots) if before else None,
         meminfo=meminfo,
         meminfo_before=saved_meminfo(before.metadata) if before else {},
         boots=boots,
         limit=request.limit,
     )
+
+
+def _seconds(before: Side, after: Side, boots: Sequence[BootTrends]) -> float | None:
+    """How long it took to grow; None if unknown."""
+    return boots[-1].seconds or None if boots else interval(before, after)
 
 
 def _passes(place: Place, filter: Filter) -> bool:

@@ -38,6 +38,11 @@ class BootTrends:
     meminfo: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
+    def seconds(self) -> float:
+        """From the first to the last sample, whatever was done to the clock."""
+        return self.times[-1] - self.times[0]
+
+    @property
     def suspects(self) -> list[Row]:
         """What is suspected of a leak."""
         return [row for row in self.rows if row.is_suspect]
