@@ -16,8 +16,11 @@ from .tree import NodeKind, split_path
 
 HEAD = 20.0
 """The height of the line with the name of an area that shows what is in it."""
+EQUAL = 1 + 1e-9
+"""Ratios of sides that differ by less are equal: they are computed with rounding."""
 _GAP = 2.0
-_LEAST_SHOWN = 120.0
+LEAST = 120.0
+"""The smallest area that is shown on its own, in square pixels."""
 _LEAST_OPEN = (64.0, 56.0)
 
 
@@ -49,7 +52,7 @@ def squarify(sizes: Sequence[int], box: Box) -> list[Box]:
         worst = _worst(sizes[at], sizes[at], row, side, scale)
         while end < len(sizes):
             wider = _worst(sizes[at], sizes[end], row + sizes[end], side, scale)
-            if wider > worst:
+            if wider > worst * EQUAL:
                 break
             row, worst, end = row + sizes[end], wider, end + 1
         share = row / left
@@ -193,9 +196,9 @@ class View:
     tiles: tuple[Tile, ...]
 
 
-def views_of(root: Area, room: Box, most: int) -> list[View]:
-    """The views of the largest areas; the first is that of the root. `most` tiles in all, unless
-    the first view alone has more."""
+def views_of(root: Area, room: Box, most: int, least: float = LEAST) -> list[View]:
+    """The views of the largest areas; the first is that of the root. At most `most` tiles in all,
+    unless the first view alone has more. least: the smallest area of a tile."""
     names, top = _tip((), root)
     waiting: list[tuple[int, int, tuple[str, ...], Area, tuple[tuple[int, int], ...]]] = []
     chosen: dict[Area, int] = {}
@@ -205,7 +208,7 @@ def views_of(root: Area, room: Box, most: int) -> list[View]:
     used = 0
     while waiting:
         _, _, path, area, parents = heappop(waiting)
-        tiles = _tiles(area, room)
+        tiles = _tiles(area, room, least)
         size = sum(1 + len(tile.tiles) for tile in tiles)
         if plan and used + size > most:
             break
@@ -242,11 +245,11 @@ def _tip(names: tuple[str, ...], area: Area) -> tuple[tuple[str, ...], Area]:
     return names, area
 
 
-def _tiles(area: Area, box: Box, nested: bool = False) -> list[Tile]:
+def _tiles(area: Area, box: Box, least: float, nested: bool = False) -> list[Tile]:
     """The children of an area in a box, and theirs within where there is room."""
     children = area.largest()
     scale = box.area / area.bytes if area.bytes else 0.0
-    shown = [child for child in children if child.bytes * scale >= _LEAST_SHOWN]
+    shown = [child for child in children if child.bytes * scale >= least]
     rest = children[len(shown) :]
     left = sum(child.bytes for child in rest)
     sizes = [child.bytes for child in shown] + ([left] if left else [])
@@ -259,7 +262,7 @@ def _tiles(area: Area, box: Box, nested: bool = False) -> list[Tile]:
         names, tip = _tip((child.step,), child)
         inner: list[Tile] = []
         if not nested and tip.children and _opens(by_place[at]):
-            inner = _tiles(tip, _inside(by_place[at]), nested=True)
+            inner = _tiles(tip, _inside(by_place[at]), least, nested=True)
         inner = inner if len(inner) > 1 else []
         tiles.append(Tile(by_place[at], names, tip, tiles=tuple(inner)))
     if left:

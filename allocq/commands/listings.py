@@ -185,8 +185,8 @@ def made_comparable(*sides: Side, ignore_lines: bool = False, in_order: bool = F
     in_order: they were taken in this order, whatever the clock said.
     """
     warnings = [words for side in sides for words in side.info.warnings]
-    warnings += filter_alike(*sides, ignore_lines=ignore_lines) + differences(*sides)
-    warnings += [] if in_order else _disorder(*sides)
+    warnings += filter_alike(*sides, ignore_lines=ignore_lines)
+    warnings += differences(*sides, in_order=in_order)
     warnings += leave_out_cut(*sides, ignore_lines=ignore_lines)
     return warnings + [
         f"{side.name} is an excerpt ({side.excerpt.why}): a tag missing in it is 'unlisted'"
@@ -196,23 +196,18 @@ def made_comparable(*sides: Side, ignore_lines: bool = False, in_order: bool = F
     ]
 
 
-def differences(*sides: Side) -> list[str]:
-    """Warnings about what makes each hard to compare with the next, but for their times."""
+def differences(*sides: Side, in_order: bool = False) -> list[str]:
+    """Warnings about what makes each hard to compare with the next; in_order as above."""
     warnings = [words for pair in pairwise(sides) for words in _differences(*pair)]
     for side in sides:
         if side.metadata.get("consistent") == "no":
             warnings.append(
                 f"modules were loaded or unloaded while {side.name} was read; it may be torn"
             )
+    for before, after in pairwise(sides):
+        if not in_order and (elapsed(before, after) or 0) < 0:
+            warnings.append(f"{before.name} is newer than {after.name}")
     return warnings
-
-
-def _disorder(*sides: Side) -> list[str]:
-    return [
-        f"{before.name} is newer than {after.name}"
-        for before, after in pairwise(sides)
-        if (elapsed(before, after) or 0) < 0
-    ]
 
 
 def _differences(before: Side, after: Side) -> list[str]:

@@ -21,6 +21,8 @@ from ..model import Filter, Info
 from ..options.commands import REPORT_FORMATS, REPORT_OPTIONS
 from ..options.shared import FOUND, NOTHING, OptionKind
 from ..output.report.contents import (
+    BOOTS,
+    LARGEST_LIMIT,
     LIMIT,
     PLOTTED_MEMINFO,
     BootTrends,
@@ -28,6 +30,7 @@ from ..output.report.contents import (
     moment,
 )
 from ..output.stream import warn
+from ..output.totals import quantity
 from ..output.trend import Row, ordered
 from ..sources.series import Listed, Point, Series
 from ..storage.snapshot import saved_cpu_lists, saved_meminfo
@@ -70,6 +73,10 @@ def read_request(values: Mapping[str, object]) -> ReportRequest:
             f"--{'until' if since is None else 'since'} needs a recording", "name one: DIR"
         )
     limit = number("limit", values.get("limit"))
+    if limit is not None and limit > LARGEST_LIMIT:
+        raise UsageError(
+            f"--limit is at most {LARGEST_LIMIT}", "the page has a table of all tags below"
+        )
     return ReportRequest(
         filter=read_filter(values),
         sources=sources,
@@ -214,14 +221,16 @@ def _series(request: ReportRequest, series: Series, names: Filter) -> Subject:
         raise SourceError(f"{series.folder} holds no listing that can be read")
     # What is now is what was taken last; it grew since the first sample of the same boot.
     boots.sort(key=lambda boot: boot.ended)
-    last = boots[-1]
+    last, early = boots[-1], len(boots) - BOOTS
     by_time = {point.time: point for point in points}
     after = read_side(Moment(series, by_time[last.ended]), names)
     before = None
     if len(last.times) > 1:
         before = read_side(Moment(series, by_time[last.begun]), names)
     warnings = made_comparable(*([before] if before else []), after, in_order=True)
-    return Subject(after, before, boots, [*series.warnings, *warnings])
+    if early > 0:
+        warnings.append(f"{quantity(early, 'earlier boot')} not shown: --until ends before")
+    return Subject(after, before, boots[-BOOTS:], [*series.warnings, *warnings])
 
 
 def _is_page(key: Key) -> bool:

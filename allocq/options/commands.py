@@ -305,7 +305,8 @@ REPORT_FORMATS = ("html", "markdown")
 REPORT_OPTIONS = (
     *FILTER_OPTIONS,
     Option("limit", ("-n", "--limit"), TEXT, _V,
-           "Show the N largest and the N most grown above the table of all tags (default: 20).",
+           "Show the N largest and the N most grown above the table of all tags (default: 20, at"
+           " most 200).",
            "N"),
     Option("format", ("-o", "--format"), TEXT, _V,
            "Output format (default: what the suffix of FILE says, otherwise html).", "FORMAT",

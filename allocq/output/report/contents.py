@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from ...analysis.diff import Key
 from ...analysis.memory import Account
@@ -14,7 +15,9 @@ from ...analysis.trend import Points
 from ..memory import NOTES
 from ..trend import Row
 
-LIMIT = 20
+LIMIT, LARGEST_LIMIT = 20, 200
+BOOTS = 8
+"""How many boots are shown, of which the last count."""
 PLOTTED = 8
 CANDIDATES = 32
 """How many places a plot shows at first, and how many there are to choose from."""
@@ -52,7 +55,7 @@ class BootTrends:
         return {row.key: row.points for row in self.rows}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report:
     """A report. title: whose memory it is; facts: what is known of the source, by name; warnings:
     what makes it doubtful; places: all that matched; compares: is there a listing before, to grow
@@ -75,12 +78,12 @@ class Report:
     boots: Sequence[BootTrends] = ()
     limit: int = LIMIT
 
-    @property
+    @cached_property
     def now(self) -> Sum:
         """The sum of all places."""
         return sum_now(self.places)
 
-    @property
+    @cached_property
     def before(self) -> Sum:
         """What they held before."""
         return sum_before(self.places)
@@ -122,10 +125,10 @@ def marks(place: Place) -> str:
 
 
 def percent_words(place: Place) -> str:
-    """Its growth in percent, or what it is where that has no percentage: `new`, `unlisted`."""
+    """Its growth in percent, or what it is where that says more: `new`, `gone`, `unlisted`."""
     if place.change is None:
         return ""
-    percent = place.change.percent
+    percent = place.change.percent if place.after else None
     return str(place.change.kind) if percent is None else f"{percent:+,.1f}%"
 
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from ...analysis.report import largest, most_grown, most_shrunk
 from ...analysis.slab import SlabRule
-from ...analysis.treemap import areas_of, views_of
+from ...analysis.treemap import LEAST, areas_of, views_of
 from ...units import format_size
 from ..memory import MemoryLayout, sentences
 from ..totals import left_out, quantity
@@ -40,6 +41,7 @@ from .plot import Line, plot
 
 LARGEST_PAGE = 2_000_000
 """Bytes that a page has at most."""
+_MOST_SECTIONS = 800_000
 _MOST_ROWS = 1_000_000
 _FOLDER = Path(__file__).parent
 
@@ -49,7 +51,7 @@ def page(report: Report) -> Iterator[bytes]:
     style = (_FOLDER / "report.css").read_text("utf-8")
     script = (_FOLDER / "report.js").read_text("utf-8")
     head = text_of(_head(report, style, script))
-    sections = [text_of(section) for section in _sections(report)]
+    sections = _fitting(report)
     before = f'<!doctype html>\n<html lang="en">{head}<body>\n' + text_of(_top(report))
     end = f"</main>\n{text_of(_foot(report))}\n<script>{script}</script></body></html>\n"
     drawn = _treemap(report)
@@ -58,6 +60,15 @@ def page(report: Report) -> Iterator[bytes]:
     body += _all_tags(report, min(_MOST_ROWS, LARGEST_PAGE - taken - 4096))
     yield body.encode()
     yield end.encode()
+
+
+def _fitting(report: Report) -> list[str]:
+    """The sections, with fewer rows where names are so long that they would take it all."""
+    while True:
+        sections = [text_of(section) for section in _sections(report)]
+        if sum(len(section.encode()) for section in sections) <= _MOST_SECTIONS:
+            return sections
+        report = replace(report, limit=report.limit // 2, boots=report.boots[-1:])
 
 
 def _hash(text: str) -> str:
@@ -177,11 +188,11 @@ def _treemap(report: Report) -> str:
     root = areas_of(report.places)
     if not root.bytes:
         return text_of(_section("treemap", "Treemap", el("p", "Nothing is held.")))
-    most, drawn = treemap.MOST_TILES, ""
+    most, least, drawn = treemap.MOST_TILES, LEAST, ""
     while not drawn:
-        views = views_of(root, treemap.ROOM, most)
+        views = views_of(root, treemap.ROOM, most, least)
         drawn = treemap.drawings(views, report.compares)
-        most //= 2
+        most, least = most // 2, 2 * least
     words = "Each area is the memory that a part of the source holds. "
     words += (
         "Its color is how much of that grew: orange grew, blue shrank; the signs say the same."
@@ -228,13 +239,13 @@ def _boot(boot: BootTrends, number: int, several: bool, limit: int) -> Iterator[
     if lines:
         yield el("h4", "Growth since the first sample")
         yield plot(
-            lines, boot.begun, boot.ended, True, f"places{number}",
+            lines, boot.ended - boot.seconds, boot.ended, True, f"places{number}",
             f"Growth of {quantity(sum(line.shown for line in lines), 'place')} from {times}",
         )  # fmt: skip
     if meminfo := _meminfo_lines(boot):
         yield el("h4", "/proc/meminfo meanwhile")
         yield plot(
-            meminfo, boot.begun, boot.ended, False, f"meminfo{number}",
+            meminfo, boot.ended - boot.seconds, boot.ended, False, f"meminfo{number}",
             f"Sizes of /proc/meminfo from {times}",
         )  # fmt: skip
 

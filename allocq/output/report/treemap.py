@@ -46,7 +46,7 @@ def drawings(views: list[View], compares: bool) -> str:
     """All views, the first one last, as the style sheet wants it; "" if they would be too large."""
     drawn = [text_of(_drawing(view, views, compares)) for view in (*views[1:], views[0])]
     page = "\n".join(drawn)
-    return page if len(page) <= _MOST_BYTES or len(views) == 1 else ""
+    return page if len(page.encode()) <= _MOST_BYTES else ""
 
 
 def legend(views: list[View], compares: bool) -> Element:
