@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import re
 import resource
+import signal
+import sqlite3
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -164,10 +167,8 @@ def test_each_boot_of_a_recording_is_on_its_own(recorded: Path) -> None:
 
 
 def test_a_part_of_a_recording(recorded: Path) -> None:
-    whole, part = (
-        page(str(recorded), *more)
-        for more in ((), ("--since", f"@{BEGUN + 400}", "--until", f"@{BEGUN + 500}"))
-    )
+    during = ("--since", f"@{BEGUN + 400}", "--until", f"@{BEGUN + 500}")
+    whole, part = page(str(recorded)), page(str(recorded), *during)
     assert len([head for head in part.texts["h3"] if head.startswith("Boot")]) == 0
     assert "11 samples, 2026-11-25 09:53:20 +0000 to 2026-11-25 09:55:00 +0000" in part.texts["h3"]
     assert whole.facts["Time"] != part.facts["Time"] == "2026-11-25 09:55:00 +0000"
@@ -183,26 +184,20 @@ def test_one_moment_of_a_recording(recorded: Path) -> None:
 
 def test_the_clock_was_set_back(place: Path) -> None:
     recording(place / "r", 30, sample_lines())
-    import sqlite3
-
-    name = next((place / "r").glob("*.db")) if list((place / "r").glob("*.db")) else None
-    name = name or next(path for path in (place / "r").iterdir() if path.is_file())
-    with sqlite3.connect(name) as database:
-        database.execute("update sample set time = time - 7200 * 1000000000 where id > 15")
-    database.close()
+    (file,) = (place / "r").glob("*.db")
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE samples SET time = time - 7200000000000 WHERE id > 15")
     found = page(str(place / "r"))
     row = next(row for row in found.all_tags() if row[3] == "fs/pipe.c:902")
     assert row[1] == "+29.0K"
-    assert "Growth in 4m" in " ".join(found.texts["section"][0].split())
+    assert "Growth in 5m" in " ".join(found.texts["section"][0].split())
 
 
 def test_a_folder_and_its_files_are_a_series_too(place: Path) -> None:
     names = []
     for number in range(10):
-        lines = [
-            (1024 * (5 + number), 5 + number, rest) if rest == LEAK else (s, c, rest)
-            for s, c, rest in sample_lines()
-        ]
+        leak = (1024 * (5 + number), 5 + number, LEAK)
+        lines = [leak if line[2] == LEAK else line for line in sample_lines()]
         names.append(f"folder/{number}.txt.gz")
         (place / "folder").mkdir(exist_ok=True)
         (place / names[-1]).write_bytes(gzip.compress(listing(lines, BEGUN + 60 * number)))
@@ -278,14 +273,10 @@ def test_an_excerpt_says_that_it_is_one(place: Path) -> None:
 
 
 def test_counters_below_zero_are_left_out_and_said(place: Path) -> None:
-    (place / "below").write_bytes(
-        listing([(-4096, -1, "mm/a.c:1 func:a"), (8192, 2, "mm/b.c:2 func:b")])
-    )
+    lines = [(-4096, -1, "mm/a.c:1 func:a"), (8192, 2, "mm/b.c:2 func:b")]
+    (place / "below").write_bytes(listing(lines))
     found = page("below")
-    assert (
-        found.facts["Underflowed"] == "1 tags, left out of sums"
-        or "1 tag" in found.facts["Underflowed"]
-    )
+    assert found.facts["Underflowed"] == "1 tag, left out of sums"
     assert [row[0] for row in found.all_tags()] == ["8.0K", "-4.0K!"]
     assert "In use at tags8.0K" in " ".join(found.texts["section"][0].split())
 
@@ -299,28 +290,12 @@ def test_all_of_it_needs_nothing_from_elsewhere(place: Path, recorded: Path) -> 
                 if key == "href":
                     assert value and value.startswith("#") and value[1:] in found.ids
         assert len(set(found.ids)) == len(found.ids)
-        tags = {tag for tag, _ in found.attributes}
-        assert not tags & {
-            "img",
-            "link",
-            "iframe",
-            "object",
-            "embed",
-            "base",
-            "foreignobject",
-            "use",
-        }
+        assert {tag for tag, _ in found.attributes} <= ALLOWED
         assert [tag for tag, _ in found.attributes].count("script") == 1
-        assert "url(" not in found.texts["style"][0] and "@import" not in found.texts["style"][0]
-        for word in (
-            "eval",
-            "innerHTML",
-            "outerHTML",
-            "insertAdjacent",
-            "document.write",
-            "fetch(",
-        ):
-            assert word not in found.texts["script"][0]
+        style, script = found.texts["style"][0], found.texts["script"][0]
+        assert "url(" not in style and "@import" not in style
+        for word in ("eval", "innerHTML", "outerHTML", "insertAdjacent", "write(", "fetch"):
+            assert word not in script
 
 
 def test_the_policy_fits_the_script_and_the_style() -> None:
@@ -353,12 +328,8 @@ HOSTILE = st.text(
 @given(st.lists(st.tuples(HOSTILE, HOSTILE, HOSTILE, HOSTILE), min_size=1, max_size=6))
 def test_hostile_names_stay_text(names: list[tuple[str, str, str, str]]) -> None:
     lines = [
-        (
-            4096 * (at + 1),
-            at + 1,
-            f"fs/{file}.c:{at + 1} [{module.replace(']', '')}x] func:{function}",
-        )
-        for at, (file, module, function, _) in enumerate(names)
+        (4096 * at, at, f"fs/{file}.c:{at} [{module.replace(']', '')}x] func:{function}")
+        for at, (file, module, function, _) in enumerate(names, 1)
     ]
     host = names[0][3]
     data = listing(lines, BEGUN, host=host).replace(b"\0", b"")
@@ -375,65 +346,18 @@ def test_hostile_names_stay_text(names: list[tuple[str, str, str, str]]) -> None
     assert tags <= ALLOWED, tags - ALLOWED
     assert not [key for _, each in found.attributes for key in each if key.startswith("on")]
     text = done.out.decode()
-    assert not re.search(
-        "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]", text
-    )
+    odd = "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]"
+    assert not re.search(odd, text)
 
 
-ALLOWED = set(
-    [
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "header",
-        "a",
-        "div",
-        "h1",
-        "p",
-        "button",
-        "nav",
-        "ul",
-        "li",
-        "main",
-        "section",
-        "h2",
-        "h3",
-        "h4",
-        "span",
-        "b",
-        "details",
-        "summary",
-        "dl",
-        "dt",
-        "dd",
-        "i",
-        "svg",
-        "g",
-        "rect",
-        "text",
-        "ol",
-        "table",
-        "caption",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "figure",
-        "label",
-        "input",
-        "output",
-        "footer",
-        "script",
-        "polyline",
-        "circle",
-        "path",
-        "small",
-    ]
-)
+ALLOWED = {
+    *("html", "head", "meta", "title", "style", "script", "body", "header", "main", "footer"),
+    *("section", "nav", "div", "p", "a", "b", "i", "span", "small", "h1", "h2", "h3", "h4"),
+    *("ul", "ol", "li", "dl", "dt", "dd", "details", "summary", "figure"),
+    *("table", "caption", "thead", "tbody", "tr", "th", "td"),
+    *("label", "input", "output", "button", "svg", "g", "rect", "text", "polyline", "circle"),
+    "path",
+}
 
 
 def size_of(argv: Sequence[str]) -> tuple[int, Page]:
@@ -524,14 +448,14 @@ def test_the_files_are_written_whole_or_not_at_all(place: Path) -> None:
 
 def test_a_full_disk_leaves_nothing(place: Path) -> None:
     def small() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
-    for name in ("x.html", "x.md.gz"):
-        options: dict[str, object] = {"preexec_fn": small, "env": {"PYTHONDONTWRITEBYTECODE": "1"}}
-        done = allocq("report", SAMPLE, "-n", "200", "--output", name, **options)
-        if name == "x.html":
-            refused(done, "cannot write x.html: File too large")
-        assert not (place / name).exists() or done.status == 0
+    # Python keeps what it could write of a module that it compiles under such a limit.
+    assert allocq("report", SAMPLE).status == 0
+    done = allocq("report", SAMPLE, "--output", "x.html", preexec_fn=small)
+    refused(done, "cannot write x.html: File too large")
+    assert os.listdir(place) == []
     with open("/dev/full", "wb") as full:
         done = allocq("report", SAMPLE, stdout=full)
     assert done.status == 2 and "No space left" in done.err
@@ -546,11 +470,10 @@ def test_a_page_is_not_for_a_terminal() -> None:
 
 
 def test_a_recording_of_a_thousand_samples(place: Path) -> None:
-    recording(place / "r", 1000, sample_lines()[:1200] + [(4096, 4, LEAK)])
+    recording(place / "r", 1000, [*sample_lines()[:1200], (4096, 4, LEAK)])
     size, found = size_of([str(place / "r")])
     assert size <= LARGEST_PAGE
-    points = [
-        len(str(each["points"]).split()) for tag, each in found.attributes if tag == "polyline"
-    ]
+    lines = [str(each["points"]) for tag, each in found.attributes if tag == "polyline"]
+    points = [len(line.split()) for line in lines]
     assert points and max(points) <= 120
     assert found.tables["Suspected leaks"][1][7].startswith("fs/pipe.c:902")

@@ -360,7 +360,7 @@ def _facts(
     words = f"{len(bad):,} of {len(places):,} tags, holding {format_size(held)}" if bad else "none"
     yield "Inaccurate", words
     if below := sum(place.underflowed for place in places):
-        yield "Underflowed", f"{below:,} tags, left out of sums"
+        yield "Underflowed", f"{quantity(below, 'tag')}, left out of sums"
     for name, key in (("Boot", "boot-id"), ("CPUs", "possible-cpus"), ("Saved with", "filter")):
         if metadata.get(key):
             yield name, metadata[key]
