@@ -30,7 +30,7 @@ def table(
         el("tbody", *rows),
         **attributes,
     )
-    return el("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
+    return el("div", whole, class_="scroll", tabindex=0, role="group", aria_label=caption)
 
 
 def _place_cells(key: Key) -> tuple[Element, Element]:
