@@ -21,6 +21,7 @@ EQUAL = 1 + 1e-9
 _GAP = 2.0
 LEAST = 120.0
 """The smallest area that is shown on its own, in square pixels."""
+_WORTH = 4 * LEAST
 _LEAST_OPEN = (64.0, 56.0)
 
 
@@ -216,7 +217,7 @@ def views_of(root: Area, room: Box, most: int, least: float = LEAST) -> list[Vie
         used += size
         plan.append((path, area, parents, tiles))
         above = (*parents, (chosen[area], len(path)))
-        for names, below in _zoomable(tiles):
+        for names, below in _zoomable(tiles, room):
             heappush(waiting, (-below.bytes, next(order), (*path, *names), below, above))
     return [
         View(number, path, parents, area, tuple(_linked(tile, chosen) for tile in tiles))
@@ -224,10 +225,13 @@ def views_of(root: Area, room: Box, most: int, least: float = LEAST) -> list[Vie
     ]
 
 
-def _zoomable(tiles: Iterable[Tile]) -> Iterator[tuple[tuple[str, ...], Area]]:
+def _zoomable(tiles: Iterable[Tile], room: Box) -> Iterator[tuple[tuple[str, ...], Area]]:
+    """What shows more in a view of its own: where one child is not nearly all there is."""
     for tile in tiles:
-        if tile.area and len(tile.area.largest()) > 1:
-            yield tile.names, tile.area
+        if tile.area and len(children := tile.area.largest()) > 1:
+            others = tile.area.bytes - children[0].bytes
+            if others * room.area >= _WORTH * tile.area.bytes:
+                yield tile.names, tile.area
 
 
 def _linked(tile: Tile, chosen: dict[Area, int], above: int | None = None) -> Tile:

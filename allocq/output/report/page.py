@@ -243,10 +243,10 @@ def _boot(boot: BootTrends, number: int, several: bool, limit: int) -> Iterator[
             f"Growth of {quantity(sum(line.shown for line in lines), 'place')} from {times}",
         )  # fmt: skip
     if meminfo := _meminfo_lines(boot):
-        yield el("h4", "/proc/meminfo meanwhile")
+        yield el("h4", "/proc/meminfo since the first sample")
         yield plot(
-            meminfo, boot.ended - boot.seconds, boot.ended, False, f"meminfo{number}",
-            f"Sizes of /proc/meminfo from {times}",
+            meminfo, boot.ended - boot.seconds, boot.ended, True, f"meminfo{number}",
+            f"Changes in /proc/meminfo from {times}",
         )  # fmt: skip
 
 
@@ -313,7 +313,13 @@ def _all_tags(report: Report, room: int) -> str:
         id="all",
     )
     section = _section(
-        "tags", "All tags", el("p", words), el("ul", *legend, class_="legend"), search, head
+        "tags",
+        "All tags",
+        el("p", words),
+        el("p", "Paper has the first 200.", class_="print") if number > 200 else None,
+        el("ul", *legend, class_="legend"),
+        search,
+        head,
     )
     start, body, end = text_of(section).partition("<tbody></tbody>")
     assert body

@@ -73,7 +73,9 @@ def plot(
 ) -> Element:
     """A plot with a legend. begun, ended: seconds since 1970; growth: the lines start at zero, with
     what they were at first taken off."""
+    lines = sorted(lines, key=lambda line: not line.shown)
     shown = [line for line in lines if line.shown] or lines[:1]
+    keys = [_key(line, number, line in shown) for number, line in enumerate(lines)]
     lows = [min(line.values) - growth * line.values[0] for line in shown]
     highs = [max(line.values) - growth * line.values[0] for line in shown]
     bottom, top, step = scale(min(0, *lows), max(0, *highs))
@@ -93,13 +95,20 @@ def plot(
     return el(
         "figure",
         el("div", axis, drawn, _times(begun, ended), class_="chart"),
-        el(
-            "ul",
-            *(_key(line, number, line in shown) for number, line in enumerate(lines)),
-            class_="keys", aria_label="Lines of the plot",
-        ),
-        class_="plot", id=ident, data_growth="1" if growth else None,
-    )  # fmt: skip
+        el("ul", *keys[: len(shown)], class_="keys", aria_label="Lines of the plot"),
+        _more(keys[len(shown) :]),
+        class_="plot",
+        id=ident,
+        data_growth="1" if growth else None,
+    )
+
+
+def _more(keys: Sequence[Element]) -> Element | None:
+    """Lines to choose, which takes a script."""
+    if not keys:
+        return None
+    lines = el("ul", *keys, class_="keys", aria_label="More lines for the plot")
+    return el("details", el("summary", f"{len(keys)} more to choose"), lines, class_="more")
 
 
 def _grid(tick: int, bottom: int, top: int) -> Element:
@@ -138,7 +147,12 @@ def _key(line: Line, number: int, shown: bool) -> Element:
         width=26, height=10, aria_hidden="true",
     )  # fmt: skip
     change = line.values[-1] - line.values[0]
-    sizes = f"{format_size(line.values[-1])} ({signed(change)})"
+    sizes = el(
+        "span",
+        f"{format_size(line.values[-1])} ({signed(change)})",
+        title=f"{exact(line.values[-1])}, {change:+,}",
+        class_="size",
+    )
     box = el("input", type="checkbox", checked="checked" if shown else None)
     return el(
         "li",
@@ -146,10 +160,8 @@ def _key(line: Line, number: int, shown: bool) -> Element:
             "label",
             box,
             swatch,
-            el("span", el("b", name(line.label, 70)), " ", name(line.more, 60)),
-            el("span", sizes, class_="quiet", title=f"{exact(line.values[-1])}, {change:+,}"),
+            el("span", el("b", name(line.label, 70)), el("span", name(line.more, 60), " ", sizes)),
         ),
-        class_=None if shown else "off",
     )
 
 

@@ -173,11 +173,6 @@
       for (const rule of all(".grid", drawn)) rule.remove();
       drawn.prepend(...grid);
     };
-    boxes.forEach((box, at) => {
-      box.addEventListener("change", () => {
-        box.closest("li").classList.toggle("off", !boxes[at].checked);
-        redraw();
-      });
-    });
+    for (const box of boxes) box.addEventListener("change", redraw);
   }
 })();

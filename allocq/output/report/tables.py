@@ -76,7 +76,7 @@ def _share(share: float) -> Element:
         el("rect", width=f"{width:g}", height=8, class_="bar"),
         width=60, height=8, aria_hidden="true",
     )  # fmt: skip
-    return el("td", bar, f" {share:.1%}" if share else "", class_="n")
+    return el("td", f"{share:.1%} ", bar, class_="n") if share else el("td")
 
 
 def _growth(place: Place, histories: Mapping[Key, Points]) -> Iterator[Element]:
@@ -125,13 +125,15 @@ def changes(
 
 def suspects(caption: str, boot: BootTrends, limit: int) -> Element:
     """What is suspected of a leak, and why."""
-    heads = [("Growth", "n"), ("Per hour", "n"), ("Now", "n"), ("Suspicion", "n")]
-    heads += [("Full in", "n"), ("Trend", ""), ("Use", ""), ("Where and why", "")]
+    heads = [("Where and why", ""), ("Growth", "n"), ("Per hour", "n"), ("Now", "n")]
+    heads += [("Suspicion", "n"), ("Full in", "n"), ("Trend", ""), ("Use", "")]
 
     def cells(row: Row) -> Element:
         trend = row.trend
+        place, function = name(where(row.key)), name(str(row.key[3]))
         return el(
             "tr",
+            el("td", el("b", place), " ", function, el("small", why(row)), class_="m"),
             size_cell(trend.growth, with_sign=True),
             size_cell(round(trend.per_hour), with_sign=True),
             size_cell(trend.last),
@@ -139,13 +141,7 @@ def suspects(caption: str, boot: BootTrends, limit: int) -> Element:
             el("td", hours_words(row.hours_left) or "-", class_="n"),
             el("td", spark(row.points.times, row.points.bytes)),
             el("td", row.kind),
-            el(
-                "td",
-                el("b", name(where(row.key)), class_="m"), " ",
-                el("span", name(str(row.key[3])), class_="m"),
-                el("small", why(row)),
-            ),
-        )  # fmt: skip
+        )
 
     return table(caption, heads, map(cells, boot.suspects[:limit]))
 
