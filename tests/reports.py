@@ -80,7 +80,7 @@ def recording(
     writer = Writer(folder, {"host": "web-7.example", "possible-cpus": "4"})
     for number in range(samples):
         boot = boots[number * len(boots) // samples]
-        sizes, calls = list(sizes), list(calls)  # the writer keeps the ones before
+        sizes, calls = list(sizes), list(calls)
         sizes[leak], calls[leak] = 4096 + 1024 * number, 4 + number
         for at in chance.sample(held, 60):
             more, each = chance.randint(-1, 1), sizes[at] // max(1, calls[at])
@@ -90,7 +90,7 @@ def recording(
         meminfo = {**MEMINFO, "MemFree": MEMINFO["MemFree"] - 4096 * number}
         moment = Moment(when, (100 + 10 * number) * 10**9, boot, "7.3.4", "text", None, True, True)
         inaccurate = [0] * len(lines)
-        writer.append(Sample(moment, subjects, Counters(sizes, calls, inaccurate), meminfo, {}))
+        writer.append(Sample(moment, subjects, Counters.of(sizes, calls, inaccurate), meminfo, {}))
     writer.close()
 
 

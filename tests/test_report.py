@@ -407,6 +407,7 @@ def test_a_page_of_hostile_length_is_small_too(place: Path) -> None:
         ([SAMPLE, SAMPLE, "--until", "now"], "--until needs a recording"),
         ([SAMPLE, SAMPLE, "--at", "now"], "--at takes one source"),
         ([SAMPLE, SAMPLE, "--listing", "1"], "--listing takes one source"),
+        ([".", "--since", "now", "--until", "-1h"], "--since now is later than --until -1h"),
         (["-", "-"], "standard input can be read only once"),
         ([SAMPLE, "-o", "pdf"], "invalid value 'pdf'"),
         ([SAMPLE, "--output", "x.pdf"], "html or markdown, not pdf"),

@@ -67,11 +67,13 @@ def read_request(values: Mapping[str, object]) -> ReportRequest:
     sources, origin = _read_sources(values)
     format = _read_format(values)
     now = time.time()
-    since, until = text(values, "since"), text(values, "until")
-    if (since or until) is not None and not (len(sources) > 2 or _is_folder(sources)):
-        raise UsageError(
-            f"--{'until' if since is None else 'since'} needs a recording", "name one: DIR"
-        )
+    times = [text(values, "since"), text(values, "until")]
+    if any(times) and not (len(sources) > 2 or _is_folder(sources)):
+        name = "--since" if times[0] else "--until"
+        raise UsageError(f"{name} needs a recording", "name one: DIR")
+    since, until = (None if each is None else parse_time(each, now) for each in times)
+    if since is not None and until is not None and since > until:
+        raise UsageError(f"--since {times[0]} is later than --until {times[1]}")
     limit = number("limit", values.get("limit"))
     if limit is not None and limit > LARGEST_LIMIT:
         raise UsageError(
@@ -81,8 +83,8 @@ def read_request(values: Mapping[str, object]) -> ReportRequest:
         filter=read_filter(values),
         sources=sources,
         origin=origin,
-        since=None if since is None else parse_time(since, now),
-        until=None if until is None else parse_time(until, now),
+        since=since,
+        until=until,
         interface=text(values, "interface") or "auto",
         meminfo=text(values, "meminfo"),
         limit=LIMIT if limit is None else limit,
