@@ -14,6 +14,7 @@ COMMANDS = (
     ("query", "--sample", "-e", "slub"),
     ("query", "--sample", "-o", "table"),
     ("tree", "--sample"),
+    ("report", "--sample"),
     ("doctor", "-o", "json"),
     ("bench",),
     ("verify",),
@@ -46,6 +47,7 @@ def test_few_open_files(words: tuple[str, ...]) -> None:
     "words",
     [
         ("tree",),
+        ("report",),
         ("query", "-e", "x"),
         ("query",),
         ("snapshot", "-o", "out"),

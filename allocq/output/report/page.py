@@ -42,7 +42,6 @@ from .plot import Line, plot
 LARGEST_PAGE = 2_000_000
 """Bytes that a page has at most."""
 _MOST_SECTIONS = 800_000
-_MOST_ROWS = 1_000_000
 _FOLDER = Path(__file__).parent
 
 
@@ -57,7 +56,7 @@ def page(report: Report) -> Iterator[bytes]:
     drawn = _treemap(report)
     body = f'{before}\n<main id="content">\n{sections[0]}\n{drawn}\n' + "\n".join(sections[1:])
     taken = len((body + end).encode())
-    body += _all_tags(report, min(_MOST_ROWS, LARGEST_PAGE - taken - 4096))
+    body += _all_tags(report, LARGEST_PAGE - taken - 4096)
     yield body.encode()
     yield end.encode()
 
