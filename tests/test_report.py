@@ -96,7 +96,7 @@ def test_the_head() -> None:
     size, calls = oracle.once(tags)
     found = page(SAMPLE)
     text = " ".join(found.texts["section"][0].split())
-    assert f"In use at tags{format_size(size)}" in text
+    assert f"Allocated{format_size(size)}" in text
     assert f"Live allocations{calls:,}" in text and f"Tags{len(tags):,}" in text
     bad = [tag for tag in tags if not tag.accurate]
     held = format_size(sum(tag.bytes for tag in bad))
@@ -278,7 +278,7 @@ def test_counters_below_zero_are_left_out_and_said(place: Path) -> None:
     found = page("below")
     assert found.facts["Underflowed"] == "1 tag, left out of sums"
     assert [row[0] for row in found.all_tags()] == ["8.0K", "-4.0K!"]
-    assert "In use at tags8.0K" in " ".join(found.texts["section"][0].split())
+    assert "Allocated8.0K" in " ".join(found.texts["section"][0].split())
 
 
 def test_all_of_it_needs_nothing_from_elsewhere(place: Path, recorded: Path) -> None:
@@ -464,7 +464,7 @@ def test_a_full_disk_leaves_nothing(place: Path) -> None:
 
 def test_a_page_is_not_for_a_terminal() -> None:
     status, shown = on_terminal("report", SAMPLE)
-    assert status == 2 and "a page is no text for a terminal" in shown
+    assert status == 2 and "HTML is not written to a terminal" in shown
     assert "--output report.html" in shown
     status, shown = on_terminal("report", SAMPLE, "-o", "markdown")
     assert status == 0 and "# Kernel memory" in shown

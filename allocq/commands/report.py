@@ -42,6 +42,8 @@ from .memory import read_saved_meminfo
 from .saving import Target
 from .trend import open_sources, thinned
 
+_NO_HOST = "(none)"
+"""The name of a host that was given none."""
 _SUFFIXES = {".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html"}
 
 
@@ -141,7 +143,7 @@ def _read_target(values: Mapping[str, object], format: str) -> Target:
         raise UsageError("--force needs a file", "add --output FILE")
     target = Target()
     if format == "html" and target.screen(1).terminal:
-        raise UsageError("a page is no text for a terminal", "add --output report.html")
+        raise UsageError("HTML is not written to a terminal", "add --output report.html")
     return target
 
 
@@ -308,7 +310,7 @@ def _report(request: ReportRequest, subject: Subject) -> Report:
     whole = not (filter.items() or after.metadata.get("filter") or after.excerpt)
     facts = dict(_facts(request, subject, places))
     return Report(
-        title=f"Kernel memory of {facts.get('Host') or Path(after.info.path).name}",
+        title=f"Kernel memory of {facts.get('Host') or Path(after.name).name}",
         facts=list(facts.items()),
         warnings=list(dict.fromkeys(subject.warnings)),
         places=places,
@@ -347,7 +349,7 @@ def _facts(
     after, before = subject.after, subject.before
     info, metadata = after.info, after.metadata
     for name, key in (("Host", "host"), ("Kernel", "kernel")):
-        if metadata.get(key):
+        if metadata.get(key, _NO_HOST) != _NO_HOST:
             yield name, metadata[key]
     if info.time is not None:
         yield "Time", moment(info.time)

@@ -64,7 +64,7 @@ def _lines(report: Report, limit: int) -> Iterator[str]:
         yield f"- {title}: {text if title in _OWN_WORDS else code(text, 300)}"
     yield from _totals(report)
     for warning in report.warnings:
-        yield f"- Read with care: {code(warning, 300)}"
+        yield f"- Warning: {code(warning, 300)}"
     for boot in reversed(report.boots):
         yield from _boot(boot, len(report.boots) > 1, limit)
     histories = report.boots[-1].histories() if report.boots else {}

@@ -154,7 +154,7 @@ def _sections(report: Report) -> Iterator[Element]:
 def _summary(report: Report) -> Element:
     now, facts = report.now, []
     size, calls = now.counted(SlabRule.ONCE)
-    cards = [_card("In use at tags", format_size(size), exact(size))]
+    cards = [_card("Allocated", format_size(size), exact(size))]
     if report.compares:
         grown = report.grown()
         title = f"Growth in {span(report.seconds)}" if report.seconds else "Growth"
@@ -172,8 +172,8 @@ def _summary(report: Report) -> Element:
         "section",
         el("h2", "Summary"),
         el("ul", *cards, class_="cards"),
-        el("div", el("h3", "Read with care"), el("ul", *notes), class_="notes") if notes else None,
-        el("details", el("summary", "Where it is from"), el("dl", *facts), open="open"),
+        el("div", el("h3", "Warnings"), el("ul", *notes), class_="notes") if notes else None,
+        el("details", el("summary", "About this report"), el("dl", *facts), open="open"),
         id="summary",
         aria_label="Summary",
     )

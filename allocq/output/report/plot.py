@@ -34,11 +34,12 @@ class Line:
     shown: bool
 
 
-def spark(times: Sequence[float], values: Sequence[int]) -> Element:
-    """A sparkline: the values between the lowest and the highest."""
+def spark(times: Sequence[float], values: Sequence[int], from_zero: bool = False) -> Element:
+    """A sparkline: the values between the lowest, or zero, and the highest."""
     points = curve(times, values, _SPARK_POINTS)
     width, height = _SPARK
-    low, high = min(values), max(values)
+    lowest, high = min(values), max(values)
+    low = min(0, lowest) if from_zero else lowest
     start, long = times[0], (times[-1] - times[0]) or 1
 
     def at(when: float, value: int) -> tuple[float, float]:
@@ -48,8 +49,8 @@ def spark(times: Sequence[float], values: Sequence[int]) -> Element:
 
     places = [at(when, value) for when, value in points]
     words = f"from {format_size(values[0])} to {format_size(values[-1])}"
-    if (low, high) != (min(values[0], values[-1]), max(values[0], values[-1])):
-        words += f", between {format_size(low)} and {format_size(high)}"
+    if (lowest, high) != (min(values[0], values[-1]), max(values[0], values[-1])):
+        words += f", between {format_size(lowest)} and {format_size(high)}"
     return el(
         "svg",
         el("polyline", points=" ".join(f"{x:g},{y:g}" for x, y in places)),

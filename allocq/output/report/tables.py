@@ -90,7 +90,8 @@ def _history(place: Place, histories: Mapping[Key, Points]) -> Element | None:
         return spark(points.times, points.bytes)
     if not place.growth:
         return None
-    return spark((0, 1), (place.bytes - place.growth, place.bytes))
+    # Between its ends, every line of two points is alike.
+    return spark((0, 1), (place.bytes - place.growth, place.bytes), from_zero=True)
 
 
 def changes(
