@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -98,7 +99,13 @@ def test_a_recording_with_a_leak(tmp_path: Path) -> None:
     done = allocq("report", str(folder), "--output", str(tmp_path / "r.html"))
     assert done.status == 0, done.err
     page = Page((tmp_path / "r.html").read_bytes())
-    assert any(row[0].startswith("fs/pipe.c:") for row in page.tables["Suspected leaks"][1:])
+    assert "fs/pipe.c:902" in [row[7] for row in page.tables["The most grown"][1:4]]
+    # It suspects what trend does, for the same reasons.
+    asked = here("trend", str(folder), "--suspects", "-o", "json")
+    names = [f"{each['file']}:{each['line']} " for each in json.loads(asked.out)["trends"]]
+    leaks = [row[0] for row in page.tables.get("Suspected leaks", [])[1:]]
+    assert len(leaks) == len(names)
+    assert all(leak.startswith(name) for leak, name in zip(leaks, names, strict=True))
     # The last sample, as query reads it, is what the table shows.
     asked = here("query", "--source", str(folder), "-o", "procfs", "--header")
     rows = rows_of(asked.out.decode())
