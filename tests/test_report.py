@@ -129,6 +129,8 @@ def test_two_listings_are_compared(place: Path) -> None:
     assert [row[0] for row in most[1:]] == ["+1.0M", "+4.9K"] and most[2][1] == "new"
     assert [row[0] for row in found.tables["The most shrunk"][1:]] == ["-1.6M", "-8.0K"]
     assert found.tables["The most shrunk"][1][1] == "gone"
+    said = [text for text in found.texts["p"] if "the kernel itself" in text]
+    assert said == ["Most of the kernel itself (+4.9K): mm/slub.c:5000 kmalloc_new"]
     growth = oracle.once(after)[0] - oracle.once(before)[0]
     text = " ".join(found.texts["section"][0].split())
     assert f"Growth in 1h 0m{format_size(growth)}" in text
@@ -352,7 +354,7 @@ def test_hostile_names_stay_text(names: list[tuple[str, str, str, str]]) -> None
 
 ALLOWED = {
     *("html", "head", "meta", "title", "style", "script", "body", "header", "main", "footer"),
-    *("section", "nav", "div", "p", "a", "b", "i", "span", "small", "h1", "h2", "h3", "h4"),
+    *("section", "nav", "div", "p", "a", "b", "i", "span", "small", "h1", "h2", "h3", "h4", "code"),
     *("ul", "ol", "li", "dl", "dt", "dd", "details", "summary", "figure"),
     *("table", "caption", "thead", "tbody", "tr", "th", "td"),
     *("label", "input", "output", "button", "svg", "g", "rect", "text", "polyline", "circle"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .diff import Change, Count, Key, bound, match
 from .groups import Columns
-from .histories import kind_of
+from .histories import KERNEL, kind_of
 from .slab import Sum, is_slab_page
 
 MOST_POINTS = 120
@@ -130,6 +130,12 @@ def most_grown(places: Iterable[Place]) -> list[Place]:
     """Those that grew, in bytes, the most first; slab pages last, as their objects say it all."""
     grown = [place for place in places if (place.growth or 0) > 0]
     return sorted(grown, key=lambda place: (place.is_slab, -(place.growth or 0), _name(place)))
+
+
+def kernel_growth(grown: Sequence[Place]) -> Place | None:
+    """What grew most of the kernel itself, where memory of programs or caches comes first."""
+    first = next((place for place in grown if place.use == KERNEL), None)
+    return None if not grown or first is grown[0] else first
 
 
 def most_shrunk(places: Iterable[Place]) -> list[Place]:

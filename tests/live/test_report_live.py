@@ -99,7 +99,9 @@ def test_a_recording_with_a_leak(tmp_path: Path) -> None:
     done = allocq("report", str(folder), "--output", str(tmp_path / "r.html"))
     assert done.status == 0, done.err
     page = Page((tmp_path / "r.html").read_bytes())
-    assert "fs/pipe.c:902" in [row[7] for row in page.tables["The most grown"][1:4]]
+    assert "fs/pipe.c:902" in [row[7] for row in page.tables["The most grown"]]
+    assert "Most of the kernel itself (+" in "".join(page.texts["p"])
+    assert "fs/pipe.c:902 alloc_pipe_info" in page.texts["code"]
     # It suspects what trend does, for the same reasons.
     asked = here("trend", str(folder), "--suspects", "-o", "json")
     names = [f"{each['file']}:{each['line']} " for each in json.loads(asked.out)["trends"]]

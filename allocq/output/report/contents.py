@@ -14,6 +14,7 @@ from ...analysis.slab import SlabRule, Sum
 from ...analysis.trend import Points
 from ..memory import NOTES
 from ..trend import Row
+from .markup import signed
 
 LIMIT, LARGEST_LIMIT = 20, 200
 BOOTS = 8
@@ -122,6 +123,11 @@ def marks(place: Place) -> str:
         + ("!" if place.underflowed else "")
         + ("*" if place.is_slab else "")
     )
+
+
+def kernel_words(place: Place) -> str:
+    """What is said of the largest growth of the kernel itself, before its name."""
+    return f"Most of the kernel itself ({signed(place.growth or 0)}):"
 
 
 def percent_words(place: Place) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ...analysis.diff import Key
-from ...analysis.report import Place, largest, most_grown, most_shrunk
+from ...analysis.report import Place, kernel_growth, largest, most_grown, most_shrunk
 from ...analysis.slab import SlabRule
 from ...analysis.trend import Points, spark
 from ...units import format_size
@@ -20,6 +20,7 @@ from .contents import (
     LEGEND,
     BootTrends,
     Report,
+    kernel_words,
     marks,
     memory_rows,
     moment,
@@ -147,6 +148,8 @@ def _changes(title: str, places: Sequence[Place], histories: Mapping[Key, Points
     if not places:
         return
     yield from ["", f"## {title}"]
+    if (own := kernel_growth(places)) is not None:
+        yield from ["", f"{kernel_words(own)} {code(f'{where(own)} {own.function}')}"]
     trend = "Trend|" if histories else ""
 
     def bars(place: Place) -> tuple[str, ...]:

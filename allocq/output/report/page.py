@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from ...analysis.report import largest, most_grown, most_shrunk
+from ...analysis.diff import Key
+from ...analysis.report import kernel_growth, largest, most_grown, most_shrunk
 from ...analysis.slab import SlabRule
 from ...analysis.treemap import LEAST, areas_of, views_of
+from ...analysis.trend import Points
 from ...units import format_size
 from ..memory import MemoryLayout, sentences
 from ..totals import left_out, quantity
@@ -31,6 +33,7 @@ from .contents import (
     PLOTTED_MEMINFO,
     BootTrends,
     Report,
+    kernel_words,
     marks,
     moment,
     span,
@@ -129,18 +132,7 @@ def _sections(report: Report) -> Iterator[Element]:
         yield _trends(report)
     histories = report.boots[-1].histories() if report.boots else {}
     if report.compares:
-        grown = most_grown(report.places)[: report.limit]
-        shrunk = most_shrunk(report.places)[: report.limit]
-        yield _section(
-            "grown",
-            "Most grown",
-            tables.changes("The most grown", grown, histories, report.seconds)
-            if grown
-            else el("p", "Nothing grew."),
-            tables.changes("The most shrunk", shrunk, histories, report.seconds)
-            if shrunk
-            else None,
-        )
+        yield _changes(report, histories)
     total = report.now.counted(SlabRule.ONCE)[0]
     top = [place for place in largest(report.places)[: report.limit] if place.bytes > 0]
     yield _section(
@@ -149,6 +141,19 @@ def _sections(report: Report) -> Iterator[Element]:
         tables.largest(top, total, histories) if top else el("p", "Nothing is held."),
     )
     yield _memory(report)
+
+
+def _changes(report: Report, histories: Mapping[Key, Points]) -> Element:
+    """What grew and shrank most."""
+    parts: list[Content] = []
+    grown = most_grown(report.places)
+    if (own := kernel_growth(grown)) is not None:
+        named = el("code", name(f"{where(own)} {own.function}"))
+        parts.append(el("p", f"{kernel_words(own)} ", named, class_="quiet"))
+    for title, places in (("grown", grown), ("shrunk", most_shrunk(report.places))):
+        if some := places[: report.limit]:
+            parts.append(tables.changes(f"The most {title}", some, histories, report.seconds))
+    return _section("grown", "Most grown", el("p", "Nothing grew.") if not grown else None, *parts)
 
 
 def _summary(report: Report) -> Element:
