@@ -197,6 +197,12 @@ def test_pages_and_completions_are_where_they_are_looked_for(venv: Path, tmp_pat
         assert good(["fish", "-c", "complete -C 'allocq qu'"], env=env).startswith("query\t")
 
 
+def test_the_report_finds_its_style_and_script(venv: Path, hostile: Path) -> None:
+    page = good([venv / "bin" / "allocq", "report", "--sample"], cwd=hostile)
+    for name in ("report.css", "report.js"):
+        assert (ROOT / "allocq" / "output" / "report" / name).read_text() in page
+
+
 def test_it_answers_in_a_hostile_place(venv: Path, hostile: Path) -> None:
     before = sorted(os.listdir(hostile))
     answers(venv / "bin" / "allocq", cwd=hostile, env=HOSTILE)
