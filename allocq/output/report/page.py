@@ -1,11 +1,13 @@
 """Lays out a report as one HTML page that asks nothing of the network and runs no script but its
 own.
 
-Drawn by hand rather than with a library: measured with the sample, plotly makes a page of 4.9 MB
-(2 MB are allowed), bokeh brings 1.3 MB of script and no treemap, echarts 1.1 MB, d3 0.3 MB, none of
-them in a package of PyPI that is offline and small; and without scripts each shows nothing. The
-elements of the standard library escape whatever they are given and need no extra. jinja2 took
-44 ms, of which 32 ms to import it, where they take 59 ms for 3,746 rows.
+Drawn here rather than by a library, measured with the sample: plotly makes a page of 4.9 MB, where
+2 MB are allowed; bokeh brings 1.3 MB of script and has no treemap; the scripts of echarts (1.1 MB)
+and d3 (0.3 MB) are in no Python package; and without scripts all of them show nothing. This makes
+0.9 MB in 0.26 s of CPU.
+
+The elements of the standard library escape what they are given and need nothing installed. For
+3,746 rows they take 59 ms, jinja2 takes 12 ms and 32 ms to import.
 """
 
 from __future__ import annotations
