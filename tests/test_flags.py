@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import allocq.commands.query
 from allocq import AllocqError, UsageError
 from allocq.cli.app import _function, make_app, run_app
-from allocq.cli.reader import read_plain
 from allocq.commands.arguments import Query, read_query
 from allocq.options.commands import COMMANDS, QUERY_OPTIONS, Command
+from allocq.options.reader import read_plain
 from allocq.options.shared import Option, OptionKind
 
 Values = dict[str, object]

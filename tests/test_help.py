@@ -11,7 +11,7 @@ from command import allocq
 from generators.declared import COMMANDS, Command, flags
 
 import allocq as package
-from allocq.cli.reader import read_words
+from allocq.options.reader import read_words
 
 ROOT = Path(__file__).parents[1]
 # What the versions of Typer show of a type, in place of a metavar or beside it.

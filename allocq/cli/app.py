@@ -9,11 +9,11 @@ import typer
 
 from ..errors import AllocqError, OutputError
 from ..options.commands import COMMANDS, Command, Operand
+from ..options.reader import Fault, Misread
 from ..options.shared import FAILED, INTERRUPTED, Option, OptionKind
 from ..output.stream import complain, say
 from .help import HELP, NAME, VERSION, command_help, main_help, version_line
 from .mistakes import words_of
-from .reader import Fault, Misread
 
 
 def run_app(argv: list[str]) -> int:

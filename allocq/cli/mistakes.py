@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 
 from ..errors import UsageError
 from ..options.commands import COMMANDS, Command
+from ..options.reader import Fault, Misread, by_flag
 from ..options.shared import Option, OptionKind
 from .help import HELP, NAME, VERSION
-from .reader import Fault, Misread, by_flag
 
 _QUERY = next(command for command in COMMANDS if command.name == "query")
 
@@ -19,6 +19,7 @@ _QUERY = next(command for command in COMMANDS if command.name == "query")
 _COMMAND_HABITS = {
     "query": "cat find get grep list ls print search select show tags",
     "tree": "du size sizes stat stats sum summary usage",
+    "top": "htop live monitor replay watch",
     "snapshot": "dump export record save",
     "diff": "compare delta growth trend",
     "check": "gate leak leaks run test",
@@ -43,6 +44,7 @@ _OPTION_HABITS = {
     "format": "--type --as --output-format --fmt -O -T",
     "quiet": "--silent",
     "explain": "--verbose --dry-run --plan --debug --why -vv",
+    "interval": "--delay --every --refresh",
     "depth": "--levels --max-depth --level",
     "max_growth": "--growth --max-leak --tolerance --allowed",
     "min_growth": "--growth --threshold",

@@ -9,10 +9,10 @@ import os
 
 from ..errors import AccessError, AllocqError
 from ..options.commands import COMMANDS, Command
+from ..options.reader import HELP_NAME, Fault, Misread, read_words
 from ..options.shared import FOUND
 from ..output.stream import Output, complain
 from .help import HELP, VERSION, command_help, main_help, version_line
-from .reader import HELP_NAME, Fault, Misread, read_words
 
 _SAVED_INSTEAD = ", or read a saved listing with --source"
 
@@ -34,6 +34,8 @@ def _with_fitting_hint(error: AllocqError, argv: list[str]) -> AllocqError:
         instead = _SAVED_INSTEAD
         if command.name == "diff":
             instead = ", or name a second listing"
+        elif command.name == "top":
+            instead = ", or replay a recording with --source DIR"
         elif not any(option.name == "source" for option in command.options):
             instead = ""
         error.hint = error.hint.replace(_SAVED_INSTEAD, instead)

@@ -2,8 +2,8 @@
 
 from enum import Enum, auto
 
-from ..options.commands import QUERY_OPTIONS, Operand
-from ..options.shared import Option, OptionKind
+from .commands import QUERY_OPTIONS, Operand
+from .shared import Option, OptionKind
 
 HELP_NAME = "help"
 
