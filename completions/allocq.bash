@@ -92,7 +92,7 @@ _allocq() {
 		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query tree memory snapshot record trend diff report check doctor verify bench -h --help -V --version" "$current"
+		_allocq_words "query tree memory top snapshot record trend diff report check doctor verify bench -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -152,6 +152,27 @@ _allocq() {
 				_allocq_words "-n --limit -o --format --bytes --color --output --force --meminfo --source --at --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_files
+			fi
+			;;
+		esac
+		;;
+	top)
+		case $before in
+		--interval | -n | --count | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --limit | --at) : ;;
+		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+		-F | --function) _allocq_names functions "$current" ;;
+		-m | --module) _allocq_names modules "$current" ;;
+		-s | --sort) _allocq_words "growth start bytes calls" "$current" ;;
+		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
+		-o | --format) _allocq_words "table jsonl csv tsv" "$current" ;;
+		--color) _allocq_words "auto always never" "$current" ;;
+		--source) _allocq_files ;;
+		--interface) _allocq_words "auto ioctl text" "$current" ;;
+		*)
+			if [[ $current == -* ]]; then
+				_allocq_words "--interval -b --batch -n --count -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -s --sort -r --reverse -g --group-by --limit -o --format --header --no-header --bytes --color --source --at --interface -h --help" "$current"
+			else
+				_allocq_both "$current"
 			fi
 			;;
 		esac

@@ -35,7 +35,7 @@ EXAMPLES = {
 }
 # Those ask the running kernel, whatever they are told.
 LIVE = (
-    r"allocq (bench|verify|check|record|diff (before\.txt )?--(?!source)"
+    r"allocq (bench|verify|check|record|top -b|diff (before\.txt )?--(?!source)"
     r"|report (before\.txt /proc|--output))"
 )
 # On a machine without a kernel that counts, the rest get the sample.
@@ -137,6 +137,10 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
     for example, done in run_examples(EXAMPLES[page], tmp_path, SHIM):
         if "allocq doctor" in example:
             assert done.stdout and not done.stderr, example
+        elif re.match(r"allocq top (?!.*-b)", example):
+            # Flags were understood, and there is no terminal.
+            assert (done.returncode, done.stdout) == (2, ""), example
+            assert "standard output is not a terminal" in done.stderr, example
         elif done.returncode == 2 and re.search(LIVE, example) and not readable("/proc/allocinfo"):
             # Flags are read before the world is touched: these were understood.
             what = "/proc/allocinfo"

@@ -301,6 +301,38 @@ TREND_OPTIONS = (
     Option("source", ("--source",), TEXT, _S, "The same as the operand SOURCE.", "PATH"),
 )  # fmt: skip
 
+TOP_PANEL = "How it runs"
+TOP_INTERVAL = "2s"
+TOP_SORTS = ("growth", "start", "bytes", "calls")
+TOP_FORMATS = ("table", "jsonl", "csv", "tsv")
+TOP_OPTIONS = (
+    Option("interval", ("--interval",), TEXT, TOP_PANEL,
+           f"Refresh every TIME (default: {TOP_INTERVAL}).", "TIME"),
+    Option("batch", ("-b", "--batch"), FLAG, TOP_PANEL,
+           "Print plainly, for logs and pipes, instead of on a screen."),
+    Option("count", ("-n", "--count"), TEXT, TOP_PANEL, "End after N refreshes.", "N"),
+    *FILTER_OPTIONS,
+    Option("sort", ("-s", "--sort"), TEXT, _V,
+           "Sort by KEY, largest first: growth a second, growth since the start, bytes or calls"
+           " (default: growth).", "KEY", TOP_SORTS),
+    *named(VIEW_OPTIONS, "reverse", "group_by"),
+    Option("limit", ("--limit",), TEXT, _V,
+           "With --batch, print only the first N (default: 20 in a table).", "N"),
+    Option("format", ("-o", "--format"), TEXT, _V,
+           "With --batch, the output format; jsonl, csv and tsv have a row for each tag and"
+           " refresh, with its time (default: table).", "FORMAT", TOP_FORMATS),
+    Option("header", ("--header/--no-header",), SWITCH, _V,
+           "With --batch, print the header line of tables, csv and tsv (default: on)."),
+    *named(VIEW_OPTIONS, "bytes", "color"),
+    Option("source", ("--source",), TEXT, _S,
+           "Replay DIR, a recording or a folder of saved listings. A path on a proc file system is"
+           " a running kernel.", "DIR"),
+    Option("at", ("--at",), TEXT, _S,
+           "Begin the replay with the last listing that is not later than TIME ('10 min ago', -1h,"
+           " 2026-11-23T06:20, @SECONDS; default: the first).", "TIME"),
+    *named(SOURCE_OPTIONS, "interface"),
+)  # fmt: skip
+
 REPORT_FORMATS = ("html", "markdown")
 REPORT_OPTIONS = (
     *FILTER_OPTIONS,
@@ -371,6 +403,28 @@ COMMANDS = (
         examples=(
             "allocq memory",
             "allocq memory before.txt.gz",
+        ),
+    ),
+    Command(
+        "top",
+        "Show what is growing, live and full screen: growth a second, since the start and since a"
+        " mark. Replays recordings.",
+        "commands.top.command:top_command",
+        TOP_OPTIONS,
+        (
+            Operand(
+                "words",
+                "WORD",
+                "A file, directory, FILE:LINE, function or module.",
+                required=False,
+                many=True,
+            ),
+        ),
+        examples=(
+            "allocq top",
+            "allocq top drivers/net -g module",
+            "allocq top --source /var/lib/allocq --at '1 hour ago'",
+            "allocq top -b -n 3 --interval 10s",
         ),
     ),
     Command(

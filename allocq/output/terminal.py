@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..core.table import printable as printable
 from ..core.under_watch import is_watched
@@ -29,6 +30,7 @@ def width(text: str) -> int:
     return sum(map(_columns, text))
 
 
+@lru_cache(maxsize=1024)
 def _columns(char: str) -> int:
     if char.isascii():
         return 1

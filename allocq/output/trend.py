@@ -63,7 +63,7 @@ class TrendLayout:
         self._group_by = None if group_by == "location" else group_by
         self._until_full = until_full
         self._boots = boots
-        self._bars = BARS if utf8 else _PLAIN_BARS
+        self._utf8 = utf8
         self.columns = self._people() if table else self._machines()
 
     def _people(self) -> list[Column]:
@@ -118,7 +118,6 @@ class TrendLayout:
 
     def _short(self, row: Row) -> Sequence[Value]:
         trend = row.trend
-        bars = "".join(self._bars[height] for height in spark(row.points.bytes, SPARK))
         return [
             trend.growth,
             round(trend.per_hour),
@@ -127,7 +126,7 @@ class TrendLayout:
             100 * trend.steadiness,
             100 * trend.suspicion if row.is_suspect else None,
             *([hours_words(row.hours_left)] if self._until_full else []),
-            bars,
+            bars(row.points.bytes, self._utf8),
             row.kind,
             *([(row.boot or "")[:8]] if self._boots else []),
             *(self._names(row) if not self._group_by else [group_name(row.key, self._group_by)]),
@@ -170,6 +169,12 @@ class TrendLayout:
         }
         calls = sum(row.trend.calls_growth for row in rows)
         return {**sums, "calls" if self._table else "calls_growth": calls}
+
+
+def bars(values: Sequence[int], utf8: bool, columns: int = SPARK) -> str:
+    """Values, oldest first, as a sparkline of at most so many characters."""
+    heights = BARS if utf8 else _PLAIN_BARS
+    return "".join(heights[height] for height in spark(values, columns))
 
 
 def group_name(key: Key, group_by: str) -> str | None:

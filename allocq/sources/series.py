@@ -20,7 +20,7 @@ from ..analysis.diff import Key, keys_of
 from ..core.kernel import NativeSource, looks_like_listing
 from ..core.text import header
 from ..errors import AccessError, AllocqError, SourceError
-from ..model import Filter
+from ..model import NO_MAXIMUM, Filter
 from ..storage.recording import schema
 from ..storage.snapshot import saved_meminfo
 from .matcher import Matcher
@@ -64,7 +64,7 @@ class Listed:
     """The counters of one listing, one a tag. time: seconds, since the boot where that is known,
     since 1970 otherwise; taken: when that was, in seconds since 1970; boot: its id, None if
     unknown; keys: the same object as before where the tags are the same; meminfo: bytes, empty if
-    unknown."""
+    unknown; inaccurate: 0 or not; profiling, consistent: as a snapshot says it, None if unknown."""
 
     time: float
     taken: float
@@ -73,6 +73,11 @@ class Listed:
     bytes: array[int]
     calls: array[int]
     meminfo: Mapping[str, int]
+    inaccurate: Sequence[int]
+    host: str = ""
+    kernel: str = ""
+    profiling: bool | None = None
+    consistent: bool | None = None
 
 
 class Series:
@@ -88,6 +93,10 @@ class Series:
 
     def open(self, point: Point) -> Saved:
         """One listing, to be read like a file. SourceError, FormatError."""
+        raise NotImplementedError
+
+    def boot_of(self, point: Point) -> str | None:
+        """The id of the boot of a listing; None if unknown."""
         raise NotImplementedError
 
     def samples(self, points: Sequence[Point], filter: Filter) -> Iterator[Listed]:
@@ -137,6 +146,11 @@ class _Recorded(Series):
         facts = self._recording.facts(point.path)
         return _in_memory(b"".join(snapshot_of(sample, facts)), point.words)
 
+    def boot_of(self, point: Point) -> str | None:
+        from ..storage.recording.reader import Point as Row
+
+        return self._recording.boot_of(Row(point.path, point.row, 0, point.whole))
+
     def samples(self, points: Sequence[Point], filter: Filter) -> Iterator[Listed]:
         from ..storage.recording.reader import Point as Row
 
@@ -144,6 +158,7 @@ class _Recorded(Series):
         keys: list[Key] = []
         rows: list[int] = []
         rows_of = [Row(at.path, at.row, 0, at.whole) for at in points]
+        host = self._recording.facts(points[0].path).get("host", "") if points else ""
         for sample in self._recording.each(self._recording.in_order(rows_of)):
             if sample.subjects is not subjects:
                 subjects = sample.subjects
@@ -162,6 +177,11 @@ class _Recorded(Series):
                 sizes,
                 calls,
                 sample.meminfo,
+                [now.inaccurate[row] for row in rows],
+                host,
+                sample.moment.kernel,
+                sample.moment.profiling,
+                sample.moment.consistent,
             )
 
 
@@ -223,6 +243,11 @@ class _Folder(Series):
             elif some:
                 self.warnings.append(f"{len(some)} files have no time in them: {whose[1]} used")
 
+    def boot_of(self, point: Point) -> str | None:
+        with self.open(point) as source:
+            nothing = Filter(min_calls=NO_MAXIMUM, max_size=0)
+            return source.read(nothing).info.metadata.get("boot-id")
+
     def open(self, point: Point) -> Saved:
         source = open_source(point.path)
         assert isinstance(source, Saved)
@@ -245,6 +270,11 @@ class _Folder(Series):
                 array("q", table.raw_column("bytes")),
                 array("q", table.raw_column("calls")),
                 saved_meminfo(metadata),
+                table.column("inaccurate"),
+                metadata.get("host", ""),
+                snapshot.info.kernel or "",
+                False if metadata.get("profiling") == "off" else None,
+                {"yes": True, "no": False}.get(metadata.get("consistent", "")),
             )
 
 

@@ -84,6 +84,15 @@ class Recording:
             self._damaged(point.path, error)
             return None
 
+    def boot_of(self, point: Point) -> str | None:
+        """The boot of a sample; None if it cannot be read."""
+        try:
+            with _Database(point.path) as database:
+                return database.since_boot(point.id)[0] or None
+        except (sqlite3.Error, DamagedError, FormatError) as error:
+            self._damaged(point.path, error)
+            return None
+
     def points(self, since: int | None = None, until: int | None = None) -> list[Point]:
         """The samples from `since` to `until`, both included, in the order they were taken."""
         found: list[Point] = []
