@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -65,7 +66,12 @@ def svg(root: Path) -> str:
         lines += [spans(line) for line in screen(root, command)]
         lines.append("")
     lines.pop()
-    width, height = round(COLUMNS * WIDTH) + 2 * MARGIN, len(lines) * LINE + 2 * MARGIN
+    return drawn(lines, COLUMNS)
+
+
+def drawn(lines: Sequence[str], columns: int, under: Sequence[str] = ()) -> str:
+    """Lines of tspans as a terminal. under: what is drawn beneath them."""
+    width, height = round(columns * WIDTH) + 2 * MARGIN, len(lines) * LINE + 2 * MARGIN
     rows = [
         f'<text xml:space="preserve" x="{MARGIN}" y="{MARGIN + LINE * (i + 1) - 4}">{line}</text>'
         for i, line in enumerate(lines)
@@ -77,6 +83,7 @@ def svg(root: Path) -> str:
             f' width="{width}" height="{height}">',
             f"<style>{CSS}</style>",
             f'<rect width="{width}" height="{height}" rx="8" fill="#1f2430"/>',
+            *under,
             *rows,
             "</svg>\n",
         ]
