@@ -7,7 +7,7 @@ import random
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from itertools import combinations
+from itertools import accumulate, combinations, product
 from pathlib import Path
 from statistics import median
 
@@ -29,7 +29,15 @@ from allocq.analysis.histories import (
     group_key,
     kind_of,
 )
-from allocq.analysis.trend import Points, Trend, mann_kendall, spark, theil_sen, trend_of
+from allocq.analysis.trend import (
+    Points,
+    Trend,
+    chance_of_steps,
+    mann_kendall,
+    spark,
+    theil_sen,
+    trend_of,
+)
 from allocq.storage.recording.counters import Counters
 from allocq.storage.recording.sample import Moment, Sample
 from allocq.storage.recording.writer import Writer
@@ -128,6 +136,26 @@ def test_what_only_wanders_is_rarely_suspected() -> None:
         return trend_of(Points([10.0 * i for i in range(100)], at, [size // 64 for size in at]))
 
     assert sum(wandering(seed).is_suspect for seed in range(200)) <= 8
+
+
+@pytest.mark.parametrize("power", [0.7, 0.9, 1.0, 1.1, 1.5, 2.0])
+@pytest.mark.parametrize("pause", [1, 4])
+def test_a_leak_that_becomes_faster_or_slower_is_a_suspect(power: float, pause: int) -> None:
+    """Its distance from a line is a smooth curve; samples may become rarer in the middle."""
+    times = [at * 0.2 + max(0, at - 30) * 0.2 * (pause - 1) for at in range(70)]
+    sizes = [round(4096 * (when * 20) ** power) for when in times]
+    found = trend_of(Points(times, sizes, [size // 64 for size in sizes]))
+    assert found.is_suspect and found.suspicion > 0.8, found
+
+
+@given(st.lists(st.sampled_from([-1, 0, 1]), max_size=40))
+def test_the_sign_test_is_the_binomial_distribution(steps: list[int]) -> None:
+    values = [0, *accumulate(steps)]
+    signs = [step for step in steps if step]
+    as_many = sum(sum(each) >= sum(signs) for each in product((-1, 1), repeat=min(len(signs), 10)))
+    if len(signs) <= 10:
+        assert chance_of_steps(values) == as_many / 2 ** len(signs)
+    assert 0 < chance_of_steps(values) <= 1
 
 
 def test_the_rate_of_a_leak_in_noise_is_right() -> None:

@@ -19,6 +19,8 @@ SPANS = 6
 MOST_FALLEN = 0.35
 CHANCE = 0.005
 """A suspect rises as a place without a trend would once in two hundred times."""
+STRICTER = 10
+"""The test of the steps has to be this much surer, as it is made beside the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Trend:
     per_hour: bytes an hour, the median slope of all pairs of samples (Theil-Sen): a few outliers do
     not move it.
     steadiness: -1 (falls in every pair) to 1 (rises in every pair), Kendall's tau-b with time.
-    chance: how likely a series without a trend rises so steadily (Mann-Kendall, one-sided), 0 to 1.
+    chance: how likely a series without a trend rises so steadily, 0 to 1, one-sided: Mann-Kendall
+    for inert values, or for free ones where the steps go one way by far (a sign test).
     kept: bytes that came and were never freed again: the last value above the lowest.
     fell_back: the deepest fall below an earlier height, as a share of the whole rise, 0 to 1.
     persistence: the share of six equal spans of time in which `kept` grew by at least a quarter of
@@ -110,7 +113,10 @@ def trend_of(points: Points) -> Trend:
     times = [points.times[at] for at in few]
     some = [values[at] for at in few]
     slope = theil_sen(times, some)
-    steadiness, chance = mann_kendall(some, _inertia(times, some, slope))
+    steadiness, chance = mann_kendall(some)
+    _, chance_of_inert = mann_kendall(some, _inertia(times, some, slope))
+    # A smooth curve is as inert as a counter that wanders, but its steps all go one way.
+    chance = min(chance_of_inert, max(chance, STRICTER * chance_of_steps(some)))
     spans = _kept_by_span(points.times, values)
     kept = last - lowest
     pace = kept / SPANS
@@ -192,6 +198,15 @@ def mann_kendall(values: Sequence[float], inertia: float = 0.0) -> tuple[float, 
         return tau, 1.0
     z = (s - (s > 0) + (s < 0)) / math.sqrt(variance / 18 * (1 + inertia) / (1 - inertia))
     return tau, math.erfc(z / math.sqrt(2)) / 2
+
+
+def chance_of_steps(values: Sequence[float]) -> float:
+    """The one-sided chance of as many rises among the steps from value to value if each were as
+    likely a fall (the sign test), 0 to 1: a counter that only wanders has no other steps."""
+    rises = sum(after > before for before, after in pairwise(values))
+    falls = sum(after < before for before, after in pairwise(values))
+    steps = rises + falls
+    return sum(math.comb(steps, many) for many in range(rises, steps + 1)) / (1 << steps)
 
 
 def _kept_by_span(times: Sequence[float], values: Sequence[int]) -> list[int]:
