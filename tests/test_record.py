@@ -131,7 +131,9 @@ def test_it_records_until_a_signal_ends_it(
     until(lambda: count(folder) > before)
     child.send_signal(signal.SIGTERM)
     assert child.wait(30) == 0 and child.stderr
-    assert child.stderr.read() == f"allocq: recording every 0.05 s to {folder}\n"
+    # On a busy machine it reads less often, and says so.
+    said = [line for line in child.stderr if not line.startswith("allocq: warning: re")]
+    assert said == [f"allocq: recording every 0.05 s to {folder}\n"]
     assert read(folder) == lines(kernel.tags)
 
 

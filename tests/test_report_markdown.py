@@ -7,7 +7,7 @@ from pathlib import Path
 
 import oracle
 import pytest
-from command import allocq
+from command import allocq, here
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -157,3 +157,18 @@ def test_it_fits_a_tracker(place: Path, limit: str) -> None:
     assert len(text.encode()) <= 60_000
     rows = by_heading(parsed(text)).get("Largest", [[]])
     assert len(rows) - 1 <= int(limit) and (limit == "0") == (len(rows) == 1)
+
+
+@pytest.mark.parametrize("argv", [("-f", "mm/slub.c"), ("-f", "nosuch")])
+def test_memory_is_not_judged_where_tags_are_left_out(argv: tuple[str, ...]) -> None:
+    for format in ("markdown", "html"):
+        done = here("report", "--sample", *argv, "-o", format)
+        assert b"holds the largest part" not in done.out and b"## Memory" not in done.out
+        assert b'id="memory"' not in done.out
+    assert b"## Memory" in here("report", "--sample", "-o", "markdown").out
+
+
+def test_nothing_is_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "zero.txt").write_bytes(oracle.HEADER + b"0 0 a.c:1 func:f \n0 0 b.c:2 func:g \n")
+    done = here("report", str(tmp_path / "zero.txt"), "-o", "markdown")
+    assert done.status == 0 and b"largest part" not in done.out

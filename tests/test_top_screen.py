@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -10,14 +11,20 @@ import sys
 import termios
 import time
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import oracle
 import pytest
 from command import MODULE, allocq, here, refused
 from oracle import Tag
+from recording_child import sample
 from screens import DOWN, LEFT, RIGHT, UP, Screened, screened
 from watched import IDLE, PIPE, SLAB, XFS, Kernel, record
+
+from allocq.storage.recording.counters import Counters
+from allocq.storage.recording.writer import Writer
 
 TAGS = [
     Tag(40960, 10, "mm/slub.c", 10, None, "alloc_slab_page", True, ""),
@@ -809,3 +816,45 @@ def test_what_cannot_be_opened_is_one_line(tmp_path: Path, kernel: Kernel) -> No
             assert seen.wait() == 2
             assert words in seen.text.replace("\n", ""), seen.text
             assert b"\x1b[?1049h" not in seen.raw
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_regexp_that_never_ends(tmp_path: Path, number: int) -> None:
+    (tmp_path / "1.txt").write_bytes(oracle.HEADER + b"1 1 " + b"a" * 40 + b"/b.c:1 func:f \n")
+    with screened("top", "--source", str(tmp_path)) as seen:
+        seen.until("sample 1 of 1")
+        seen.type("/-e '(a+)+$'\r")
+        seen.look(0.5)
+        os.kill(seen.pid, number)
+        assert seen.wait(20) in (-number, 130)
+        assert termios.tcgetattr(seen.slave) == seen.modes
+
+
+@pytest.mark.parametrize("when", ["9999-12-31", "@253402300799"])
+def test_a_time_far_away_is_the_last_sample(folder: Path, when: str) -> None:
+    with screened("top", "--source", str(folder)) as seen:
+        seen.until("sample 1 of")
+        seen.type(f"t{when}\r")
+        seen.until(lambda: re.search(r"sample (\d+) of \1\b", seen.text))
+
+
+def test_a_recording_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "2026-11-26.0.db").write_bytes(b"junk")
+    for argv in (("-b",), ("-b", "--at", "now"), ("-b", "--at", "999999999999d ago")):
+        refused(here("top", "--source", str(tmp_path), *argv), "holds no listing that can be read")
+
+
+def test_a_clock_that_was_set_back_does_not_turn_a_replay_around(tmp_path: Path) -> None:
+    hour = 3600 * 10**9
+    writer = Writer(tmp_path, {"host": "h"})
+    for at in range(6):
+        one = sample(at, 3)
+        time_ns = one.moment.time - (hour if at >= 3 else 0)
+        moment = replace(one.moment, time=time_ns, boottime=at * 10**9, boot="a")
+        counters = Counters.of([1000 + at] * 3, [1] * 3, [0] * 3)
+        writer.append(replace(one, moment=moment, counters=counters))
+    writer.close()
+    done = here("top", "-b", "--source", str(tmp_path), "-o", "jsonl", "--bytes")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    sizes = list(dict.fromkeys(row["bytes"] for row in rows))
+    assert sizes == [1000 + at for at in range(6)] and done.status == 0

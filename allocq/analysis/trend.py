@@ -247,10 +247,11 @@ def _fell_back(values: Sequence[float]) -> float:
 
 
 def spark(values: Sequence[int], width: int) -> list[int]:
-    """Heights 0 to 7 of `width` columns between the lowest and the highest value; a column is the
-    last of its share of the samples."""
-    if len(values) > width:
-        values = [values[(at + 1) * len(values) // width - 1] for at in range(width)]
+    """Heights 0 to 7 of `width` columns between the lowest and the highest value: the first of the
+    values, the last, and those at even distances between them."""
+    last = len(values) - 1
+    if last >= width:
+        values = [values[last - at * last // max(1, width - 1)] for at in reversed(range(width))]
     low, high = min(values), max(values)
     return [
         (7 * (value - low) + (high - low) // 2) // (high - low) if high > low else 0

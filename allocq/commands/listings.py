@@ -18,6 +18,8 @@ from ..storage.snapshot import live_metadata
 from ..units import format_size
 
 LONGEST_FILTER = 4096
+LINES_HINT = " (try --ignore-lines)"
+"""Behind a warning, of a command that has that option."""
 _SHOWN = 200
 
 
@@ -214,7 +216,7 @@ def _differences(before: Side, after: Side) -> list[str]:
     warnings = []
     for key, words in (
         ("host", "different hosts"),
-        ("kernel", "different kernels, whose line numbers may differ (try --ignore-lines)"),
+        ("kernel", f"different kernels, whose line numbers may differ{LINES_HINT}"),
         ("boot-id", "the host rebooted in between: all counters restarted at zero"),
     ):
         one, two = before.metadata.get(key), after.metadata.get(key)

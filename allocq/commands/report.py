@@ -37,7 +37,7 @@ from ..storage.snapshot import saved_cpu_lists, saved_meminfo
 from ..times import parse_time
 from ..units import format_size
 from .arguments import Origin, choice, number, read_filter, read_origin, strings, text
-from .listings import Moment, Side, interval, made_comparable, read_side, side_of
+from .listings import LINES_HINT, Moment, Side, interval, made_comparable, read_side, side_of
 from .memory import read_saved_meminfo
 from .saving import Target
 from .trend import open_sources, thinned
@@ -79,7 +79,7 @@ def read_request(values: Mapping[str, object]) -> ReportRequest:
     limit = number("limit", values.get("limit"))
     if limit is not None and limit > LARGEST_LIMIT:
         raise UsageError(
-            f"--limit is at most {LARGEST_LIMIT}", "the page has a table of all tags below"
+            f"--limit is at most {LARGEST_LIMIT}", "an HTML report has a table of all tags, too"
         )
     return ReportRequest(
         filter=read_filter(values),
@@ -312,10 +312,10 @@ def _report(request: ReportRequest, subject: Subject) -> Report:
     return Report(
         title=f"Kernel memory of {facts.get('Host') or Path(after.name).name}",
         facts=list(facts.items()),
-        warnings=list(dict.fromkeys(subject.warnings)),
+        warnings=[words.removesuffix(LINES_HINT) for words in dict.fromkeys(subject.warnings)],
         places=places,
         compares=before is not None,
-        account=account(tagged(after.table), meminfo if whole else None, on_cpus),
+        account=account(tagged(after.table), meminfo, on_cpus) if whole else None,
         made=_now(),
         version=__version__,
         seconds=_seconds(before, after, boots) if before else None,

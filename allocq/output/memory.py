@@ -105,7 +105,9 @@ def sentences(account: Account, layout: MemoryLayout) -> list[str]:
     )
     said = [f"{'In use' if used is not None else 'At tags'}: {shares}."]
     verdict = account.verdict()
-    if verdict is Side.USER and account.is_mostly_shared():
+    if not any(sides.values()):
+        pass
+    elif verdict is Side.USER and account.is_mostly_shared():
         said.append("Shared memory is the largest part: df -t tmpfs and ipcs -m show which.")
     else:
         said.append(

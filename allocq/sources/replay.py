@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -21,7 +20,7 @@ class Replay:
 
     def __init__(self, series: Series) -> None:
         self.series = series
-        self.points = series.points()
+        self.points = series.in_order(series.points())
         if not self.points:
             series.at(float("inf"))  # says that there is none
         self.position = 0
@@ -32,14 +31,15 @@ class Replay:
         """Take in what was recorded in the meantime."""
         at = self.points[self.position]
         points = self.series.points()
+        if len(points) == len(self.points):
+            return
+        points = self.series.in_order(points)
         if at in points:
             self.points, self.position = points, points.index(at)
 
     def find(self, when: float) -> int:
         """The last sample not later than `when`. SourceError if there is none."""
-        self.series.at(when)
-        times = [point.time for point in self.points]
-        return max(0, bisect_right(times, when) - 1)
+        return self.points.index(self.series.at(when))
 
     def step(self, board: Board, position: int, filter: Filter) -> bool:
         """Feed the next sample to a board that has the one before. False if it cannot be."""

@@ -104,6 +104,10 @@ class Series:
         cannot be read is left out, with a warning."""
         raise NotImplementedError
 
+    def in_order(self, points: Sequence[Point]) -> list[Point]:
+        """As they were taken, boot by boot, whatever the clock said."""
+        return list(points)
+
     def at(self, when: float) -> Point:
         """The last listing not later than `when`. SourceError if there is none."""
         points = self.points(until=when)
@@ -135,6 +139,14 @@ class _Recorded(Series):
         ]
         # A clock that was set back puts later rows at earlier times.
         return sorted(points, key=lambda point: (point.time, str(point.path), point.row))
+
+    def in_order(self, points: Sequence[Point]) -> list[Point]:
+        from ..storage.recording.reader import Point as Row
+
+        by_row = {(point.path, point.row): point for point in points}
+        # The databases are read one after the other, as they were written.
+        rows = [Row(at.path, at.row, 0, at.whole) for at in sorted(points, key=_written)]
+        return [by_row[row.path, row.id] for row in self._recording.in_order(rows)]
 
     def open(self, point: Point) -> Saved:
         from ..storage.recording.listing import snapshot_of
@@ -370,5 +382,13 @@ def _in_memory(text: bytes, shown: str) -> Saved:
     return source
 
 
+def _written(point: Point) -> tuple[str, int]:
+    return str(point.path), point.row
+
+
 def _nanoseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * _NANOSECONDS)
+    """Cut to what a database holds: until the year 2262."""
+    if seconds is None:
+        return None
+    most = (1 << 63) - 1
+    return round(min(max(seconds * _NANOSECONDS, -most), most))

@@ -471,7 +471,7 @@ def _failed(path: str, error: OSError) -> Exception:
 
 def _no_such_listing(path: str, listings: int) -> SourceError:
     words = "1 listing" if listings == 1 else f"{listings} listings"
-    return SourceError(f"{path} holds {words}", "--list-listings shows what there is")
+    return SourceError(f"{path} holds {words}", "allocq query --list-listings shows what there is")
 
 
 def _lines(shown: Sequence[Listing]) -> Iterator[bytes]:

@@ -28,8 +28,8 @@ def rows(seen: Screened) -> list[str]:
     return [line for line in seen.lines if re.search(r"\.(c|h|rs):\d+", line)]
 
 
-def test_a_row_is_what_the_text_says(cat_allocinfo: Callable[[], str]) -> None:
-    """The largest tag that stands still, to the byte."""
+def compared(cat_allocinfo: Callable[[], str]) -> tuple[int, list[object]]:
+    """How many of the largest tags that stood still are on the screen, and those that differ."""
     before = oracle.parse(cat_allocinfo().encode())
     with screened("top", "-s", "bytes", "--bytes", "--interval", "60s", columns=160) as seen:
         seen.until("tags by size")
@@ -38,15 +38,24 @@ def test_a_row_is_what_the_text_says(cat_allocinfo: Callable[[], str]) -> None:
     after = oracle.parse(cat_allocinfo().encode())
     moved = {one.subject() for one, two in zip(before, after, strict=True) if one[:2] != two[:2]}
     still = sorted((tag for tag in after if tag.subject() not in moved), key=lambda tag: -tag.bytes)
-    found = 0
+    found, wrong = 0, []
     for tag in still[:10]:
         line = next((line for line in shown if f"{tag.file}:{tag.line} " in line), None)
-        if line is None:
-            continue
-        cells = re.sub(r"[~*^!]+", " ", line).split()
-        assert cells[:2] == [str(tag.bytes), str(tag.calls)], (tag, line)
-        found += 1
-    assert found >= 5, shown
+        if line is not None:
+            found += 1
+            cells = re.sub(r"[~*^!]+", " ", line).split()
+            if cells[:2] != [str(tag.bytes), str(tag.calls)]:
+                wrong.append((tag, line))
+    return found, wrong
+
+
+def test_rows_are_what_the_kernel_says(cat_allocinfo: Callable[[], str]) -> None:
+    """The largest tags that stand still, to the byte. A counter may go and come back in between."""
+    for _ in range(5):
+        found, wrong = compared(cat_allocinfo)
+        if found >= 5 and not wrong:
+            return
+    pytest.fail(str((found, wrong)))
 
 
 def test_a_tmpfs_that_grows_comes_first(tmpfs: Path) -> None:

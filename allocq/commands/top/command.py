@@ -6,9 +6,10 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ...model import Filter
@@ -35,6 +36,9 @@ from ..nearest import options_of
 from .batch import Batch
 from .feed import Feed, LiveFeed, ReplayFeed
 from .viewer import Choices, Viewer
+
+if TYPE_CHECKING:
+    from .terminal import Terminal
 
 SHORTEST = 0.05
 
@@ -194,35 +198,40 @@ def _batch(request: TopRequest, feed: Feed, warnings: list[str]) -> int:
 
 
 def _on_screen(request: TopRequest, feed: Feed, warnings: list[str], curses: ModuleType) -> int:
-    from .terminal import on_terminal
+    from .terminal import EndedError, on_terminal
 
     viewer = Viewer(feed, request.choices, _draws_bars())
     viewer.say("; ".join(warnings))
-    left = request.count
-    seconds = request.choices.seconds
-    with on_terminal(curses, wants_color(request.view.color, True)) as terminal:
-        due = time.monotonic() + seconds
-        while not viewer.ended and not terminal.ended_by and left != 0:
-            terminal.draw(viewer.page(*terminal.size()))
-            for key in terminal.wait(None if viewer.paused else due - time.monotonic()):
-                if key == "ctrl-l":
-                    terminal.again()
-                else:
-                    viewer.press(key)
-            begun = time.monotonic()
-            if viewer.paused or begun < due or terminal.ended_by or viewer.ended:
-                continue
-            viewer.refresh()
-            ended = time.monotonic()
-            # Where reading takes long, it is done less often.
-            due = max(due + seconds, ended + (ended - begun))
-            left = None if left is None else left - 1
+    color = wants_color(request.view.color, True)
+    with on_terminal(curses, color) as terminal, suppress(EndedError):
+        _watch(terminal, viewer, request)
     if terminal.ended_by == signal.SIGINT:
         return INTERRUPTED
     if terminal.ended_by:
         signal.signal(terminal.ended_by, signal.SIG_DFL)
         os.kill(os.getpid(), terminal.ended_by)
     return FOUND
+
+
+def _watch(terminal: Terminal, viewer: Viewer, request: TopRequest) -> None:
+    """Show, read keys, refresh, until somebody wants the end."""
+    left, seconds = request.count, request.choices.seconds
+    due = time.monotonic() + seconds
+    while not viewer.ended and not terminal.ended_by and left != 0:
+        terminal.draw(viewer.page(*terminal.size()))
+        for key in terminal.wait(None if viewer.paused else due - time.monotonic()):
+            if key == "ctrl-l":
+                terminal.again()
+            else:
+                viewer.press(key)
+        begun = time.monotonic()
+        if viewer.paused or begun < due or terminal.ended_by or viewer.ended:
+            continue
+        viewer.refresh()
+        ended = time.monotonic()
+        # Where reading takes long, it is done less often.
+        due = max(due + seconds, ended + (ended - begun))
+        left = None if left is None else left - 1
 
 
 def _draws_bars() -> bool:

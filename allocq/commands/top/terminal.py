@@ -75,6 +75,11 @@ def need_terminal() -> ModuleType:
     return curses
 
 
+class EndedError(KeyboardInterrupt):
+    """A signal asked for the end while something took its time, a regular expression say. It passes
+    through the engine as Ctrl-C does."""
+
+
 class Terminal:
     """The screen while top has it. ended_by: the signal that ended it, 0 for none."""
 
@@ -118,6 +123,7 @@ class Terminal:
         """Note a signal; `wait` ends."""
         if number in _ENDING:
             self.ended_by = self.ended_by or number
+            signal.setitimer(signal.ITIMER_REAL, _SECONDS_TO_END / 3)
         elif number == signal.SIGTSTP:
             self._stop = True
         elif number == signal.SIGCONT:
@@ -266,6 +272,10 @@ def _is_there() -> bool:
     return True
 
 
+def _give_up(*_: object) -> None:
+    raise EndedError
+
+
 class _Patience:
     """Ends the process if it does not end by itself after a signal: while it writes to a terminal
     that nobody reads, say, or waits for the kernel."""
@@ -312,10 +322,12 @@ def on_terminal(curses: ModuleType, color: bool) -> Iterator[Terminal]:
         for number in (*_ENDING, *_WAKING):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 kept[number] = signal.signal(number, terminal.on_signal)
+        kept[signal.SIGALRM] = signal.signal(signal.SIGALRM, _give_up)
         try:
             terminal._enter()
             yield terminal
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             terminal._leave()
     finally:
         patience.close()

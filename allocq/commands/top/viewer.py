@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ...analysis.board import Figures, Within
 from ...analysis.diff import Key
 from ...analysis.narrow import narrowed
-from ...errors import AllocqError, UsageError
+from ...errors import AllocqError, OutputError, UsageError
 from ...model import Filter
 from ...options.commands import WORDS
 from ...options.reader import Fault, Misread, read_words
@@ -263,8 +263,12 @@ class Viewer:
         if not path.strip():
             self._message = "nothing is saved"
             return
-        self._feed.save(path, self.asked, not self.paused)
-        self._message = f"saved to {path}"
+        try:
+            self._feed.save(path, self.asked, not self.paused)
+        except OutputError as error:
+            self._message = str(error)  # its hint names options of the command line
+        else:
+            self._message = f"saved to {path}"
 
     def _set_filter(self, text: str) -> None:
         asked = typed_filter(text)

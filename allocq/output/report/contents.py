@@ -70,7 +70,7 @@ class Report:
     warnings: Sequence[str]
     places: Sequence[Place]
     compares: bool
-    account: Account
+    account: Account | None
     made: float
     version: str
     seconds: float | None = None

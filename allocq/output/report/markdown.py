@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ...analysis.diff import Key
+from ...analysis.memory import Account
 from ...analysis.report import Place, kernel_growth, largest, most_grown, most_shrunk
 from ...analysis.slab import SlabRule
 from ...analysis.trend import Points, spark
@@ -74,7 +75,8 @@ def _lines(report: Report, limit: int) -> Iterator[str]:
         yield from _changes("Most grown", most_grown(report.places)[:limit], histories)
         yield from _changes("Most shrunk", most_shrunk(report.places)[:limit], histories)
     yield from _largest(report, limit)
-    yield from _memory(report)
+    if report.account:
+        yield from _memory(report.account)
     shown = "".join(marks(place) for place in report.places)
     legend = [f"`{mark}` {words}" for mark, words in LEGEND.items() if mark in shown]
     if legend:
@@ -194,8 +196,7 @@ def _largest(report: Report, limit: int) -> Iterator[str]:
     )
 
 
-def _memory(report: Report) -> Iterator[str]:
-    account = report.account
+def _memory(account: Account) -> Iterator[str]:
     yield from ["", "## Memory", "", " ".join(sentences(account, MemoryLayout()))]
     rows = [
         (str(side), str(kind), _size(meminfo), _size(tags))

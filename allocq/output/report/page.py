@@ -20,6 +20,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from ...analysis.diff import Key
+from ...analysis.memory import Account
 from ...analysis.report import kernel_growth, largest, most_grown, most_shrunk
 from ...analysis.slab import SlabRule
 from ...analysis.treemap import LEAST, areas_of, views_of
@@ -104,7 +105,10 @@ def _top(report: Report) -> Element:
     places = [("treemap", "Treemap")]
     places += [("trend", "Trend")] if report.boots else []
     places += [("grown", "Most grown")] if report.compares else []
-    places += [("largest", "Largest"), ("memory", "Memory"), ("tags", "All tags")]
+    places.append(("largest", "Largest"))
+    if report.account:
+        places.append(("memory", "Memory"))
+    places.append(("tags", "All tags"))
     return el(
         "header",
         link("content", "Skip to the content", class_="skip"),
@@ -142,7 +146,8 @@ def _sections(report: Report) -> Iterator[Element]:
         "Largest",
         tables.largest(top, total, histories) if top else el("p", "Nothing is held."),
     )
-    yield _memory(report)
+    if report.account:
+        yield _memory(report, report.account)
 
 
 def _changes(report: Report, histories: Mapping[Key, Points]) -> Element:
@@ -282,13 +287,13 @@ def _meminfo_lines(boot: BootTrends) -> list[Line]:
     ]
 
 
-def _memory(report: Report) -> Element:
-    words = " ".join(sentences(report.account, MemoryLayout()))
+def _memory(report: Report, account: Account) -> Element:
+    words = " ".join(sentences(account, MemoryLayout()))
     more: Content = None
     if report.meminfo:
         rows = tables.meminfo(report.meminfo_before, report.meminfo)
         more = el("details", el("summary", "All of /proc/meminfo"), rows)
-    return _section("memory", "Memory", el("p", words), tables.memory(report.account), more)
+    return _section("memory", "Memory", el("p", words), tables.memory(account), more)
 
 
 def _all_tags(report: Report, room: int) -> str:
