@@ -22,7 +22,8 @@ class Replay:
         self.series = series
         self.points = series.in_order(series.points())
         if not self.points:
-            series.at(float("inf"))  # says that there is none
+            series.at(float("inf"))  # says that there is none; otherwise, none can be read
+            raise SourceError(series.warnings[-1])
         self.position = 0
         self._readings: OrderedDict[tuple[Point, Filter], Reading | None] = OrderedDict()
         self._starts: dict[Point, int] = {}
@@ -39,7 +40,9 @@ class Replay:
 
     def find(self, when: float) -> int:
         """The last sample not later than `when`. SourceError if there is none."""
-        return self.points.index(self.series.at(when))
+        self.series.at(when)  # says if there is none
+        earlier = [at for at, point in enumerate(self.points) if point.time <= when]
+        return max(earlier, key=lambda at: (self.points[at].time, at), default=0)
 
     def step(self, board: Board, position: int, filter: Filter) -> bool:
         """Feed the next sample to a board that has the one before. False if it cannot be."""

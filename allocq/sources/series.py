@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..analysis.diff import Key, keys_of
 from ..core.kernel import NativeSource, looks_like_listing
@@ -25,6 +26,9 @@ from ..storage.recording import schema
 from ..storage.snapshot import saved_meminfo
 from .matcher import Matcher
 from .source import Saved, open_source
+
+if TYPE_CHECKING:
+    from ..storage.recording.reader import Point as Row
 
 _NANOSECONDS = 1_000_000_000
 
@@ -141,37 +145,30 @@ class _Recorded(Series):
         return sorted(points, key=lambda point: (point.time, str(point.path), point.row))
 
     def in_order(self, points: Sequence[Point]) -> list[Point]:
-        from ..storage.recording.reader import Point as Row
-
         by_row = {(point.path, point.row): point for point in points}
-        # The databases are read one after the other, as they were written.
-        rows = [Row(at.path, at.row, 0, at.whole) for at in sorted(points, key=_written)]
+        # As they were written, one database after the other.
+        order = {path: number for number, path in enumerate(self._recording.paths)}
+        rows = _rows_of(sorted(points, key=lambda point: (order[point.path], point.row)))
         return [by_row[row.path, row.id] for row in self._recording.in_order(rows)]
 
     def open(self, point: Point) -> Saved:
         from ..storage.recording.listing import snapshot_of
-        from ..storage.recording.reader import Point as Row
 
-        sample = self._recording.read(Row(point.path, point.row, 0, point.whole))
+        sample = self._recording.read(*_rows_of([point]))
         if sample is None:
             raise SourceError(self.warnings[-1])
         facts = self._recording.facts(point.path)
         return _in_memory(b"".join(snapshot_of(sample, facts)), point.words)
 
     def boot_of(self, point: Point) -> str | None:
-        from ..storage.recording.reader import Point as Row
-
-        return self._recording.boot_of(Row(point.path, point.row, 0, point.whole))
+        return self._recording.boot_of(*_rows_of([point]))
 
     def samples(self, points: Sequence[Point], filter: Filter) -> Iterator[Listed]:
-        from ..storage.recording.reader import Point as Row
-
         subjects: Sequence[bytes] | None = None
         keys: list[Key] = []
         rows: list[int] = []
-        rows_of = [Row(at.path, at.row, 0, at.whole) for at in points]
         host = self._recording.facts(points[0].path).get("host", "") if points else ""
-        for sample in self._recording.each(self._recording.in_order(rows_of)):
+        for sample in self._recording.each(self._recording.in_order(_rows_of(points))):
             if sample.subjects is not subjects:
                 subjects = sample.subjects
                 keys, rows = _matching(subjects, filter)
@@ -382,8 +379,11 @@ def _in_memory(text: bytes, shown: str) -> Saved:
     return source
 
 
-def _written(point: Point) -> tuple[str, int]:
-    return str(point.path), point.row
+def _rows_of(points: Sequence[Point]) -> list[Row]:
+    """The same in their databases."""
+    from ..storage.recording.reader import Point as Row
+
+    return [Row(at.path, at.row, 0, at.whole) for at in points]
 
 
 def _nanoseconds(seconds: float | None) -> int | None:
