@@ -42,12 +42,7 @@ FIELD = sorted((Path(__file__).parent / "field").glob("*.txt"))
 GROWN = "mm/slub.c:5000 func:kmalloc_new"
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(BEGUN))
-    monkeypatch.setenv("TZ", "UTC")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("place")
 
 
 def grown() -> list[Line]:

@@ -21,12 +21,7 @@ from allocq.units import format_size
 SAMPLE = str(oracle.SAMPLE)
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(BEGUN))
-    monkeypatch.setenv("TZ", "UTC")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("place")
 
 
 def parsed(text: str) -> list[Token]:

@@ -76,20 +76,11 @@ class Count:
         return least, least + self.unlisted - without_pages * self.unlisted_slab
 
 
-@dataclass(slots=True)
-class Change:
-    """One key before and after; None if it did not exist. key: (file, line, module, function).
+class Keyed:
+    """The parts of a tag's key, by name."""
 
-    bound: the side that is None is an excerpt that does not list the tag, which held at most this
-    many bytes there. Growth is then what is certain.
-    user_pages: it is memory of programs, or page cache.
-    """
-
+    __slots__ = ()
     key: Key
-    before: Count | None
-    after: Count | None
-    bound: int | None = None
-    user_pages: bool = False
 
     @property
     def file(self) -> str:
@@ -110,6 +101,22 @@ class Change:
     def function(self) -> str:
         """The function of a tag."""
         return str(self.key[3])
+
+
+@dataclass(slots=True)
+class Change(Keyed):
+    """One key before and after; None if it did not exist. key: (file, line, module, function).
+
+    bound: the side that is None is an excerpt that does not list the tag, which held at most this
+    many bytes there. Growth is then what is certain.
+    user_pages: it is memory of programs, or page cache.
+    """
+
+    key: Key
+    before: Count | None
+    after: Count | None
+    bound: int | None = None
+    user_pages: bool = False
 
     @property
     def bytes(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .diff import Change, Count, Key, bound, match
+from .diff import Change, Count, Key, Keyed, bound, match
 from .groups import Columns
 from .histories import KERNEL, kind_of
 from .slab import Sum, is_slab_page
@@ -15,7 +15,7 @@ Bounds = tuple[int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Place(Keyed):
     """One tag. use: what its memory is used for (kernel, page cache, slab and so on); after: its
     counters, None if it is gone; change: since before, None if there is nothing to compare with."""
 
@@ -23,26 +23,6 @@ class Place:
     use: str
     after: Count | None
     change: Change | None = None
-
-    @property
-    def file(self) -> str:
-        """The file."""
-        return str(self.key[0])
-
-    @property
-    def line(self) -> int:
-        """The line."""
-        return int(self.key[1] or 0)
-
-    @property
-    def module(self) -> str | None:
-        """The module; None for built-in code."""
-        return None if self.key[2] is None else str(self.key[2])
-
-    @property
-    def function(self) -> str:
-        """The function."""
-        return str(self.key[3])
 
     @property
     def bytes(self) -> int:

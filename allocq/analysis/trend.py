@@ -113,10 +113,12 @@ def trend_of(points: Points) -> Trend:
     times = [points.times[at] for at in few]
     some = [values[at] for at in few]
     slope = theil_sen(times, some)
-    steadiness, chance = mann_kendall(some)
-    _, chance_of_inert = mann_kendall(some, _inertia(times, some, slope))
+    steadiness, score = _kendall(some)
     # A smooth curve is as inert as a counter that wanders, but its steps all go one way.
-    chance = min(chance_of_inert, max(chance, STRICTER * chance_of_steps(some)))
+    chance = min(
+        _chance(score, _inertia(times, some, slope)),
+        max(_chance(score), STRICTER * chance_of_steps(some)),
+    )
     spans = _kept_by_span(points.times, values)
     kept = last - lowest
     pace = kept / SPANS
@@ -174,16 +176,29 @@ def _inertia(times: Sequence[float], values: Sequence[float], slope: float) -> f
     return min(0.99, max(0.0, sum(one * two for one, two in pairwise(rest)) / power))
 
 
-def mann_kendall(values: Sequence[float], inertia: float = 0.0) -> tuple[float, float]:
+def mann_kendall(values: Sequence[float]) -> tuple[float, float]:
     """Kendall's tau-b with time, and the one-sided chance of a rise as steady without a trend.
 
-    The variance of S is corrected for equal values (Kendall, Rank Correlation Methods) and for
-    samples that depend on the one before, which are worth (1 - inertia) / (1 + inertia) of a free
-    one; below LEAST_POINTS values the normal approximation does not hold and the chance is 1.
+    The variance of S is corrected for equal values (Kendall, Rank Correlation Methods); below
+    LEAST_POINTS values the normal approximation does not hold and the chance is 1.
     """
+    tau, score = _kendall(values)
+    return tau, _chance(score)
+
+
+def _chance(score: float | None, inertia: float = 0.0) -> float:
+    """The chance of a normal score or a higher one, of samples that depend on the one before: each
+    is worth (1 - inertia) / (1 + inertia) of a free one."""
+    if score is None:
+        return 1.0
+    return math.erfc(score * math.sqrt((1 - inertia) / (1 + inertia) / 2)) / 2
+
+
+def _kendall(values: Sequence[float]) -> tuple[float, float | None]:
+    """tau-b, and S as a normal score; None where that does not hold."""
     n = len(values)
     if n < 2:
-        return 0.0, 1.0
+        return 0.0, None
     s = sum(
         (values[j] > values[i]) - (values[j] < values[i]) for i in range(n) for j in range(i + 1, n)
     )
@@ -195,9 +210,8 @@ def mann_kendall(values: Sequence[float], inertia: float = 0.0) -> tuple[float, 
     tau = s / math.sqrt(pairs * untied) if untied else 0.0
     variance = n * (n - 1) * (2 * n + 5) - sum(t * (t - 1) * (2 * t + 5) for t in counts.values())
     if n < LEAST_POINTS or variance <= 0:
-        return tau, 1.0
-    z = (s - (s > 0) + (s < 0)) / math.sqrt(variance / 18 * (1 + inertia) / (1 - inertia))
-    return tau, math.erfc(z / math.sqrt(2)) / 2
+        return tau, None
+    return tau, (s - (s > 0) + (s < 0)) / math.sqrt(variance / 18)
 
 
 def chance_of_steps(values: Sequence[float]) -> float:

@@ -160,7 +160,7 @@ static void add_loaded_modules(struct list *list, struct aq_str prefix)
 		fclose(file);
 }
 
-/* From /proc/allocinfo itself: there is no tag cache before Linux 7.3, nor before the first query. */
+/* Reads /proc/allocinfo: no tags are cached before the first query, nor without the ioctl. */
 static void add_from_kernel(struct list *list, const char *kind, struct aq_str prefix)
 {
 	aq_table *table = aq_table_new();

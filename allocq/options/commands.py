@@ -328,7 +328,7 @@ TOP_OPTIONS = (
            "Replay DIR, a recording or a folder of saved listings. A path on a proc file system is"
            " a running kernel.", "DIR"),
     Option("at", ("--at",), TEXT, _S,
-           "Begin the replay with the last listing that is not later than TIME ('10 min ago', -1h,"
+           "Begin the replay with the last listing that is not later than TIME ('10 min ago', 1h,"
            " 2026-11-23T06:20, @SECONDS; default: the first).", "TIME"),
     *named(SOURCE_OPTIONS, "interface"),
 )  # fmt: skip

@@ -106,8 +106,8 @@ def sentences(account: Account, layout: MemoryLayout) -> list[str]:
     said = [f"{'In use' if used is not None else 'At tags'}: {shares}."]
     verdict = account.verdict()
     if not any(sides.values()):
-        pass
-    elif verdict is Side.USER and account.is_mostly_shared():
+        return said
+    if verdict is Side.USER and account.is_mostly_shared():
         said.append("Shared memory is the largest part: df -t tmpfs and ipcs -m show which.")
     else:
         said.append(

@@ -6,12 +6,18 @@ only runs of the same round are compared.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -255,6 +261,27 @@ def machine() -> str:
     except OSError:
         pass
     return ", ".join(parts)
+
+
+def on_terminal(child: Callable[[], object], lines: int, columns: int) -> tuple[int, int]:
+    """Fork a process that runs `child` on a terminal of its own, of this size; its output is thrown
+    away. Returns (process, our side of the terminal)."""
+    pid, master = pty.fork()
+    if pid == 0:
+        try:
+            os.environ["TERM"] = "xterm-256color"
+            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+            child()
+        finally:
+            os._exit(1)
+
+    def drain() -> None:
+        with contextlib.suppress(OSError):  # the process has ended
+            while os.read(master, 1 << 16):
+                continue
+
+    threading.Thread(target=drain, daemon=True).start()
+    return pid, master
 
 
 def show(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

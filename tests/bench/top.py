@@ -9,24 +9,20 @@ own: numbers out of the engine, growth, sums, order, layout, curses.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import random
-import struct
 import sys
-import termios
-import threading
 import time
 from collections.abc import Sequence
 from statistics import mean
 
-from common import SAMPLE, show
+from common import SAMPLE, on_terminal, show
 
 from allocq.analysis.board import Board, Reading
 from allocq.analysis.diff import Key, keys_of
-from allocq.commands.top.terminal import need_terminal, on_terminal
+from allocq.commands.top.terminal import need_terminal
+from allocq.commands.top.terminal import on_terminal as screen
 from allocq.commands.top.viewer import Choices, Viewer
 from allocq.core.filter import NativeFilter
 from allocq.core.table import Table
@@ -83,7 +79,7 @@ class Changing:
 def measured(rounds: int) -> dict[str, tuple[float, float]]:
     """(refreshing, laying out and drawing) in milliseconds, by view; on this terminal."""
     found = {}
-    with on_terminal(need_terminal(), True) as terminal:
+    with screen(need_terminal(), True) as terminal:
         for name, choices in VIEWS.items():
             feed = Changing()
             viewer = Viewer(feed, choices)  # type: ignore[arg-type]
@@ -104,27 +100,12 @@ def measured(rounds: int) -> dict[str, tuple[float, float]]:
 def on_pty(rounds: int) -> dict[str, tuple[float, float]]:
     """The same in a process on a terminal of its own."""
     read, write = os.pipe()
-    pid, master = pty.fork()
-    if pid == 0:
-        status = 1
-        try:
-            os.environ["TERM"] = "xterm-256color"
-            size = struct.pack("HHHH", LINES, COLUMNS, 0, 0)
-            fcntl.ioctl(1, termios.TIOCSWINSZ, size)
-            os.write(write, json.dumps(measured(rounds)).encode())
-            status = 0
-        finally:
-            os._exit(status)
+
+    def child() -> None:
+        os.write(write, json.dumps(measured(rounds)).encode())
+
+    pid, _ = on_terminal(child, LINES, COLUMNS)
     os.close(write)
-
-    def drain() -> None:
-        try:
-            while os.read(master, 1 << 16):
-                pass
-        except OSError:
-            pass
-
-    threading.Thread(target=drain, daemon=True).start()
     with open(read) as pipe:
         answer = pipe.read()
     os.waitpid(pid, 0)

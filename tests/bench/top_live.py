@@ -10,17 +10,12 @@ them: nearly all of it is the kernel's work.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import signal
-import struct
 import sys
-import termios
-import threading
 import time
 
-from common import show
+from common import on_terminal, show
 from recorder_live import cpu_clock, field_kib, read_alone
 
 WHERE = "kernel"
@@ -28,31 +23,10 @@ INTERVAL = 0.2
 LINES, COLUMNS = 50, 160
 
 
-def started(*argv: str) -> tuple[int, int]:
-    """(process, its terminal)."""
-    pid, master = pty.fork()
-    if pid == 0:
-        try:
-            os.environ["TERM"] = "xterm"
-            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-            os.execv(sys.executable, [sys.executable, "-m", "allocq", "top", *argv])
-        finally:
-            os._exit(127)
-    return pid, master
-
-
 def spent(seconds: float, *argv: str) -> tuple[float, float]:
     """(milliseconds of CPU a refresh, MiB resident in the end)."""
-    pid, master = started("--interval", f"{INTERVAL}s", *argv)
-
-    def drain() -> None:
-        try:
-            while os.read(master, 1 << 16):
-                pass
-        except OSError:
-            pass
-
-    threading.Thread(target=drain, daemon=True).start()
+    words = [sys.executable, "-m", "allocq", "top", "--interval", f"{INTERVAL}s", *argv]
+    pid, master = on_terminal(lambda: os.execv(sys.executable, words), LINES, COLUMNS)
     time.sleep(3)
     clock = cpu_clock(pid)
     begun = time.clock_gettime_ns(clock)
