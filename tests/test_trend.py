@@ -367,6 +367,16 @@ def recorded(folder: Path, boots: int = 1, samples: int = 40) -> Path:
     return folder
 
 
+def test_without_a_recording_it_says_what_makes_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "allocq"
+    monkeypatch.setattr("allocq.commands.trend.default_folder", lambda: missing)
+    done = here("trend")
+    refused(done, f"no such directory: {missing}")
+    assert done.err.endswith("\nhint: allocq record -d DIR makes one\n")
+
+
 def test_a_time_that_ends_before_it_begins_is_refused() -> None:
     refused(
         here("trend", ".", "--since", "1h", "--until", "2 hours ago"),

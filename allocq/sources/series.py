@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..storage.recording.reader import Point as Row
 
 _NANOSECONDS = 1_000_000_000
+_MAKES_ONE = "allocq record -d DIR makes one"
 
 
 class TimeFrom(StrEnum):
@@ -308,15 +309,15 @@ def open_series(folder: str | os.PathLike[str]) -> Series:
         names = sorted(entry.name for entry in os.scandir(path) if entry.is_file())
     except PermissionError as error:
         raise AccessError(f"cannot read {path}: {error.strerror}") from None
+    except FileNotFoundError:
+        raise SourceError(f"no such directory: {path}", _MAKES_ONE) from None
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from None
     if any(schema.NAME.fullmatch(name) for name in names):
         return _Recorded(path)
     names = [name for name in names if not name.startswith(".")]
     if not names:
-        raise SourceError(
-            f"{path} holds no recording and no saved listing", "allocq record -d DIR makes one"
-        )
+        raise SourceError(f"{path} holds no recording and no saved listing", _MAKES_ONE)
     return _Folder(path, names)
 
 
