@@ -157,8 +157,8 @@ main.watch_interrupts()
 libc = ctypes.CDLL(None)
 mutex = ctypes.create_string_buffer(256)
 libc.pthread_mutex_lock(mutex)
-os.write(1, b"!")
 try:
+    os.write(1, b"!")
     libc.pthread_mutex_lock(mutex)  # for ever, whatever signals come
 except KeyboardInterrupt:
     os._exit(130)  # it came before the call
