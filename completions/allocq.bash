@@ -92,7 +92,7 @@ _allocq() {
 		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query tree memory top snapshot record trend diff report check doctor verify bench -h --help -V --version" "$current"
+		_allocq_words "query tree memory top snapshot record trend diff report check doctor profiling verify bench -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -291,6 +291,19 @@ _allocq() {
 		--color) _allocq_words "auto always never" "$current" ;;
 		*)
 			_allocq_words "-o --format --color -h --help" "$current"
+			;;
+		esac
+		;;
+	profiling)
+		case $before in
+		-o | --format) _allocq_words "table json" "$current" ;;
+		--color) _allocq_words "auto always never" "$current" ;;
+		*)
+			if [[ $current == -* ]]; then
+				_allocq_words "--persist --dry-run -o --format --color -h --help" "$current"
+			else
+				_allocq_files
+			fi
 			;;
 		esac
 		;;

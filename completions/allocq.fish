@@ -78,6 +78,7 @@ complete -c allocq -n __allocq_no_command -a diff -d 'Show what grew between two
 complete -c allocq -n __allocq_no_command -a report -d 'Draw one HTML or Markdown file to send'
 complete -c allocq -n __allocq_no_command -a check -d 'Run COMMAND and fail if a tag grew more than allowed'
 complete -c allocq -n __allocq_no_command -a doctor -d 'Report what this kernel supports, what is enabled, and how to fix what is not'
+complete -c allocq -n __allocq_no_command -a profiling -d 'Show whether the kernel counts allocations, and turn that on or off'
 complete -c allocq -n __allocq_no_command -a verify -d 'Check that the ioctl and the text file agree on this kernel'
 complete -c allocq -n __allocq_no_command -a bench -d 'Time cat, grep and awk against allocq on this machine'
 complete -c allocq -n __allocq_no_command -s h -l help -d 'Show this message and exit'
@@ -399,6 +400,13 @@ complete -c allocq -n '__allocq_command check' -a '(__allocq_run --max-growth --
 complete -c allocq -n '__allocq_command doctor' -s o -l format -x -a 'table json' -d 'Output format'
 complete -c allocq -n '__allocq_command doctor' -l color -x -a 'auto always never' -d 'Colorize the report'
 complete -c allocq -n '__allocq_command doctor' -s h -l help -d 'Show this message and exit'
+
+complete -c allocq -n '__allocq_command profiling' -l persist -d 'Set it at each boot too'
+complete -c allocq -n '__allocq_command profiling' -l dry-run -d 'Say what on or off would do, and change nothing'
+complete -c allocq -n '__allocq_command profiling' -s o -l format -x -a 'table json' -d 'Output format of status'
+complete -c allocq -n '__allocq_command profiling' -l color -x -a 'auto always never' -d 'Colorize tables'
+complete -c allocq -n '__allocq_command profiling' -s h -l help -d 'Show this message and exit'
+complete -c allocq -n '__allocq_command profiling' -F
 
 complete -c allocq -n '__allocq_command verify' -l load-module -x -d 'Load a module, check, and unload it'
 complete -c allocq -n '__allocq_command verify' -l rounds -x -d 'Try N random filters, and at most N values of each field'

@@ -159,9 +159,11 @@ def distribution() -> str | None:
     return release.get("PRETTY_NAME") or release.get("NAME")
 
 
-def boot_editor() -> str | None:
-    """The tool that changes kernel parameters permanently: grubby, update-grub or None."""
-    places = os.pathsep.join(("/usr/sbin", "/usr/bin", "/sbin", "/bin"))
-    return next(
-        (tool for tool in ("grubby", "update-grub") if shutil.which(tool, path=places)), None
-    )
+def boot_editor(root: str = "") -> str | None:
+    """What changes kernel parameters permanently: nixos, grubby, update-grub, grub2-mkconfig or
+    None."""
+    if os.path.exists(f"{root}/etc/NIXOS"):
+        return "nixos"
+    places = os.pathsep.join(root + place for place in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"))
+    tools = ("grubby", "update-grub", "grub2-mkconfig")
+    return next((tool for tool in tools if shutil.which(tool, path=places)), None)

@@ -223,6 +223,19 @@ DOCTOR_OPTIONS = (
            "Colorize the report. NO_COLOR turns auto off (default: auto).", "WHEN", COLORS),
 )  # fmt: skip
 
+PROFILING_ACTIONS = ("status", "on", "off")
+PROFILING_FORMATS = ("table", "json")
+PROFILING_OPTIONS = (
+    Option("persist", ("--persist",), FLAG, "What to do",
+           "Set it at each boot too: write /etc/sysctl.d/90-allocq.conf, and show the boot"
+           " parameter. The boot loader is not touched."),
+    Option("dry_run", ("--dry-run",), FLAG, "What to do",
+           "Say what on or off would do, and change nothing."),
+    Option("format", ("-o", "--format"), TEXT, _V, "Output format of status (default: table).",
+           "FORMAT", PROFILING_FORMATS),
+    *named(VIEW_OPTIONS, "color"),
+)  # fmt: skip
+
 VERIFY_OPTIONS = (
     Option("load_module", ("--load-module",), TEXT, "What to check",
            "Load a module, check, and unload it: a name, or the path of a .ko file. It must not be"
@@ -573,6 +586,26 @@ COMMANDS = (
         examples=(
             "allocq doctor",
             "allocq doctor -o json",
+        ),
+    ),
+    Command(
+        "profiling",
+        "Show whether the kernel counts allocations, and turn that on or off (vm.mem_profiling)."
+        " Exit status of status: 0: it counts; 1: it does not.",
+        "commands.profiling:profiling_command",
+        PROFILING_OPTIONS,
+        (
+            Operand(
+                "action",
+                "ACTION",
+                "status, on or off (default: status).",
+                required=False,
+            ),
+        ),
+        examples=(
+            "allocq profiling",
+            "allocq profiling on --persist",
+            "allocq profiling off",
         ),
     ),
     Command(

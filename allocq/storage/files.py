@@ -29,8 +29,8 @@ def check_free(path: str, force: bool) -> None:
         os.close(folder)
 
 
-def save(path: str, pieces: Iterable[bytes], force: bool = False) -> None:
-    """Write a file with mode 0600 and sync it to disk.
+def save(path: str, pieces: Iterable[bytes], force: bool = False, mode: int = PRIVATE) -> None:
+    """Write a file with this mode and sync it to disk.
 
     Without `force` an existing file is never replaced, not even one created in the meantime; with
     it, only regular files are. A failure leaves nothing behind. OutputError, UsageError.
@@ -38,7 +38,7 @@ def save(path: str, pieces: Iterable[bytes], force: bool = False) -> None:
     folder, name = _open_folder(path)
     try:
         _check(path, folder, name, force)
-        _save(folder, name, pieces, force)
+        _save(folder, name, pieces, force, mode)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
@@ -81,17 +81,15 @@ def _exists(path: str) -> OutputError:
     return OutputError(f"{path} exists", "use --force to replace it")
 
 
-def _save(folder: int, name: str, pieces: Iterable[bytes], force: bool) -> None:
+def _save(folder: int, name: str, pieces: Iterable[bytes], force: bool, mode: int) -> None:
     fd = _open_nameless(folder)
     if fd is None:
-        _save_named(folder, name, pieces, force)
+        _save_named(folder, name, pieces, force, mode)
         return
     try:
-        for piece in pieces:
-            _write(fd, piece)
-        os.fsync(fd)
+        _fill(fd, pieces, mode)
         if not _give_name(folder, fd, name, force):
-            _save_named(folder, name, _pieces_of(fd), force)
+            _save_named(folder, name, _pieces_of(fd), force, mode)
             return
     finally:
         os.close(fd)
@@ -145,15 +143,21 @@ def _passing_name() -> str:
     return f".allocq-{secrets.token_hex(8)}"
 
 
-def _save_named(folder: int, name: str, pieces: Iterable[bytes], force: bool) -> None:
+def _fill(fd: int, pieces: Iterable[bytes], mode: int) -> None:
+    for piece in pieces:
+        _write(fd, piece)
+    if mode != PRIVATE:
+        os.fchmod(fd, mode)
+    os.fsync(fd)
+
+
+def _save_named(folder: int, name: str, pieces: Iterable[bytes], force: bool, mode: int) -> None:
     """The same by a file that has another name until it is whole."""
     passing = _passing_name()
     with _removed_at_the_end(folder, passing):
         fd = os.open(passing, _CREATE, PRIVATE, dir_fd=folder)
         try:
-            for piece in pieces:
-                _write(fd, piece)
-            os.fsync(fd)
+            _fill(fd, pieces, mode)
         finally:
             os.close(fd)
         if force:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ...host.machine import BOOT_PARAMETER, count_cpus
 from ...units import format_size
-from .facts import Cache, Cost, Facts, Recorder
+from .facts import Cache, Cost, Facts, Profiling, Recorder
 
 GOOD, NOT_GOOD, UNKNOWN = "good", "not good", "unknown"
 READY, LESS, CANNOT = 0, 1, 2
@@ -13,9 +13,9 @@ VERDICTS = {
     LESS: "works with limitations",
     CANNOT: "cannot work here",
 }
-_CONFIG = "CONFIG_MEM_ALLOC_PROFILING"
-_DEFAULT = f"{_CONFIG}_ENABLED_BY_DEFAULT"
-_DEBUG = f"{_CONFIG}_DEBUG"
+CONFIG = "CONFIG_MEM_ALLOC_PROFILING"
+_DEFAULT = f"{CONFIG}_ENABLED_BY_DEFAULT"
+DEBUG = f"{CONFIG}_DEBUG"
 _BUILD = (
     "boot a kernel built with it:"
     " scripts/config -e MEM_ALLOC_PROFILING -e MEM_ALLOC_PROFILING_ENABLED_BY_DEFAULT"
@@ -69,10 +69,7 @@ def findings(facts: Facts) -> list[Finding]:
         Finding("kernel", GOOD, " ".join(filter(None, (facts.kernel, facts.machine)))),
         Finding("distribution", *_known(facts.distribution)),
         _user(facts),
-        _config(facts),
-        _parameter(facts),
-        _switch(facts),
-        _compressed(facts),
+        *profiling_findings(facts),
         _file(facts),
         _format(facts),
         _ioctl(facts),
@@ -87,6 +84,11 @@ def findings(facts: Facts) -> list[Finding]:
         _cache(facts.cache, facts.uid, facts.content_id),
         _recorder(facts.recorder),
     ]  # fmt: skip
+
+
+def profiling_findings(facts: Profiling) -> list[Finding]:
+    """The findings about the switch: what was built, booted and set."""
+    return [_config(facts), _parameter(facts), _switch(facts), _compressed(facts)]
 
 
 def _recorder(recorder: Recorder | None) -> Finding:
@@ -131,14 +133,14 @@ def _user(facts: Facts) -> Finding:
     return Finding("user", NOT_GOOD, value, facts.as_root)
 
 
-def _config(facts: Facts) -> Finding:
+def _config(facts: Profiling) -> Finding:
     item = "kernel config"
     if facts.config is None:
         return Finding(item, UNKNOWN, "not found in /proc, /boot or /lib/modules")
-    if facts.config.get(_CONFIG) != "y":
-        return Finding(item, NOT_GOOD, f"{_CONFIG} is not set ({facts.config_path})",
+    if facts.config.get(CONFIG) != "y":
+        return Finding(item, NOT_GOOD, f"{CONFIG} is not set ({facts.config_path})",
                        _BUILD)  # fmt: skip
-    on = [name for name in (_CONFIG, _DEFAULT, _DEBUG) if facts.config.get(name) == "y"]
+    on = [name for name in (CONFIG, _DEFAULT, DEBUG) if facts.config.get(name) == "y"]
     return Finding(item, GOOD, ", ".join(f"{name}=y" for name in on) + f" ({facts.config_path})")
 
 
@@ -159,15 +161,23 @@ def boots_enabled(parameter: str) -> str | None:
     return None
 
 
-def _parameter(facts: Facts) -> Finding:
+def boots_off(facts: Profiling) -> bool:
+    """Is it certain that profiling was off when the kernel began?"""
+    meant = boots_enabled(facts.boot_parameter or "")
+    if meant is None and facts.boot_parameter is not None and facts.config:
+        return facts.config.get(_DEFAULT) == "n"
+    return meant == "off"
+
+
+def _parameter(facts: Profiling) -> Finding:
     item = "boot parameter"
     given = facts.boot_parameter
-    mend = _boot_with(facts, "1")
+    mend = boot_with(facts, "1")
     if given is None:
         return Finding(item, UNKNOWN, "cannot read /proc/cmdline")
     if not given:
         default = facts.config.get(_DEFAULT) if facts.config else None
-        there = facts.config is None or facts.config.get(_CONFIG) == "y"
+        there = facts.config is None or facts.config.get(CONFIG) == "y"
         if facts.file_mode is None and there and default != "y":
             return Finding(item, NOT_GOOD if default else UNKNOWN,
                            f"no {BOOT_PARAMETER}: profiling is disabled until the next boot"
@@ -185,8 +195,8 @@ def _parameter(facts: Facts) -> Finding:
     return Finding(item, GOOD, value)
 
 
-def _boot_with(facts: Facts, value: str) -> str:
-    """The command that sets the boot parameter for the next boot."""
+def boot_with(facts: Profiling, value: str) -> str:
+    """What sets the boot parameter from the next boot on: a command if possible."""
     parameter = f"{BOOT_PARAMETER}={value}"
     if facts.boot_editor == "grubby":
         return f"sudo grubby --update-kernel=ALL --args={parameter} && sudo reboot"
@@ -196,32 +206,43 @@ def _boot_with(facts: Facts, value: str) -> str:
             f"echo '{line}' | sudo tee /etc/default/grub.d/allocq.cfg"
             " && sudo update-grub && sudo reboot"
         )
+    if facts.boot_editor == "grub2-mkconfig":
+        return (
+            f"add {parameter} to GRUB_CMDLINE_LINUX in /etc/default/grub, then"
+            " sudo grub2-mkconfig -o /boot/grub2/grub.cfg && sudo reboot"
+        )
+    if facts.boot_editor == "nixos":
+        return f'boot.kernelParams = [ "{parameter}" ]; in configuration.nix, then rebuild and boot'
     return f"boot with {parameter} on the kernel's command line"
 
 
-def _switch(facts: Facts) -> Finding:
+def _switch(facts: Profiling) -> Finding:
     item, switch = "vm.mem_profiling", facts.mem_profiling
     if switch is None:
-        config = facts.config.get(_CONFIG) if facts.config else None
+        config = facts.config.get(CONFIG) if facts.config else None
         if config == "y" or facts.file_mode is not None:
             return Finding(item, UNKNOWN, "cannot be read")
         return Finding(item, NOT_GOOD, "this kernel does not have it")
+    if switch == "1" and boots_off(facts):
+        return Finding(item, NOT_GOOD, "1: counting, but not since boot: what was allocated before"
+                       " profiling was turned on is not counted",
+                       boot_with(facts, "1"))  # fmt: skip
     if switch == "1":
         return Finding(item, GOOD, "1: counting")
     if facts.file_mode is None:
         return Finding(item, NOT_GOOD, f"{switch}: disabled until the next boot",
-                       _boot_with(facts, "1"))  # fmt: skip
+                       boot_with(facts, "1"))  # fmt: skip
     value = f"{switch}: the counters are frozen"
-    if facts.config and facts.config.get(_DEBUG) == "y":
+    if facts.config and facts.config.get(DEBUG) == "y":
         return Finding(
-            item, NOT_GOOD, f"{value}; {_DEBUG} makes it read-only", _boot_with(facts, "1")
+            item, NOT_GOOD, f"{value}; {DEBUG} makes it read-only", boot_with(facts, "1")
         )
     if boots_enabled(facts.boot_parameter or "") == "never":  # older kernels have the file even so
-        return Finding(item, NOT_GOOD, value, _boot_with(facts, "1"))
+        return Finding(item, NOT_GOOD, value, boot_with(facts, "1"))
     return Finding(item, NOT_GOOD, value, "sudo sysctl vm.mem_profiling=1")
 
 
-def _compressed(facts: Facts) -> Finding:
+def _compressed(facts: Profiling) -> Finding:
     item, value = "compressed mode", facts.mem_profiling_compressed
     if value == "1":
         return Finding(item, GOOD, "on: page tag references are stored in page flags")
@@ -242,7 +263,7 @@ def _file(facts: Facts) -> Finding:
             value = "missing: the kernel has shut down profiling"
             return Finding(item, NOT_GOOD, value, _DMESG)
         value = "missing: profiling is disabled until the next boot"
-        return Finding(item, NOT_GOOD, value, _boot_with(facts, "1"))
+        return Finding(item, NOT_GOOD, value, boot_with(facts, "1"))
     if facts.open_error:
         mend = "" if facts.uid == 0 else facts.as_root
         return Finding(item, NOT_GOOD, f"mode {facts.file_mode:04o}: {facts.open_error}", mend)

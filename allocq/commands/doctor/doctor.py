@@ -39,6 +39,13 @@ def in_lines(
 ) -> list[str]:
     """The report for people: state, item, value, and each fix once. columns: of the terminal, None
     for no limit."""
+    verdict = VERDICTS[status] + (f": {why}" if why else "")
+    lines = finding_lines(report, color, columns)
+    return [*lines, "", *([verdict] if columns is None else wrapped(verdict, columns))]
+
+
+def finding_lines(report: list[Finding], color: bool, columns: int | None = None) -> list[str]:
+    """The findings alone."""
     width = max(len(finding.item) for finding in report)
     lines = []
     fixes = {""}
@@ -52,8 +59,7 @@ def in_lines(
         if finding.mend not in fixes:
             lines += _laid(" " * len(start), f"-> {printable(finding.mend)}", columns)
             fixes.add(finding.mend)
-    verdict = VERDICTS[status] + (f": {why}" if why else "")
-    return [*lines, "", *([verdict] if columns is None else wrapped(verdict, columns))]
+    return lines
 
 
 def _laid(start: str, text: str, columns: int | None) -> list[str]:

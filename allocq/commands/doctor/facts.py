@@ -71,8 +71,24 @@ class Recorder:
     age: float | None = None
 
 
-@dataclasses.dataclass
-class Facts:
+@dataclasses.dataclass(kw_only=True)
+class Profiling:
+    """Whether the kernel counts, and what decides that. None is unknown unless noted."""
+
+    config_path: str | None
+    config: dict[str, str] | None
+    """The options of MEM_ALLOC_PROFILING by full name."""
+    boot_editor: str | None
+    boot_parameter: str | None
+    """Empty: booted without it."""
+    mem_profiling: str | None
+    mem_profiling_compressed: str | None
+    file_mode: int | None
+    """Permission bits of /proc/allocinfo; None: the file does not exist."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Facts(Profiling):
     """Facts about the machine. Errors are `strerror` texts; None is unknown unless noted."""
 
     versions: dict[str, str | None]
@@ -80,17 +96,7 @@ class Facts:
     machine: str
     distribution: str | None
     uid: int
-    boot_editor: str | None
-    config_path: str | None
-    config: dict[str, str] | None
-    """The options of MEM_ALLOC_PROFILING by full name."""
-    boot_parameter: str | None
-    """Empty: booted without it."""
-    mem_profiling: str | None
-    mem_profiling_compressed: str | None
     possible_cpus: str | None
-    file_mode: int | None
-    """Permission bits of /proc/allocinfo; None: the file does not exist."""
     open_error: str | None
     cache: Cache
     format_version: str | None = None
@@ -112,30 +118,38 @@ class Facts:
     recorder: Recorder | None = None
 
 
+def gather_profiling() -> Profiling:
+    """Read the switch and what decides it. Opens a few small files; asks for no counter."""
+    config = host.kernel_config(os.uname().release)
+    mode: int | None = None
+    with contextlib.suppress(OSError):
+        mode = stat.S_IMODE(os.stat(ALLOCINFO).st_mode)
+    return Profiling(
+        config_path=config[0] if config else None,
+        config=config[1] if config else None,
+        boot_editor=host.boot_editor(),
+        boot_parameter=host.boot_parameter(),
+        mem_profiling=host.switch("mem_profiling"),
+        mem_profiling_compressed=host.switch("mem_profiling_compressed"),
+        file_mode=mode,
+    )
+
+
 def gather() -> Facts:
     """Collect everything; takes about a second on machines with many CPUs, otherwise less."""
-    release = os.uname().release
-    config = host.kernel_config(release)
     facts = Facts(
+        **dataclasses.asdict(gather_profiling()),
         versions=versions(),
-        kernel=release,
+        kernel=os.uname().release,
         machine=os.uname().machine,
         distribution=host.distribution(),
         uid=os.geteuid(),
         as_root=as_root(["doctor"]) or "sudo allocq doctor",
-        boot_editor=host.boot_editor(),
-        config_path=config[0] if config else None,
-        config=config[1] if config else None,
-        boot_parameter=host.boot_parameter(),
-        mem_profiling=host.switch("mem_profiling"),
-        mem_profiling_compressed=host.switch("mem_profiling_compressed"),
         possible_cpus=host.possible_cpus(),
-        file_mode=None,
         open_error=None,
         cache=Cache(None),
     )
     try:
-        facts.file_mode = stat.S_IMODE(os.stat(ALLOCINFO).st_mode)
         with _opened(ALLOCINFO) as fd:
             _ask(fd, facts)
     except FileNotFoundError as error:
