@@ -31,3 +31,7 @@ class FormatError(SourceError):
 
 class OutputError(AllocqError):
     """The answer could not be written."""
+
+
+class MissingExtraError(AllocqError, ImportError):
+    """A package is missing that an extra of allocq installs."""

@@ -7,12 +7,14 @@ import secrets
 import signal
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 
 from ..errors import OutputError, UsageError
 
 PRIVATE = 0o600
+Fill = Callable[[int], None]
+"""Writes a whole file to a descriptor."""
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -35,16 +37,34 @@ def save(path: str, pieces: Iterable[bytes], force: bool = False, mode: int = PR
     Without `force` an existing file is never replaced, not even one created in the meantime; with
     it, only regular files are. A failure leaves nothing behind. OutputError, UsageError.
     """
+
+    def fill(fd: int) -> None:
+        for piece in pieces:
+            _write(fd, piece)
+        if mode != PRIVATE:
+            os.fchmod(fd, mode)
+
+    save_filled(path, fill, force)
+
+
+def save_filled(path: str, fill: Fill, force: bool = False) -> None:
+    """The same for a file that `fill` writes to a descriptor, at which it may seek."""
     folder, name = _open_folder(path)
     try:
+        save_at(folder, name, path, fill, force)
+    finally:
+        os.close(folder)
+
+
+def save_at(folder: int, name: str, path: str, fill: Fill, force: bool = False) -> None:
+    """The same in an open directory. path: what messages call the file."""
+    try:
         _check(path, folder, name, force)
-        _save(folder, name, pieces, force, mode)
+        _save(folder, name, fill, force)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        os.close(folder)
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def _open_folder(path: str) -> tuple[int, str]:
@@ -81,15 +101,16 @@ def _exists(path: str) -> OutputError:
     return OutputError(f"{path} exists", "use --force to replace it")
 
 
-def _save(folder: int, name: str, pieces: Iterable[bytes], force: bool, mode: int) -> None:
+def _save(folder: int, name: str, fill: Fill, force: bool) -> None:
     fd = _open_nameless(folder)
     if fd is None:
-        _save_named(folder, name, pieces, force, mode)
+        _save_named(folder, name, fill, force)
         return
     try:
-        _fill(fd, pieces, mode)
+        fill(fd)
+        os.fsync(fd)
         if not _give_name(folder, fd, name, force):
-            _save_named(folder, name, _pieces_of(fd), force, mode)
+            _save_named(folder, name, lambda to: _copy(fd, to), force)
             return
     finally:
         os.close(fd)
@@ -133,31 +154,25 @@ def _give_name(folder: int, fd: int, name: str, force: bool) -> bool:
     return True
 
 
-def _pieces_of(fd: int) -> Iterator[bytes]:
+def _copy(fd: int, to: int) -> None:
     os.lseek(fd, 0, os.SEEK_SET)
     while piece := os.read(fd, 1 << 16):
-        yield piece
+        _write(to, piece)
+    os.fchmod(to, stat.S_IMODE(os.fstat(fd).st_mode))
 
 
 def _passing_name() -> str:
     return f".allocq-{secrets.token_hex(8)}"
 
 
-def _fill(fd: int, pieces: Iterable[bytes], mode: int) -> None:
-    for piece in pieces:
-        _write(fd, piece)
-    if mode != PRIVATE:
-        os.fchmod(fd, mode)
-    os.fsync(fd)
-
-
-def _save_named(folder: int, name: str, pieces: Iterable[bytes], force: bool, mode: int) -> None:
+def _save_named(folder: int, name: str, fill: Fill, force: bool) -> None:
     """The same by a file that has another name until it is whole."""
     passing = _passing_name()
     with _removed_at_the_end(folder, passing):
         fd = os.open(passing, _CREATE, PRIVATE, dir_fd=folder)
         try:
-            _fill(fd, pieces, mode)
+            fill(fd)
+            os.fsync(fd)
         finally:
             os.close(fd)
         if force:

@@ -1,0 +1,269 @@
+"""Tags as Arrow columns. The only importer of arro3, which the extra `arrow` installs."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+from ...core.table import Table
+from ...errors import MissingExtraError
+from .schema import COLUMNS, VERSION, VERSION_KEY, Kind
+
+if TYPE_CHECKING:
+    from arro3.core import RecordBatch, RecordBatchReader, Schema
+
+_COMPRESSION = "zstd(3)"
+_ROWS_OF_A_GROUP = 1 << 20
+
+
+def _core() -> Any:
+    try:
+        import arro3.core
+    except ImportError:
+        raise _missing() from None
+    return arro3.core
+
+
+def _io() -> Any:
+    try:
+        import arro3.io
+    except ImportError:
+        raise _missing() from None
+    return arro3.io
+
+
+def _missing() -> MissingExtraError:
+    return MissingExtraError(
+        "Arrow and Parquet need arro3, which is not installed", "pip install 'allocq[arrow]'"
+    )
+
+
+def check_extra() -> None:
+    """MissingExtraError if the extra is not installed."""
+    _core()
+    _io()
+
+
+def schema(metadata: Mapping[str, str] | None = None) -> Schema:
+    """The columns of COLUMNS, with the version in the metadata."""
+    core = _core()
+    types = {
+        Kind.STRING: _dictionary_type(),
+        Kind.TIME: core.DataType.timestamp("us", tz="UTC"),
+        Kind.INTEGER: core.DataType.int64(),
+        Kind.FLAG: core.DataType.bool(),
+    }
+    fields = [core.Field(each.name, types[each.kind], nullable=each.nullable) for each in COLUMNS]
+    made: Schema = core.Schema(fields, metadata={VERSION_KEY: str(VERSION), **(metadata or {})})
+    return made
+
+
+Key = tuple[str, int, str, str]
+"""file, line, module, function."""
+
+
+@dataclass(slots=True)
+class Names:
+    """What the kernel calls some tags, one item a tag. module: "" for built-in code."""
+
+    file: Sequence[str]
+    line: Sequence[int]
+    module: Sequence[str]
+    function: Sequence[str]
+
+    @classmethod
+    def of(cls, table: Table) -> Names:
+        """Those of a table; bytes that are not UTF-8 become U+FFFD."""
+        return cls(
+            _texts(table.raw_strings("file")),
+            array("q", table.raw_column("line")),
+            _texts(table.raw_strings("module")),
+            _texts(table.raw_strings("function")),
+        )
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def keys(self) -> list[Key]:
+        """What the rows are ordered by, of each tag."""
+        return list(zip(self.file, self.line, self.module, self.function, strict=True))
+
+
+@dataclass(slots=True)
+class Moments:
+    """Some samples of one host and boot, one item a sample. time_us: since 1970; content_id: as the
+    kernel's, 64 bits without a sign, None where the text was read."""
+
+    host: str
+    boot_id: str
+    kernel: str
+    time_us: Sequence[int]
+    content_id: Sequence[int | None]
+    consistent: Sequence[bool]
+
+
+@dataclass(slots=True)
+class Counts:
+    """One item a row: which tag and which moment it is of, and what the tag held then."""
+
+    tag: array[int]
+    moment: array[int]
+    bytes: array[int]
+    calls: array[int]
+    accurate: array[int]
+
+
+def batch(moments: Moments, names: Names, counts: Counts, schema: Schema) -> RecordBatch:
+    """Rows as Arrow has them."""
+    core = _core()
+    tags = core.Array.from_buffer(counts.tag)
+    at = core.Array.from_buffer(counts.moment)
+    same = core.Array.from_buffer(array("I", bytes(4 * len(counts.tag))))
+    word, integer = core.DataType.string(), core.DataType.int64()
+
+    def strings(values: Sequence[str], rows: Any) -> Any:
+        return core.Array(list(values), word).cast(_dictionary_type()).take(rows)
+
+    def numbers(values: Iterable[int]) -> Any:
+        return core.Array.from_buffer(array("q", values))
+
+    def flags(values: Iterable[int]) -> Any:
+        return core.Array.from_buffer(array("B", values)).cast(core.DataType.bool())
+
+    ids = [None if each is None else signed(each) for each in moments.content_id]
+    columns = {
+        "host": strings([clean(moments.host)], same),
+        "time": numbers(moments.time_us).cast(core.DataType.timestamp("us", tz="UTC")).take(at),
+        "boot_id": strings([clean(moments.boot_id)], same),
+        "kernel": strings([clean(moments.kernel)], same),
+        "content_id": core.Array(ids, integer).take(at),
+        "file": strings(names.file, tags),
+        "line": numbers(names.line).take(tags),
+        "module": strings(names.module, tags),
+        "function": strings(names.function, tags),
+        "bytes": core.Array.from_buffer(counts.bytes),
+        "calls": core.Array.from_buffer(counts.calls),
+        "accurate": flags(counts.accurate),
+        "consistent": flags(moments.consistent).take(at),
+    }
+    ordered = [columns[each.name] for each in COLUMNS]
+    made: RecordBatch = core.RecordBatch.from_arrays(ordered, schema=schema)
+    return made
+
+
+def snapshot_batch(
+    table: Table, moments: Moments, order: Sequence[int] | None, schema: Schema
+) -> RecordBatch:
+    """The rows of a table, or those that `order` names, at the one moment in `moments`."""
+    rows = array("I", range(len(table)) if order is None else order)
+    sizes, calls, inaccurate = (
+        array("q", table.raw_column(name)) for name in ("bytes", "calls", "inaccurate")
+    )
+    if order is not None:
+        sizes, calls, inaccurate = (
+            array("q", (column[row] for row in rows)) for column in (sizes, calls, inaccurate)
+        )
+    counts = Counts(
+        rows,
+        array("I", bytes(4 * len(rows))),
+        sizes,
+        calls,
+        array("B", (not each for each in inaccurate)),
+    )
+    return batch(moments, Names.of(table), counts, schema)
+
+
+def reader(schema: Schema, batches: Iterable[RecordBatch]) -> RecordBatchReader:
+    """A stream of batches, each made when it is asked for."""
+    made: RecordBatchReader = _core().RecordBatchReader.from_batches(schema, iter(batches))
+    return made
+
+
+def write(file: IO[bytes], schema: Schema, batches: Iterable[RecordBatch]) -> None:
+    """Write a Parquet file. OSError, and what making the batches raises."""
+    stream = _Stream(batches)
+    writing = _Writing(file)
+    try:
+        _io().write_parquet(
+            reader(schema, stream),
+            writing,
+            compression=_COMPRESSION,
+            dictionary_enabled=True,
+            max_row_group_size=_ROWS_OF_A_GROUP,
+            key_value_metadata={
+                key.decode(): value.decode() for key, value in schema.metadata.items()
+            },
+        )
+    except Exception as error:
+        # What went wrong inside comes back as other words of arro3.
+        raise (stream.error or writing.error or error) from None
+
+
+class _Stream:
+    """Batches, and the exception that ended them."""
+
+    def __init__(self, batches: Iterable[RecordBatch]) -> None:
+        self._batches = iter(batches)
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[RecordBatch]:
+        return self
+
+    def __next__(self) -> RecordBatch:
+        try:
+            return next(self._batches)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self.error = error
+            raise
+
+
+class _Writing:
+    """A file that is written to, and the exception that ended it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: Exception | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def seek(self, at: int, whence: int = 0) -> int:
+        return self._file.seek(at, whence)
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def signed(number: int) -> int:
+    """64 bits without a sign, as two's complement."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def clean(text: str) -> str:
+    """Without the surrogates that stand for bytes that are not UTF-8."""
+    return (
+        text
+        if text.isascii()
+        else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    )
+
+
+def _texts(raw: bytes) -> list[str]:
+    return raw.decode("utf-8", "replace").split("\0")[:-1]
+
+
+def _dictionary_type() -> Any:
+    types = _core().DataType
+    return types.dictionary(types.int32(), types.string())
