@@ -340,6 +340,19 @@ def test_the_selected_row_is_always_seen() -> None:
             )
 
 
+def test_typing_replaces_a_default_and_editing_keeps_it() -> None:
+    prompt = Prompt(Ask.SAVE, "default.txt")
+    for key in "mine":
+        prompt.press(key)
+    assert prompt.text == "mine"
+    prompt = Prompt(Ask.SAVE, "default.txt")
+    for key in ("backspace", "backspace", "g"):
+        prompt.press(key)
+    assert prompt.text == "default.tg"
+    prompt = Prompt(Ask.SAVE, "default.txt")
+    assert prompt.press("enter") and prompt.text == "default.txt"
+
+
 def test_the_prompt() -> None:
     prompt = Prompt(Ask.FILTER)
     for key in ("a", "b", " ", "c", "é", "left"):

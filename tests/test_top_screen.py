@@ -338,7 +338,7 @@ def test_a_snapshot_is_saved_and_nothing_is_replaced(kernel: Kernel, tmp_path: P
         seen.until("xfs_buf_alloc")
         seen.type("s")
         seen.until("Save to: allocq-20")
-        seen.type(f"\x15{saved}\r")
+        seen.type(f"{saved}\r")
         seen.until("saved to")
         done = here("query", "--source", str(saved), "-o", "csv")
         assert done.out.decode().splitlines()[1:] == [
