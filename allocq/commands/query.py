@@ -62,7 +62,7 @@ def list_listings(query: Query, fd: int = 1, target: Target = STANDARD_OUTPUT) -
     view, terminal = query.view, target.screen(fd).terminal
     format = view.format or ("table" if terminal else "tsv")
     out = target.open(fd, escape=terminal and format != "table")
-    if format == "procfs":
+    if format in ("procfs", "openmetrics"):
         raise UsageError("--list-listings prints no tags", "-o tsv, csv, json, jsonl or table")
     with query.origin.open() as source:
         if not isinstance(source, Saved):

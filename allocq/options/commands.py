@@ -365,6 +365,54 @@ REPORT_OPTIONS = (
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip
 
+EXPORT_PANEL = "How they are exported"
+EXPORT_SERVER_PANEL = "How they are served"
+EXPORT_LISTEN = "127.0.0.1:9836"
+EXPORT_TOP = 100
+EXPORT_HOLD, EXPORT_MAX_AGE = "10m", "5s"
+EXPORT_OPTIONS = (
+    Option("listen", ("--listen",), LIST, EXPORT_SERVER_PANEL,
+           "Serve metrics at HOST:PORT, [IPV6]:PORT, or :PORT for every address; can be repeated"
+           f" (default: {EXPORT_LISTEN}, for this machine alone).", "ADDRESS"),
+    Option("max_age", ("--max-age",), TEXT, EXPORT_SERVER_PANEL,
+           "Give an answer to others, too, while it is not older than TIME (default:"
+           f" {EXPORT_MAX_AGE}; 0s reads for each).", "TIME"),
+    Option("user", ("--user",), TEXT, EXPORT_SERVER_PANEL,
+           "As root, become this user, a name or a number, when all is open (default: allocq if"
+           " there is one, otherwise nobody).", "USER"),
+    Option("tls_cert", ("--tls-cert",), TEXT, EXPORT_SERVER_PANEL,
+           "Serve HTTPS with this certificate and those it is signed with, in PEM.", "FILE"),
+    Option("tls_key", ("--tls-key",), TEXT, EXPORT_SERVER_PANEL,
+           "The key of the certificate, in PEM.", "FILE"),
+    Option("tls_client_ca", ("--tls-client-ca",), TEXT, EXPORT_SERVER_PANEL,
+           "Serve only clients with a certificate that one of these authorities signed.", "FILE"),
+    Option("passwords", ("--passwords",), TEXT, EXPORT_SERVER_PANEL,
+           "Serve only who knows a name and password in FILE: lines NAME:PASSWORD, for the owner's"
+           " eyes alone.", "FILE"),
+    Option("textfile", ("--textfile",), TEXT, EXPORT_PANEL,
+           "Serve nothing: write FILE once, whole or not at all, for the textfile collector of"
+           " node_exporter. - is standard output.", "FILE"),
+    Option("top", ("--top",), TEXT, EXPORT_PANEL,
+           "Give a series of its own to the N largest sums, and to the N / 4 of the others that"
+           f" grew most; all others are one series, 'other' (default: {EXPORT_TOP}).", "N"),
+    Option("min_size", ("--min-size",), LIST, EXPORT_PANEL,
+           "Only to sums of at least SIZE; smaller ones are in 'other', too (default: 1).", "SIZE"),
+    Option("hold", ("--hold",), TEXT, EXPORT_PANEL,
+           "Go on reporting a series for TIME after it left those (default:"
+           f" {EXPORT_HOLD}). Never are there more than 2 N.", "TIME"),
+    Option("line_label", ("--line-label",), FLAG, EXPORT_PANEL,
+           "Make the line a label, too. Lines move between kernels."),
+    *(
+        Option(f"{label}_{word}", (f"--{label}-{word}",), TEXT, EXPORT_PANEL,
+               f"Give a series of its own {condition} if REGEX is found in the {label} (Python"
+               " syntax); the rest is in 'other'.", "REGEX")
+        for label in ("file", "function", "module")
+        for word, condition in (("include", "only"), ("exclude", "never"))
+    ),
+    *(option for option in FILTER_OPTIONS if option.name != "min_size"),
+    *named(SOURCE_OPTIONS, "source", "listing", "sample", "interface"),
+)  # fmt: skip
+
 WORDS = Operand(
     "words",
     "WORD",
@@ -552,6 +600,27 @@ COMMANDS = (
             "allocq report before.txt.gz after.txt.gz --output report.html",
             "allocq report /var/lib/allocq --since '6 hours ago' --output report.html",
             "allocq report saved.txt --output report.md",
+        ),
+    ),
+    Command(
+        "export",
+        "Serve the tags as metrics to Prometheus, or write them to a file for node_exporter: the"
+        " largest and those that grew most by name, all others as one.",
+        "commands.export.command:export_command",
+        EXPORT_OPTIONS,
+        (
+            Operand(
+                "words",
+                "WORD",
+                "A file, directory, FILE:LINE, function or module.",
+                required=False,
+                many=True,
+            ),
+        ),
+        examples=(
+            "allocq export",
+            "allocq export --listen [::1]:9836 --top 200 --min-size 1M",
+            "allocq export --textfile /var/lib/prometheus/node-exporter/allocq.prom",
         ),
     ),
     Command(

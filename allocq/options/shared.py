@@ -9,7 +9,7 @@ from enum import StrEnum
 
 FOUND, NOTHING, FAILED, CLOSED_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
 
-FORMATS = ("table", "procfs", "json", "jsonl", "csv", "tsv")
+FORMATS = ("table", "procfs", "json", "jsonl", "csv", "tsv", "openmetrics")
 SORTS = ("bytes", "calls", "average", "file", "function", "module", "none")
 GROUPS = ("file", "directory", "function", "module", "location")
 SLABS = ("once", "include", "exclude", "only")

@@ -13,16 +13,16 @@ from ..core.table import Table
 from ..host.service import boottime_ns
 from ..model import Filter
 from .snapshot import Snapshot
-from .source import Live
+from .source import Live, Saved
 
 _NANOSECONDS = 1_000_000_000
 
 
 class Watcher:
-    """Reads a running kernel again and again. The names of the tags become objects only where they
-    may have changed. snapshot: the last answer."""
+    """Reads a running kernel, or a file, again and again. The names of the tags become objects only
+    where they may have changed. snapshot: the last answer."""
 
-    def __init__(self, source: Live) -> None:
+    def __init__(self, source: Live | Saved) -> None:
         self.source = source
         self.snapshot: Snapshot | None = None
         self._boot = boot_id() or None
