@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from watched import IDLE, PIPE, SLAB, XFS, record
 
-from allocq.analysis.board import HISTORY, Board, Figures, Reading
+from allocq.analysis.board import HISTORY, Board, Figures
 from allocq.analysis.diff import Key, keys_of
 from allocq.analysis.histories import group_key
 from allocq.analysis.narrow import narrowed
+from allocq.analysis.reading import Reading
 from allocq.commands.top.prompt import Ask, Prompt
 from allocq.commands.top.terminal import joined
 from allocq.model import Filter

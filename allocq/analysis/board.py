@@ -14,9 +14,9 @@ from itertools import compress
 from operator import sub
 from typing import TypeVar
 
-from ..model import Filter
 from .diff import Key
 from .histories import group_key
+from .reading import Reading
 from .slab import is_slab_page
 from .user_pages import user_memory
 
@@ -27,30 +27,6 @@ HISTORY = 12
 """Readings that a sparkline is made of."""
 _MOST = 1 << 18
 """Tags that are remembered. A kernel has thousands; modules with new names each time add more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The tags of one moment that match `filter`.
-
-    time: seconds since 1970; moment: seconds on a clock that is never set, for rates; boot: its id,
-    None if unknown; keys: the same object as before where the tags are the same; bytes and calls
-    are signed. profiling: was the kernel counting? None if unknown. consistent: False if modules
-    came or went in between.
-    """
-
-    time: float
-    moment: float
-    boot: str | None
-    filter: Filter
-    keys: Sequence[Key]
-    bytes: Sequence[int]
-    calls: Sequence[int]
-    inaccurate: Sequence[int]
-    host: str = ""
-    kernel: str = ""
-    profiling: bool | None = None
-    consistent: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

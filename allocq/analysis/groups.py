@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Protocol
 
 from ..errors import UsageError
@@ -50,6 +49,8 @@ def _group_key(sort: str) -> Callable[[Group], Any]:
     if sort in NAMES:
         return lambda group: _name(group.key, sort)
     if sort == "average":
+        from fractions import Fraction  # which costs others half a megabyte
+
         return lambda group: Fraction(group.bytes, group.calls) if group.calls else Fraction(0)
     return lambda group: getattr(group, sort)
 

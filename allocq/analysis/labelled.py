@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 from .groups import directory_of
@@ -45,12 +46,12 @@ class Summing:
         self._at = [places.setdefault(each, len(places)) for each in labels]
         self.keys: Sequence[Labels] = list(places)
 
-    def __call__(self, column: Iterable[int]) -> list[int]:
+    def __call__(self, column: Sequence[int]) -> list[int]:
         """The sum for each of the keys."""
         sums = [0] * len(self.keys)
-        for at, value in zip(self._at, column, strict=True):
-            if value:
-                sums[at] += value
+        # Most tags hold nothing.
+        for at, value in zip(compress(self._at, column), filter(None, column), strict=True):
+            sums[at] += value
         return sums
 
 

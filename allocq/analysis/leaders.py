@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from heapq import nlargest
+from itertools import compress
 
 _INSIDE, _OUTSIDE = 5, 4
 """Weights: who is in counts for 5/4 of its size, so that noise of 11 % changes nothing."""
@@ -42,9 +43,9 @@ class Leaders:
         """
         weights = list(map(abs, sizes))
         self._follow(moment, keys, weights)
-        candidates = [
-            at for at, weight in enumerate(weights) if weight and self._passes(at, weight)
-        ]
+        candidates = list(compress(range(len(weights)), weights))
+        if self._least:
+            candidates = [at for at in candidates if self._passes(at, weights[at])]
         large = self._largest(weights, candidates)
         grown = self._most_grown(weights, set(candidates).difference(large))
         before = self._large | self._grown

@@ -200,8 +200,8 @@ class Writer:
         self._add(
             names,
             sums.keys,
-            sums(size for size, _ in counters),
-            sums(calls for _, calls in counters),
+            sums([size for size, _ in counters]),
+            sums([calls for _, calls in counters]),
         )
         return iter(())
 

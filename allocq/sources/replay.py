@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from ..analysis.board import HISTORY, Board, Reading
+from ..analysis.board import HISTORY, Board
 from ..analysis.diff import names_only
+from ..analysis.reading import Reading
 from ..errors import SourceError
 from ..model import Filter
 from .series import Listed, Point, Series

@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Sequence
 
-from ..analysis.board import Reading
 from ..analysis.diff import Key, keys_of
+from ..analysis.reading import Reading
 from ..core.kernel import boot_id, profiling_switch
 from ..core.table import Table
 from ..host.service import boottime_ns

@@ -19,8 +19,9 @@ from statistics import mean
 
 from common import SAMPLE, on_terminal, show
 
-from allocq.analysis.board import Board, Reading
+from allocq.analysis.board import Board
 from allocq.analysis.diff import Key, keys_of
+from allocq.analysis.reading import Reading
 from allocq.commands.top.terminal import need_terminal
 from allocq.commands.top.terminal import on_terminal as screen
 from allocq.commands.top.viewer import Choices, Viewer

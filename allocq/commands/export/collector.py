@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...analysis.board import Reading
 from ...analysis.labelled import (
     Key,
     Labelled,
@@ -22,6 +21,7 @@ from ...analysis.labelled import (
     shown_and_rest,
 )
 from ...analysis.leaders import Leaders
+from ...analysis.reading import Reading
 from ...analysis.slab import is_slab_page
 from ...core.kernel import profiling_switch
 from ...core.table import printable
@@ -155,8 +155,7 @@ class Collector:
         yield from (metrics.READS, metrics.READ_ERRORS)
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics; they are read unless what was read last is young enough."""
-        self.refresh()
+        """The metrics of the last reading."""
         return (metric(family, rows) for family, rows in self._samples)
 
     def samples(self) -> list[Samples]:
@@ -231,7 +230,10 @@ class Collector:
                 metrics.sums_by(names), (each.bytes, each.calls), strict=True
             ):
                 found.append((family, list(zip(each.labels, values, strict=True))))
-        underflowed = sum(a < 0 or b < 0 for a, b in zip(reading.bytes, reading.calls, strict=True))
+        counters = reading.bytes, reading.calls
+        underflowed = 0
+        if any(column and min(column) < 0 for column in counters):
+            underflowed = sum(a < 0 or b < 0 for a, b in zip(*counters, strict=True))
         return [
             *found,
             (metrics.TAGS, alone(len(reading.keys))),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ... import __version__
 from ...errors import AccessError, OutputError, SourceError, UsageError
 from ...host.rights import User, drop_rights, user_named
-from ...host.service import notify, watchdog_seconds
+from ...host.service import notify, settle, watchdog_seconds
 from ...options.commands import EXPORT_HOLD, EXPORT_LISTEN, EXPORT_MAX_AGE, EXPORT_TOP
 from ...options.shared import FOUND
 from ...output.openmetrics import need_library, prometheus_text
@@ -189,6 +189,7 @@ def _serve(export: Export) -> int:
             headers = {"accept": accept, "accept-encoding": "gzip"}
             Answers(collector).answer(Request("GET", "/metrics", "", headers))
         collector.forget()
+        settle()
         try:
             drop_rights(export.user)
         except OSError as error:
