@@ -8,7 +8,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ... import __version__
 from ...errors import AccessError, OutputError, SourceError, UsageError
@@ -182,7 +182,7 @@ def _serve(export: Export) -> int:
         for address in export.listen:
             for listener in bound(address):
                 listeners.append(opened.enter_context(listener))
-        collector = Collector(export.exposed, __version__, _Opening(export.origin))
+        collector = Collector(export.exposed, __version__, _Opening(_for_many_reads(export.origin)))
         opened.callback(collector.close)
         # As root everything that is ever needed is opened and imported: later it cannot be.
         for accept in ("", "application/openmetrics-text; version=1.0.0"):
@@ -208,6 +208,12 @@ def _serve(export: Export) -> int:
         server.serve(stop.read)
         notify("STOPPING=1")
     return FOUND
+
+
+def _for_many_reads(origin: Origin) -> Origin:
+    """The text is the cheapest way to all counters. What `auto` measures to find that out is kept
+    in files of root's, so that it would measure again each time."""
+    return replace(origin, interface="text") if origin.interface == "auto" else origin
 
 
 class _Opening:
