@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import ENOMEM
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,16 @@ _LOGGED = (
     "the kernel logs one, below 'Memory allocations:', on OOM and for: echo m > /proc/sysrq-trigger"
 )
 _NANOSECONDS = 1_000_000_000
+
+
+_NEEDED_RARELY = (
+    "sources.concatenated",
+    "sources.lenient.listing",
+    "sources.lenient.notes",
+    "sources.lenient.scan",
+    "storage.archive",
+    "storage.spool",
+)
 
 
 class SeveralError(NotPlainError):
@@ -198,6 +209,11 @@ class Saved(Source):
             for batch in self._lenient(matcher, refusal) if refusal else self._strict(matcher):
                 yield batch
                 self._check_open()
+
+    def prepare(self) -> None:
+        """Import now what reading may need later, for who soon cannot read the files of Python."""
+        for name in _NEEDED_RARELY:
+            import_module(f"..{name}", __package__)
 
     def listings(self) -> list[Listing]:
         """What it holds, without the lines. FormatError where there is nothing."""

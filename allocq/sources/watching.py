@@ -38,7 +38,7 @@ class Watcher:
         info, table = snapshot.info, snapshot.table
         keys = self._keys_of(table, filter, info.content_id)
         self.snapshot = snapshot
-        switch = profiling_switch(info.path)
+        switch = profiling_switch(info.path) if self.source.live else None
         return Reading(
             now,
             moment,

@@ -235,6 +235,8 @@ class _Opening:
             if not self._source.repeatable:
                 self._source.close()
                 raise UsageError(f"{self._source.path} cannot be read again", "name a file")
+            if isinstance(self._source, Saved):
+                self._source.prepare()
 
     def __call__(self) -> Live | Saved:
         source, self._source = self._source, None
