@@ -92,7 +92,7 @@ _allocq() {
 		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query tree memory top snapshot record trend diff report check doctor profiling verify bench -h --help -V --version" "$current"
+		_allocq_words "query tree memory top snapshot record trend diff report export check doctor profiling verify bench -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -102,7 +102,7 @@ _allocq() {
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
 		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit | --at | --listing) : ;;
-		-o | --format) _allocq_words "table procfs json jsonl csv tsv" "$current" ;;
+		-o | --format) _allocq_words "table procfs json jsonl csv tsv openmetrics" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls average file function module none" "$current" ;;
 		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
 		--bounds) _allocq_words "sums tags" "$current" ;;
@@ -265,6 +265,23 @@ _allocq() {
 				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -n --limit -o --format --output --force --since --until --meminfo --source --at --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_files
+			fi
+			;;
+		esac
+		;;
+	export)
+		case $before in
+		--listen | --max-age | --user | --top | --min-size | --hold | --file-include | --file-exclude | --function-include | --function-exclude | --module-include | --module-exclude | -l | --line | --max-size | --min-calls | --max-calls | -e | --regexp | --listing) : ;;
+		--tls-cert | --tls-key | --tls-client-ca | --passwords | --textfile | --source) _allocq_files ;;
+		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+		-F | --function) _allocq_names functions "$current" ;;
+		-m | --module) _allocq_names modules "$current" ;;
+		--interface) _allocq_words "auto ioctl text" "$current" ;;
+		*)
+			if [[ $current == -* ]]; then
+				_allocq_words "--listen --max-age --user --tls-cert --tls-key --tls-client-ca --passwords --textfile --top --min-size --hold --line-label --file-include --file-exclude --function-include --function-exclude --module-include --module-exclude -f --file -F --function -m --module --builtin -l --line --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --listing --sample --interface -h --help" "$current"
+			else
+				_allocq_both "$current"
 			fi
 			;;
 		esac

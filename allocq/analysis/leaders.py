@@ -31,9 +31,10 @@ class Leaders:
         self._lowest: list[int] = []
         self._lowest_before: list[int] = []
         self._since: float | None = None
-        self._large: set[Hashable] = set()
-        self._grown: set[Hashable] = set()
-        self._left: dict[Hashable, float] = {}
+        # Positions; those that left, with the time.
+        self._large: set[int] = set()
+        self._grown: set[int] = set()
+        self._left: dict[int, float] = {}
 
     def update(
         self, moment: float, keys: Sequence[Hashable], sizes: Sequence[int]
@@ -43,76 +44,76 @@ class Leaders:
         """
         weights = list(map(abs, sizes))
         self._follow(moment, keys, weights)
+        before = self._large | self._grown
         candidates = list(compress(range(len(weights)), weights))
         if self._least:
             candidates = [at for at in candidates if self._passes(at, weights[at])]
-        large = self._largest(weights, candidates)
-        grown = self._most_grown(weights, set(candidates).difference(large))
-        before = self._large | self._grown
-        self._large = {keys[at] for at in large}
-        self._grown = {keys[at] for at in grown}
-        held = self._held(moment, before - self._large - self._grown)
-        return sorted([*large, *grown, *held])
+        self._large = self._largest(weights, candidates)
+        self._grown = self._most_grown(weights, candidates)
+        inside = self._large | self._grown
+        self._settle(moment, inside, before - inside)
+        return sorted(inside.union(self._left))
 
     def _follow(self, moment: float, keys: Sequence[Hashable], weights: list[int]) -> None:
         """Remember the lowest of each."""
         if self._since is None:
             self._lowest_before, self._lowest, self._since = weights, weights, moment
         elif keys is not self._keys:
-            here = set(keys)
-            self._large &= here
-            self._grown &= here
-            self._left = {key: since for key, since in self._left.items() if key in here}
-            # What was not there held nothing.
-            before = dict(zip(self._keys, self._lowest_before, strict=True))
-            lowest = dict(zip(self._keys, self._lowest, strict=True))
-            self._lowest_before = [before.get(key, 0) for key in keys]
-            self._lowest = [lowest.get(key, 0) for key in keys]
+            self._move(keys)
         self._keys = keys
         if moment - self._since >= self._window:
             self._lowest_before, self._lowest, self._since = self._lowest, weights, moment
         else:
             self._lowest = list(map(min, self._lowest, weights))
 
+    def _move(self, keys: Sequence[Hashable]) -> None:
+        """Find the positions of all that is known; what was not there held nothing."""
+        came_from = {key: at for at, key in enumerate(self._keys)}
+        old = [came_from.get(key) for key in keys]
+        for name in ("_lowest", "_lowest_before"):
+            known = getattr(self, name)
+            setattr(self, name, [0 if at is None else known[at] for at in old])
+        new = {was: at for at, was in enumerate(old) if was is not None}
+        self._large = {new[at] for at in self._large if at in new}
+        self._grown = {new[at] for at in self._grown if at in new}
+        self._left = {new[at]: since for at, since in self._left.items() if at in new}
+
     def _passes(self, at: int, weight: int) -> bool:
         if weight >= self._least:
             return True
-        key = self._keys[at]
-        inside = key in self._large or key in self._grown
+        inside = at in self._large or at in self._grown
         return inside and weight * _INSIDE >= self._least * _OUTSIDE
 
-    def _largest(self, weights: list[int], candidates: list[int]) -> list[int]:
-        scores = [
-            weights[at] * (_INSIDE if self._keys[at] in self._large else _OUTSIDE)
-            for at in candidates
-        ]
-        return [at for _, at in nlargest(self._most, zip(scores, candidates, strict=True))]
+    def _largest(self, weights: list[int], candidates: list[int]) -> set[int]:
+        if len(candidates) <= self._most:
+            return set(candidates)
+        large = self._large
+        scores = [weights[at] * (_INSIDE if at in large else _OUTSIDE) for at in candidates]
+        best = nlargest(self._most, zip(scores, candidates, strict=True))
+        return {at for _, at in best}
 
-    def _most_grown(self, weights: list[int], candidates: set[int]) -> list[int]:
+    def _most_grown(self, weights: list[int], candidates: list[int]) -> set[int]:
+        """Of those that are not among the largest."""
         scored = []
         for at in candidates:
-            lowest = min(self._lowest_before[at], self._lowest[at])
-            inside = self._keys[at] in self._grown
-            score = (weights[at] - lowest) * (_INSIDE if inside else _OUTSIDE)
-            if score >= _LEAST_GROWTH * _OUTSIDE and score > lowest:
-                scored.append((score, at))
+            # Most have not grown, and this is asked of all of them.
+            growth = weights[at] - min(self._lowest_before[at], self._lowest[at])
+            if growth and at not in self._large:
+                score = growth * (_INSIDE if at in self._grown else _OUTSIDE)
+                if score >= _LEAST_GROWTH * _OUTSIDE and score > weights[at] - growth:
+                    scored.append((score, at))
         most = min(self._most, max(1, self._most // _GROWERS))
-        return [at for _, at in nlargest(most, scored)]
+        return {at for _, at in nlargest(most, scored)}
 
-    def _held(self, moment: float, leaving: set[Hashable]) -> list[int]:
-        """The positions of those that left not long ago."""
-        inside = self._large | self._grown
-        if not leaving and not self._left:
-            return []
-        for key in self._keys:  # in their order, so that the same readings give the same answer
-            if key in leaving:
-                self._left[key] = moment
+    def _settle(self, moment: float, inside: set[int], leaving: set[int]) -> None:
+        """Who left, who is back, and who is gone for good."""
+        for at in sorted(leaving):
+            self._left[at] = moment
         self._left = {
-            key: since
-            for key, since in self._left.items()
-            if key not in inside and moment - since < max(self._hold, 0)
+            at: since
+            for at, since in self._left.items()
+            if at not in inside and moment - since < self._hold
         }
         spare = 2 * self._most - len(inside)
-        for key in list(self._left)[: max(0, len(self._left) - spare)]:
-            del self._left[key]
-        return [at for at, key in enumerate(self._keys) if key in self._left]
+        for at in list(self._left)[: max(0, len(self._left) - spare)]:
+            del self._left[at]
