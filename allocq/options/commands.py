@@ -375,39 +375,39 @@ EXPORT_OPTIONS = (
            "Serve metrics at HOST:PORT, [IPV6]:PORT, or :PORT for every address; can be repeated"
            f" (default: {EXPORT_LISTEN}, for this machine alone).", "ADDRESS"),
     Option("max_age", ("--max-age",), TEXT, EXPORT_SERVER_PANEL,
-           "Give an answer to others, too, while it is not older than TIME (default:"
-           f" {EXPORT_MAX_AGE}; 0s reads for each).", "TIME"),
+           "Share an answer that is not older than TIME instead of reading again (default:"
+           f" {EXPORT_MAX_AGE}; 0s always reads).", "TIME"),
     Option("user", ("--user",), TEXT, EXPORT_SERVER_PANEL,
-           "As root, become this user, a name or a number, when all is open (default: allocq if"
-           " there is one, otherwise nobody).", "USER"),
+           "As root, become USER, a name or a number, once everything is open (default: allocq if"
+           " that user exists, otherwise nobody).", "USER"),
     Option("tls_cert", ("--tls-cert",), TEXT, EXPORT_SERVER_PANEL,
-           "Serve HTTPS with this certificate and those it is signed with, in PEM.", "FILE"),
+           "Serve HTTPS with this certificate and its chain (PEM).", "FILE"),
     Option("tls_key", ("--tls-key",), TEXT, EXPORT_SERVER_PANEL,
-           "The key of the certificate, in PEM.", "FILE"),
+           "The private key of the certificate (PEM, without a password).", "FILE"),
     Option("tls_client_ca", ("--tls-client-ca",), TEXT, EXPORT_SERVER_PANEL,
-           "Serve only clients with a certificate that one of these authorities signed.", "FILE"),
+           "Serve only clients whose certificate one of these authorities signed.", "FILE"),
     Option("passwords", ("--passwords",), TEXT, EXPORT_SERVER_PANEL,
-           "Serve only who knows a name and password in FILE: lines NAME:PASSWORD, for the owner's"
-           " eyes alone.", "FILE"),
+           "Ask for a name and password (HTTP basic authentication): FILE has lines NAME:PASSWORD"
+           " and must be readable by its owner only.", "FILE"),
     Option("textfile", ("--textfile",), TEXT, EXPORT_PANEL,
-           "Serve nothing: write FILE once, whole or not at all, for the textfile collector of"
-           " node_exporter. - is standard output.", "FILE"),
+           "Write FILE once, whole or not at all, for the textfile collector of node_exporter, and"
+           " serve nothing. - is standard output.", "FILE"),
     Option("top", ("--top",), TEXT, EXPORT_PANEL,
-           "Give a series of its own to the N largest sums, and to the N / 4 of the others that"
-           f" grew most; all others are one series, 'other' (default: {EXPORT_TOP}).", "N"),
+           "Give series to the N largest places, and to the N / 4 others that grew most; the rest"
+           f" is one series, 'other' (default: {EXPORT_TOP}).", "N"),
     Option("min_size", ("--min-size",), LIST, EXPORT_PANEL,
-           "Only to sums of at least SIZE; smaller ones are in 'other', too (default: 1).", "SIZE"),
+           "Give series only to places of at least SIZE; smaller ones are in 'other'.", "SIZE"),
     Option("hold", ("--hold",), TEXT, EXPORT_PANEL,
-           "Go on reporting a series for TIME after it left those (default:"
-           f" {EXPORT_HOLD}). Never are there more than 2 N.", "TIME"),
+           "Report a series for TIME after it left the top (default:"
+           f" {EXPORT_HOLD}). There are never more than 2 N.", "TIME"),
     Option("line_label", ("--line-label",), FLAG, EXPORT_PANEL,
-           "Make the line a label, too. Lines move between kernels."),
+           "Add the line as a label. Lines move between kernels."),
     *(
         Option(f"{label}_{word}", (f"--{label}-{word}",), TEXT, EXPORT_PANEL,
-               f"Give a series of its own {condition} if REGEX is found in the {label} (Python"
-               " syntax); the rest is in 'other'.", "REGEX")
+               f"Give series only to a {label} that {verb} REGEX (Python syntax, found anywhere);"
+               " the rest is in 'other'.", "REGEX")
         for label in ("file", "function", "module")
-        for word, condition in (("include", "only"), ("exclude", "never"))
+        for word, verb in (("include", "matches"), ("exclude", "does not match"))
     ),
     *(option for option in FILTER_OPTIONS if option.name != "min_size"),
     *named(SOURCE_OPTIONS, "source", "listing", "sample", "interface"),
@@ -604,8 +604,8 @@ COMMANDS = (
     ),
     Command(
         "export",
-        "Serve the tags as metrics to Prometheus, or write them to a file for node_exporter: the"
-        " largest and those that grew most by name, all others as one.",
+        "Serve the tags as metrics for Prometheus, or write them to a file for node_exporter. The"
+        " largest places and those that grew most have series, the rest is one.",
         "commands.export.command:export_command",
         EXPORT_OPTIONS,
         (
@@ -620,7 +620,7 @@ COMMANDS = (
         examples=(
             "allocq export",
             "allocq export --listen [::1]:9836 --top 200 --min-size 1M",
-            "allocq export --textfile /var/lib/prometheus/node-exporter/allocq.prom",
+            "allocq export --textfile /var/lib/node_exporter/allocq.prom",
         ),
     ),
     Command(
