@@ -22,6 +22,7 @@ from command import MODULE, allocq, here, refused, until
 from exporter import OPENMETRICS, Exporter, exporter
 from metrics import read_openmetrics, read_text, sums
 from oracle import SAMPLE
+from watched import Kernel
 
 MIB = 1024
 TAGS = oracle.parse(SAMPLE.read_bytes())
@@ -156,6 +157,19 @@ def test_two_hundred_connections_neither_block_nor_grow_it(sent: bytes) -> None:
         assert running.rss < before + 3 * MIB
         threads = int(running.status()["Threads"])
         assert threads == 1
+
+
+def test_it_takes_less_than_32_mib(tmp_path: Path) -> None:
+    """With 3,746 tags of a running kernel, whatever is asked."""
+    kernel = Kernel(tmp_path)
+    kernel.boot(TAGS)
+    with exporter("--live", "--max-age", "0s", env={**os.environ, **kernel.environment}) as running:
+        for number in range(50):
+            kernel.set({tag.function: tag.bytes + (number << 16) for tag in TAGS[number::50]})
+            for headers in ({}, {"Accept": OPENMETRICS, "Accept-Encoding": "gzip"}):
+                assert running.get(headers=headers)[0] == 200
+        assert running.values()["allocq_tags"] == {(): len(TAGS)}
+        assert running.rss < 32 * MIB
 
 
 def test_more_connections_than_there_is_room_for_push_out_the_oldest() -> None:

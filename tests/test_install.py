@@ -28,6 +28,12 @@ HERE = Path(sysconfig.get_path("purelib"))
 VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 SHARED = {
     "man": ["man/man1/allocq.1", "man/man1/allocq-query.1", "man/man5/allocq-snapshot.5"],
+    "services": [
+        "allocq/allocq-record.service",
+        "allocq/allocq-export.service",
+        "allocq/prometheus.yml",
+        "allocq/grafana.json",
+    ],
     "completions": [
         "bash-completion/completions/allocq.bash",
         "zsh/site-functions/_allocq",
@@ -161,7 +167,7 @@ def test_the_wheel_is_for_every_python_and_holds_what_it_should(wheel: Path) -> 
         assert f"allocq/{name}" in names
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("allocq/**/*.py")}
     assert modules <= set(names)
-    for wanted in (*SHARED["man"], *SHARED["completions"]):
+    for wanted in (*SHARED["man"], *SHARED["services"], *SHARED["completions"]):
         assert [name for name in names if name.endswith(f".data/data/share/{wanted}")], wanted
     pages = {path.name for path in (ROOT / "man").glob("*.[0-9]")}
     assert pages == {Path(name).name for name in names if "/share/man/" in name}
@@ -186,7 +192,7 @@ def test_an_sdist_builds_the_same_wheel(tree: Path, wheel: Path, tmp_path: Path)
 
 
 def test_pages_and_completions_are_where_they_are_looked_for(venv: Path, tmp_path: Path) -> None:
-    for wanted in (*SHARED["man"], *SHARED["completions"]):
+    for wanted in (*SHARED["man"], *SHARED["services"], *SHARED["completions"]):
         assert (venv / "share" / wanted).is_file(), wanted
     env = {**os.environ, "PATH": f"{venv}/bin:{os.environ['PATH']}"}
     env.pop("MANPATH", None)

@@ -41,7 +41,7 @@ LIVE = (
 # On a machine without a kernel that counts, the rest get the sample.
 SHIM = """\
 #!/bin/sh
-case $1 in query | tree | snapshot | memory)
+case $1 in query | tree | snapshot | memory | export)
 	case " $* " in
 	*" --source "* | *" --sample "* | " memory "*.txt*) ;;
 	*) set -- "$@" --sample ;;

@@ -10,6 +10,7 @@ takes for the text. Every scrape reads, as with --max-age 0, and is compressed, 
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import sys
@@ -51,7 +52,9 @@ def measured(
     """A row: ms of CPU, of it for reading, and the rest (medians); samples; MiB at first and at
     last."""
     dice = random.Random(1)
-    running = Exporter("--max-age", "0s", "--listen", "127.0.0.1:0", env=kernel.environment)
+    running = Exporter(
+        "--max-age", "0s", "--listen", "127.0.0.1:0", env={**os.environ, **kernel.environment}
+    )
     try:
         body = b""
         total, reading = [], []

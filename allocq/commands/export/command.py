@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -116,9 +117,10 @@ def _regexp(words: str | None) -> re.Pattern[str] | None:
 
 
 def _user(name: str | None) -> User | None:
-    """Whom to become; None to stay who it is, which only root need not."""
+    """Whom to become; None to stay who it is."""
     if os.geteuid() == 0:
-        return user_named(name)
+        user = user_named(name)
+        return user if user.uid else None
     if name is not None:
         raise UsageError("--user is for root", "omit it: only root can become somebody else")
     return None
@@ -193,18 +195,17 @@ def _serve(export: Export) -> int:
         try:
             drop_rights(export.user)
         except OSError as error:
-            raise OutputError(f"cannot give up the rights of root: {error}") from None
+            raise OutputError(
+                f"cannot give up the rights of root: {error.strerror or error}",
+                "--user root stays root, but without capabilities",
+            ) from None
         urls = ", ".join(url_of(listener, tls is not None) for listener in listeners)
         say(f"allocq: metrics at {urls}")
         notify("READY=1", f"STATUS=metrics at {urls}")
-        often = watchdog_seconds()
-        server = Server(
-            listeners,
-            Answers(collector, passwords).answer,
-            tls,
-            idle=lambda: notify("WATCHDOG=1"),
-            often=often / 2 if often else None,
-        )
+        every = watchdog_seconds()
+        often = every / 2 if every else None
+        answers = Answers(collector, passwords)
+        server = Server(listeners, answers.answer, tls, idle=_Alive(often), often=often)
         server.serve(stop.read)
         notify("STOPPING=1")
     return FOUND
@@ -214,6 +215,19 @@ def _for_many_reads(origin: Origin) -> Origin:
     """The text is the cheapest way to all counters. What `auto` measures to find that out is kept
     in files of root's, so that it would measure again each time."""
     return replace(origin, interface="text") if origin.interface == "auto" else origin
+
+
+class _Alive:
+    """Tells the service manager, not more often than it needs to hear it (None: never)."""
+
+    def __init__(self, often: float | None) -> None:
+        self._often = often
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        if self._often is not None and (now := time.monotonic()) >= self._next:
+            self._next = now + self._often / 2
+            notify("WATCHDOG=1")
 
 
 class _Opening:
