@@ -67,6 +67,19 @@ def test_gzip_is_for_those_who_take_it(running: Exporter) -> None:
         assert "content-encoding" not in running.get(headers={"Accept-Encoding": accepted})[1]
 
 
+@pytest.mark.parametrize(
+    "accept",
+    ["application/openmetrics-text;version=x", "text/plain;version=", "text/plain; version=1.a",
+     "application/openmetrics-text;version=1.0.0-rc1;escaping=dots", "version=1", ";;,=,;=", "*/*",
+     "text/plain;version=" + "9" * 5000, "\xff", "application/openmetrics-text;version;escaping"],
+)  # fmt: skip
+def test_odd_wishes_are_answered(running: Exporter, accept: str) -> None:
+    status, headers, body = running.get(headers={"Accept": accept})
+    assert status == 200, accept
+    read = read_openmetrics if "openmetrics" in headers["content-type"] else read_text
+    assert sums(read(body), "allocq_bytes") == TOTAL
+
+
 def test_single_metrics_other_paths_and_methods(running: Exporter) -> None:
     values = read_text(running.get("/metrics?name[]=allocq_tags&name[]=allocq_up")[2])
     assert values == {"allocq_tags": {(): len(TAGS)}, "allocq_up": {(): 1}}

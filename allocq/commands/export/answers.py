@@ -27,6 +27,7 @@ _PAGE = b"""<!DOCTYPE html>
 </html>
 """
 _ESCAPING = re.compile(r"\s*;\s*escaping=[^;,]*")
+_BAD_VERSION = re.compile(r"\s*;\s*version=(?!\d{1,9}(?:\.\d{1,9}){0,3}\s*(?:;|$))[^;]*")
 _Key = tuple[str, str, bool]
 
 
@@ -111,8 +112,9 @@ def _written(app: Callable[..., list[bytes]], query: str, accept: str, packed: b
 
 
 def _cheapest(accept: str) -> str:
-    """The same formats, with the way to escape names that costs least: ours need none in any."""
-    formats = (_ESCAPING.sub("", each) for each in accept.split(","))
+    """The same formats, with the way to escape names that costs least: ours need none in any.
+    Without versions that are no numbers, which prometheus-client would fail at."""
+    formats = (_BAD_VERSION.sub("", _ESCAPING.sub("", each)) for each in accept.split(","))
     return ",".join(f"{each};escaping=allow-utf-8" for each in formats)
 
 
