@@ -43,9 +43,9 @@ class Leaders:
         set; keys: each once, and the same object as before where they are the same; sizes: bytes.
         """
         weights = list(map(abs, sizes))
-        self._follow(moment, keys, weights)
-        before = self._large | self._grown
         candidates = list(compress(range(len(weights)), weights))
+        self._follow(moment, keys, weights, candidates)
+        before = self._large | self._grown
         if self._least:
             candidates = [at for at in candidates if self._passes(at, weights[at])]
         self._large = self._largest(weights, candidates)
@@ -54,8 +54,10 @@ class Leaders:
         self._settle(moment, inside, before - inside)
         return sorted(inside.union(self._left))
 
-    def _follow(self, moment: float, keys: Sequence[Hashable], weights: list[int]) -> None:
-        """Remember the lowest of each."""
+    def _follow(
+        self, moment: float, keys: Sequence[Hashable], weights: list[int], holding: list[int]
+    ) -> None:
+        """Remember the lowest of each. holding: the positions of those that are not 0."""
         if self._since is None:
             self._lowest_before, self._lowest, self._since = weights, weights, moment
         elif keys is not self._keys:
@@ -64,7 +66,10 @@ class Leaders:
         if moment - self._since >= self._window:
             self._lowest_before, self._lowest, self._since = self._lowest, weights, moment
         else:
-            self._lowest = list(map(min, self._lowest, weights))
+            # Most hold nothing, and so little is to be compared.
+            before, self._lowest = self._lowest, [0] * len(weights)
+            for at in holding:
+                self._lowest[at] = min(before[at], weights[at])
 
     def _move(self, keys: Sequence[Hashable]) -> None:
         """Find the positions of all that is known; what was not there held nothing."""

@@ -113,10 +113,13 @@ def need_library() -> None:
 def metric(family: Family, rows: Iterable[Row] = ()) -> Metric:
     """One metric of prometheus-client, with its samples."""
     from prometheus_client import Metric
+    from prometheus_client.samples import Sample
 
     made = Metric(family.stem, family.help, family.kind, family.unit)
-    for labels, value in rows:
-        made.add_sample(family.name, dict(zip(family.labels, labels, strict=True)), value)
+    name, names = family.name, family.labels
+    made.samples = [
+        Sample(name, dict(zip(names, labels, strict=True)), value) for labels, value in rows
+    ]
     return made
 
 
