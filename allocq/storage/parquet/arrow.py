@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from arro3.core import RecordBatch, RecordBatchReader, Schema
 
 _COMPRESSION = "zstd(3)"
+_MAGIC = b"PAR1"
 _ROWS_OF_A_GROUP = 1 << 20
 
 
@@ -199,6 +202,83 @@ def write(file: IO[bytes], schema: Schema, batches: Iterable[RecordBatch]) -> No
     except Exception as error:
         # What went wrong inside comes back as other words of arro3.
         raise (stream.error or writing.error or error) from None
+
+
+class UnreadableError(Exception):
+    """arro3 cannot read the file."""
+
+
+def read(file: IO[bytes], rows: int) -> tuple[Schema, Iterator[RecordBatch]]:
+    """The schema of a Parquet file with its metadata, and its rows in batches of at most `rows`.
+    UnreadableError, from the batches, too."""
+    _check_ends(file)
+    with _readable():
+        reader = _io().read_parquet(file, batch_size=rows)
+        return reader.schema, _batches(reader)
+
+
+def _check_ends(file: IO[bytes]) -> None:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 8))
+    tail = file.read(8)
+    file.seek(0)
+    if size < 12 or tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") > size - 12:
+        raise UnreadableError("it has no end")
+
+
+def _batches(reader: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
+    while True:
+        with _readable():
+            rows = next(reader, None)
+        if rows is None:
+            return
+        yield rows
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """arro3 panics about many damaged files, which is a BaseException, and says so on standard
+    error, which is closed to it meanwhile."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            kept = os.dup(2)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, 2)
+            null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            stack.callback(os.close, null)
+            os.dup2(null, 2)
+        try:
+            yield
+        except (GeneratorExit, KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException as error:
+            words = str(error).splitlines()
+            raise UnreadableError(words[0] if words else type(error).__name__) from None
+
+
+def conformed(batch: RecordBatch, schema: Schema) -> RecordBatch:
+    """The same rows with the types of a schema. UnreadableError if they cannot have them."""
+    if batch.schema == schema:
+        return batch
+    with _readable():
+        columns = [
+            column if column.type == field.type else column.cast(field.type)
+            for column, field in zip(batch.columns, _fields(schema), strict=True)
+        ]
+        made: RecordBatch = _core().RecordBatch.from_arrays(columns, schema=schema)
+    return made
+
+
+def joined(batches: Iterable[RecordBatch], order: Sequence[int]) -> RecordBatch:
+    """The rows of some batches as one, in another order."""
+    core = _core()
+    table = core.Table.from_batches(list(batches)).combine_chunks()
+    made: RecordBatch = table.to_batches()[0].take(core.Array.from_buffer(array("I", order)))
+    return made
+
+
+def _fields(schema: Schema) -> list[Any]:
+    return [schema.field(at) for at in range(len(schema.names))]
 
 
 class _Stream:

@@ -18,8 +18,8 @@ from .schema import partition
 Fill = Callable[[IO[bytes]], None]
 """Writes a whole Parquet file."""
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_BELOW = _FOLDER | os.O_NOFOLLOW
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+FOLDER_BELOW = FOLDER | os.O_NOFOLLOW
 _READABLE = 0o044
 
 
@@ -35,7 +35,7 @@ class Folder:
             raise UsageError(f"invalid directory name {str(root)!r}")
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._root = os.open(root, _FOLDER)
+            self._root = os.open(root, FOLDER)
         except (FileExistsError, NotADirectoryError):
             raise OutputError(f"{root} is not a directory", "name one, or a new name") from None
         except OSError as error:
@@ -86,8 +86,8 @@ class Folder:
         try:
             os.mkdir(name, mode=0o700, dir_fd=folder)
         except FileExistsError:
-            return os.open(name, _BELOW, dir_fd=folder)
-        made = os.open(name, _BELOW, dir_fd=folder)
+            return os.open(name, FOLDER_BELOW, dir_fd=folder)
+        made = os.open(name, FOLDER_BELOW, dir_fd=folder)
         # Those who may read files may also list and pass through their directory.
         os.fchmod(made, 0o700 | self._readable | self._readable >> 2)
         os.fsync(folder)

@@ -17,6 +17,8 @@ VERSION_KEY = "allocq.schema"
 PARTS_KEY = "allocq.parts"
 """In the metadata of a file: the names of the files it was made from, a JSON array."""
 SUFFIX = ".parquet"
+GLOB = "date=*/hour=*/*.parquet"
+"""Below the root, what matches the data and nothing that is in the making, which ** would match."""
 
 
 class Kind(StrEnum):
