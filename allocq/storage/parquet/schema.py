@@ -93,6 +93,13 @@ def hour_of(time_us: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=time_us // 3_600_000_000)
 
 
+def digits_of(text: str) -> int | None:
+    """A content id as a snapshot notes it; None if it is none of 64 bits."""
+    if text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 1 << 64:
+        return int(text)
+    return None
+
+
 def safe_host(host: str) -> str:
     """A host as part of a file name. Different hosts get different ones."""
     safe = _UNSAFE.sub("-", host)[:_LONGEST_HOST]
