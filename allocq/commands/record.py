@@ -25,6 +25,7 @@ from ..storage.recording.writer import RecordingFullError, Writer
 from ..times import parse_duration
 from ..units import parse_size
 from .arguments import read_filter, strings, text
+from .shipping import HourlyShipping
 
 INTERVAL, KEEP, MOST = "10s", "7d", "1G"
 THINNING = ("1d:1m", "3d:10m")
@@ -47,6 +48,7 @@ class Recorder:
     most: int
     thinning: tuple[Rule, ...]
     once: bool
+    parquet: Path | None = None
 
 
 def read_recorder(values: Mapping[str, object]) -> Recorder:
@@ -71,7 +73,17 @@ def read_recorder(values: Mapping[str, object]) -> Recorder:
         if strings(values, "thin") != ["none"]
         else (),
         bool(values.get("once")),
+        _root(values),
     )
+
+
+def _root(values: Mapping[str, object]) -> Path | None:
+    root = text(values, "parquet")
+    if root == "":
+        raise UsageError("--parquet is empty", "name a directory")
+    if root is not None and "://" in root:
+        raise UsageError("--parquet takes a directory", "use allocq ship for an object store")
+    return None if root is None else Path(root)
 
 
 def _rule(words: str) -> Rule:
@@ -136,6 +148,7 @@ class Pace:
 def record_command(values: Mapping[str, object]) -> int:
     """Run the command until a signal ends it, or take one sample; returns 0."""
     recorder = read_recorder(values)
+    shipping = _shipping(recorder)
     source = open_source(None, recorder.interface)
     assert isinstance(source, Live)
     with (
@@ -150,11 +163,31 @@ def record_command(values: Mapping[str, object]) -> int:
             for _ in _tidied(recorder, writer):
                 pass
         else:
-            _record(recorder, sampler, writer, Asked())
+            _record(recorder, sampler, writer, Asked(), shipping)
+    if shipping:
+        shipping.end(open_too=not recorder.once)
     return FOUND
 
 
-def _record(recorder: Recorder, sampler: Sampler, writer: Writer, asked: Asked) -> None:
+def _shipping(recorder: Recorder) -> HourlyShipping | None:
+    """What ships to --parquet. MissingExtraError, OutputError if that cannot work."""
+    if recorder.parquet is None:
+        return None
+    from ..storage.parquet.arrow import check_extra
+    from ..storage.parquet.folder import Folder
+
+    check_extra()
+    Folder(recorder.parquet).close()
+    return HourlyShipping(recorder.folder, recorder.parquet)
+
+
+def _record(
+    recorder: Recorder,
+    sampler: Sampler,
+    writer: Writer,
+    asked: Asked,
+    shipping: HourlyShipping | None,
+) -> None:
     survive()
     pace, lost, tidy = Pace(recorder.seconds), Lost(), Tidy(lambda: _tidied(recorder, writer))
     due = time.monotonic()
@@ -171,6 +204,8 @@ def _record(recorder: Recorder, sampler: Sampler, writer: Writer, asked: Asked) 
             if words := pace.took(time.monotonic() - started):
                 warn(words)
             writer.append(sample)
+        if shipping:
+            shipping.step()
         if not ready:
             ready = True
             every = f"every {recorder.seconds:g} s to {recorder.folder}"

@@ -7,6 +7,7 @@ import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any
 
 from ...core.table import Table
@@ -44,9 +45,9 @@ def _missing() -> MissingExtraError:
 
 
 def check_extra() -> None:
-    """MissingExtraError if the extra is not installed."""
-    _core()
-    _io()
+    """MissingExtraError if the extra is not installed, which is not imported."""
+    if not all(find_spec(name) for name in ("arro3", "arro3.core", "arro3.io")):
+        raise _missing()
 
 
 def schema(metadata: Mapping[str, str] | None = None) -> Schema:

@@ -49,9 +49,16 @@ class Folder:
         """Close the directory."""
         os.close(self._root)
 
-    def write(self, hour: datetime, name: str, fill: Fill) -> Path:
+    def write(
+        self,
+        hour: datetime,
+        name: str,
+        fill: Fill,
+        unless: Callable[[int], bool] = lambda folder: False,
+    ) -> Path:
         """Write a file of this hour, whole or not at all, and sync it to disk; one of this name is
-        replaced. OutputError, and what `fill` raises."""
+        replaced. unless: asked about the open directory whether it is needed. OutputError, and what
+        `fill` raises."""
         date_name, hour_name = partition(hour)
         path = self.root / date_name / hour_name / name
 
@@ -61,7 +68,8 @@ class Folder:
             os.fchmod(fd, 0o600 | self._readable)
 
         with self.hour(hour) as folder:
-            save_at(folder, name, str(path), fill_descriptor, force=True)
+            if not unless(folder):
+                save_at(folder, name, str(path), fill_descriptor, force=True)
         return path
 
     @contextlib.contextmanager

@@ -29,6 +29,7 @@ _COLUMNS = (
     "id, time, boottime, boot, kernel, interface, content_id, consistent, profiling, layout, base,"
     " counters, lowest, highest, seconds, meminfo, keys"
 )
+_TAKEN = "SELECT id, time, boottime, boot, kernel FROM samples"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,18 @@ class Point:
     id: int
     time: int
     whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """When a sample was taken, without its counters: nanoseconds since 1970 and since the boot."""
+
+    path: Path
+    id: int
+    time: int
+    boottime: int
+    boot: str
+    kernel: str
 
 
 class Recording:
@@ -83,6 +96,26 @@ class Recording:
         except (sqlite3.Error, DamagedError, FormatError) as error:
             self._damaged(point.path, error)
             return None
+
+    def taken(self, path: Path) -> list[Taken]:
+        """When the samples of a database were taken, in the order they were; what cannot be read is
+        left out, with a warning."""
+        found = []
+        try:
+            with _Database(path) as database:
+                with contextlib.suppress(sqlite3.DatabaseError, DamagedError):
+                    return [Taken(path, *row) for row in database.all_taken()]
+                ids, lost = database.ids(-(1 << 63), (1 << 63) - 1)
+                if lost is not None:
+                    self._damaged(path, lost)
+                for id, _, _ in ids:
+                    try:
+                        found.append(Taken(path, id, *database.taken(id)))
+                    except (sqlite3.DatabaseError, DamagedError) as error:
+                        self._damaged(path, error)
+        except (sqlite3.Error, FormatError) as error:
+            self._damaged(path, error)
+        return found
 
     def boot_of(self, point: Point) -> str | None:
         """The boot of a sample; None if it cannot be read."""
@@ -232,6 +265,17 @@ class _Database:
                 pass
             yield from rows.items()
 
+    def taken(self, id: int) -> tuple[int, int, str, str]:
+        """time, boottime, boot and kernel of a sample."""
+        row = self._connection.execute(f"{_TAKEN} WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise DamagedError("a sample is missing")
+        return _taken(row)[1:]
+
+    def all_taken(self) -> list[tuple[int, int, int, str, str]]:
+        """id, time, boottime, boot and kernel of all samples in the order they were taken."""
+        return [_taken(row) for row in self._connection.execute(f"{_TAKEN} ORDER BY id")]
+
     def since_boot(self, id: int) -> tuple[str, int]:
         """The boot of a sample, and its nanoseconds since then."""
         row = self._connection.execute(
@@ -340,6 +384,10 @@ def read_only(path: Path) -> sqlite3.Connection:
         else:
             return connection
     raise AssertionError("unreachable")
+
+
+def _taken(row: Sequence[object]) -> tuple[int, int, int, str, str]:
+    return _integer(row[0]), _integer(row[1]), _integer(row[2]), str(row[3]), str(row[4])
 
 
 def _integer(value: object) -> int:
