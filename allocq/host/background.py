@@ -23,7 +23,7 @@ class Background:
 
     def __init__(self, argv: Sequence[str]) -> None:
         """argv: of allocq. OSError if it cannot be started."""
-        self._messages = tempfile.TemporaryFile()  # noqa: SIM115: closed with the complaint
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115
         paths = os.pathsep.join(path for path in sys.path if os.path.isabs(path))
         try:
             self._child = subprocess.Popen(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any
@@ -46,7 +46,11 @@ def _missing() -> MissingExtraError:
 
 def check_extra() -> None:
     """MissingExtraError if the extra is not installed, which is not imported."""
-    if not all(find_spec(name) for name in ("arro3", "arro3.core", "arro3.io")):
+    try:
+        there = all(find_spec(name) for name in ("arro3", "arro3.core", "arro3.io"))
+    except ImportError:
+        there = False
+    if not there:
         raise _missing()
 
 
@@ -122,19 +126,19 @@ class Counts:
 def batch(moments: Moments, names: Names, counts: Counts, schema: Schema) -> RecordBatch:
     """Rows as Arrow has them."""
     core = _core()
-    tags = core.Array.from_buffer(counts.tag)
-    at = core.Array.from_buffer(counts.moment)
-    same = core.Array.from_buffer(array("I", bytes(4 * len(counts.tag))))
+    tags = _array(counts.tag)
+    at = _array(counts.moment)
+    same = _array(array("I", bytes(4 * len(counts.tag))))
     word, integer = core.DataType.string(), core.DataType.int64()
 
     def strings(values: Sequence[str], rows: Any) -> Any:
         return core.Array(list(values), word).cast(_dictionary_type()).take(rows)
 
     def numbers(values: Iterable[int]) -> Any:
-        return core.Array.from_buffer(array("q", values))
+        return _array(array("q", values))
 
     def flags(values: Iterable[int]) -> Any:
-        return core.Array.from_buffer(array("B", values)).cast(core.DataType.bool())
+        return _array(array("B", values)).cast(core.DataType.bool())
 
     ids = [None if each is None else signed(each) for each in moments.content_id]
     columns = {
@@ -147,8 +151,8 @@ def batch(moments: Moments, names: Names, counts: Counts, schema: Schema) -> Rec
         "line": numbers(names.line).take(tags),
         "module": strings(names.module, tags),
         "function": strings(names.function, tags),
-        "bytes": core.Array.from_buffer(counts.bytes),
-        "calls": core.Array.from_buffer(counts.calls),
+        "bytes": _array(counts.bytes),
+        "calls": _array(counts.calls),
         "accurate": flags(counts.accurate),
         "consistent": flags(moments.consistent).take(at),
     }
@@ -187,22 +191,18 @@ def reader(schema: Schema, batches: Iterable[RecordBatch]) -> RecordBatchReader:
 
 def write(file: IO[bytes], schema: Schema, batches: Iterable[RecordBatch]) -> None:
     """Write a Parquet file. OSError, and what making the batches raises."""
-    stream = _Stream(batches)
-    writing = _Writing(file)
-    try:
-        _io().write_parquet(
-            reader(schema, stream),
-            writing,
-            compression=_COMPRESSION,
-            dictionary_enabled=True,
-            max_row_group_size=_ROWS_OF_A_GROUP,
-            key_value_metadata={
-                key.decode(): value.decode() for key, value in schema.metadata.items()
-            },
-        )
-    except Exception as error:
-        # What went wrong inside comes back as other words of arro3.
-        raise (stream.error or writing.error or error) from None
+    target = _Target(file)
+    source = _Source(batches, target)
+    _io().write_parquet(
+        reader(schema, source),
+        target,
+        compression=_COMPRESSION,
+        dictionary_enabled=True,
+        max_row_group_size=_ROWS_OF_A_GROUP,
+        key_value_metadata={key.decode(): value.decode() for key, value in schema.metadata.items()},
+    )
+    if error := source.error or target.error:
+        raise error
 
 
 class UnreadableError(Exception):
@@ -274,7 +274,7 @@ def joined(batches: Iterable[RecordBatch], order: Sequence[int]) -> RecordBatch:
     """The rows of some batches as one, in another order."""
     core = _core()
     table = core.Table.from_batches(list(batches)).combine_chunks()
-    made: RecordBatch = table.to_batches()[0].take(core.Array.from_buffer(array("I", order)))
+    made: RecordBatch = table.to_batches()[0].take(_array(array("I", order)))
     return made
 
 
@@ -282,49 +282,50 @@ def _fields(schema: Schema) -> list[Any]:
     return [schema.field(at) for at in range(len(schema.names))]
 
 
-class _Stream:
-    """Batches, and the exception that ended them."""
+class _Target:
+    """A file, and the first exception that writing to it raised: arro3 would panic about it."""
 
-    def __init__(self, batches: Iterable[RecordBatch]) -> None:
-        self._batches = iter(batches)
-        self.error: Exception | None = None
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        self._try(lambda: self._file.write(data))
+        return len(data)
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def seek(self, at: int, whence: int = 0) -> int:
+        return self._file.seek(at, whence)
+
+    def _try(self, step: Callable[[], object]) -> None:
+        if self.error is None:
+            try:
+                step()
+            except BaseException as error:
+                self.error = error
+
+
+class _Source:
+    """Batches, until one cannot be made or written, and the exception."""
+
+    def __init__(self, batches: Iterable[RecordBatch], target: _Target) -> None:
+        self._batches, self._target = iter(batches), target
+        self.error: BaseException | None = None
 
     def __iter__(self) -> Iterator[RecordBatch]:
         return self
 
     def __next__(self) -> RecordBatch:
-        try:
-            return next(self._batches)
-        except StopIteration:
-            raise
-        except Exception as error:
-            self.error = error
-            raise
-
-
-class _Writing:
-    """A file that is written to, and the exception that ended it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.error: Exception | None = None
-
-    def write(self, data: bytes) -> int:
-        try:
-            return self._file.write(data)
-        except Exception as error:
-            self.error = error
-            raise
-
-    def seek(self, at: int, whence: int = 0) -> int:
-        return self._file.seek(at, whence)
-
-    def flush(self) -> None:
-        try:
-            self._file.flush()
-        except Exception as error:
-            self.error = error
-            raise
+        if self._target.error is None:
+            try:
+                return next(self._batches)
+            except StopIteration:
+                raise
+            except BaseException as error:
+                self.error = error
+        raise StopIteration
 
 
 def signed(number: int) -> int:
@@ -339,6 +340,15 @@ def clean(text: str) -> str:
         if text.isascii()
         else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     )
+
+
+def _array(numbers: array[int]) -> Any:
+    """Numbers as Arrow has them, without a copy."""
+    core = _core()
+    if numbers:
+        return core.Array.from_buffer(numbers)
+    kinds = {"B": core.DataType.uint8, "I": core.DataType.uint32, "q": core.DataType.int64}
+    return core.Array([], kinds[numbers.typecode]())
 
 
 def _texts(raw: bytes) -> list[str]:

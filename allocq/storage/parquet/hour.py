@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ...core.columns import changed
@@ -34,6 +34,27 @@ class Columns(Protocol):
     inaccurate: array[int]
 
 
+class Instant(Protocol):
+    """When and where a sample was taken. time: nanoseconds since 1970."""
+
+    time: int
+    boot: str
+    kernel: str
+    content_id: int | None
+    consistent: bool | None
+
+
+class Taken(Protocol):
+    """A sample of a recording."""
+
+    @property
+    def moment(self) -> Instant: ...
+    @property
+    def subjects(self) -> Sequence[bytes]: ...
+    @property
+    def counters(self) -> Columns: ...
+
+
 class Hour:
     """Samples of one host and boot, added in the order in which they were taken."""
 
@@ -45,6 +66,7 @@ class Hour:
             host, boot_id, kernel, self._times, self._content_ids, self._consistent
         )
         self._stretches: list[_Stretch] = []
+        self.rows = 0
 
     def __len__(self) -> int:
         return len(self._times)
@@ -64,6 +86,7 @@ class Hour:
             self._stretches.append(stretch)
         stretch.add(counters)
         self._times.append(time_us)
+        self.rows += len(subjects)
         self._content_ids.append(content_id)
         self._consistent.append(consistent)
 
@@ -186,6 +209,29 @@ class _Sorter:
             moments = [moment for stretch in stretches for moment in stretch.moments]
             self._known[starts] = sorted(range(len(moments)), key=lambda i: self._times[moments[i]])
         return self._known[starts]
+
+
+def each_sample(samples: Iterable[tuple[str, Taken]], schema: Schema) -> Iterator[RecordBatch]:
+    """Samples with their hosts as batches, each in kernel order."""
+    subjects: Sequence[bytes] = ()
+    names = names_of(subjects)
+    for host, sample in samples:
+        if sample.subjects is not subjects:
+            subjects = sample.subjects
+            names = names_of(subjects)
+        moment, now = sample.moment, sample.counters
+        moments = Moments(
+            host,
+            moment.boot,
+            moment.kernel,
+            [moment.time // 1000],
+            [moment.content_id],
+            [moment.consistent is not False],
+        )
+        rows = array("I", range(len(subjects)))
+        accurate = array("B", (not each for each in now.inaccurate))
+        counts = Counts(rows, array("I", bytes(4 * len(rows))), now.bytes, now.calls, accurate)
+        yield batch(moments, names, counts, schema)
 
 
 def names_of(subjects: Sequence[bytes]) -> Names:

@@ -58,9 +58,9 @@ class Taken:
 class Recording:
     """The recording in a directory. SourceError if there is none."""
 
-    def __init__(self, folder: Path, paths: Sequence[Path] | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], paths: Sequence[Path] | None = None) -> None:
         """paths: only these of its databases."""
-        self.folder = folder
+        self.folder = folder = Path(folder)
         self.warnings: list[str] = []
         if paths is not None:
             self.paths = list(paths)
@@ -204,6 +204,29 @@ class Recording:
                         self._damaged(path, error)
         except (sqlite3.Error, FormatError) as error:
             self._damaged(path, error)
+
+    def __arrow_c_schema__(self) -> object:
+        """The columns of allocq-parquet(5), by Arrow's PyCapsule interface. MissingExtraError."""
+        from ..parquet.arrow import schema
+
+        return schema().__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """All samples, one after the other, for pandas, polars, DuckDB, pyarrow and others, by
+        Arrow's PyCapsule interface. MissingExtraError."""
+        from ..parquet.arrow import reader, schema
+        from ..parquet.hour import each_sample
+
+        made = schema()
+        return reader(made, each_sample(self._with_hosts(), made)).__arrow_c_stream__(
+            requested_schema
+        )
+
+    def _with_hosts(self) -> Iterator[tuple[str, Sample]]:
+        for path in self.paths:
+            host = self.facts(path).get("host", "")
+            for sample in self.each(list(self._points(path, None, None))):
+                yield host, sample
 
     def _damaged(self, path: Path, error: Exception) -> None:
         if isinstance(error, FormatError):
@@ -363,7 +386,10 @@ def read_only(path: Path) -> sqlite3.Connection:
     """
     name = f"file:{quote(str(path.absolute()))}?mode=ro"
     for uri in (name, name + "&immutable=1"):
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)
+        # Readers of Arrow take the samples of a stream in another thread than the first.
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, timeout=5, check_same_thread=False
+        )
         try:
             connection.execute("PRAGMA query_only = 1")
             schema.check_version(connection, path)

@@ -49,7 +49,7 @@ class Contents:
         self.paths = list(recording.paths)
         self.batches: dict[tuple[int, str, str, str], Batch] = {}
         self.by_path: dict[Path, list[tuple[int, str, Moment]]] = {}
-        self.latest_hour: int | None = None
+        self._last: dict[str, tuple[int, int]] = {}
         for path in self.paths:
             self._add(path)
 
@@ -64,7 +64,8 @@ class Contents:
                 batch = self.batches[key] = Batch(*key)
             batch.taken.append(taken)
             contents.append((hour, taken.boot, (taken.boottime, taken.time)))
-            self.latest_hour = hour
+            last = self._last.get(taken.boot)
+            self._last[taken.boot] = max(last or (taken.boottime, hour), (taken.boottime, hour))
 
     def identity(self) -> str:
         """What tells this recording from others: its first sample."""
@@ -79,7 +80,7 @@ class Contents:
         there = {(entry.boot, moment) for entry in shipped for moment in entry.samples}
         for key in sorted(self.batches):
             batch = self.batches[key]
-            if not open_too and not self._is_over(batch.hour, now_ns):
+            if not (open_too or self._is_over(batch, now_ns)):
                 continue
             left = [
                 taken
@@ -89,9 +90,10 @@ class Contents:
             if left:
                 yield Batch(batch.hour, batch.host, batch.boot, batch.kernel, left)
 
-    def _is_over(self, hour: int, now_ns: int) -> bool:
+    def _is_over(self, batch: Batch, now_ns: int) -> bool:
         # A clock that was set back leaves hours that are still to come.
-        return hour != self.latest_hour or now_ns >= (hour + 1) * _HOUR_NS + _GRACE_NS
+        went_on = batch.hour != self._last[batch.boot][1]
+        return went_on or now_ns >= (batch.hour + 1) * _HOUR_NS + _GRACE_NS
 
     def batch_of(self, entry: Entry) -> Batch:
         """What is still there of the samples of a file."""

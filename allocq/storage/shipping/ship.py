@@ -90,13 +90,13 @@ def _put(
     resumed = bool(entry.id)
     hour = gathered(recording, batch)
     id = entry.id or ledger.begin(destination.name, entry)
-    if len(hour):
+    if hour.rows:
         put = destination.put_again if resumed else destination.put
         put(hour_of(entry.hour * 3_600_000_000), entry.name, _filling(hour))
-    elif resumed:
+    elif resumed and not len(hour):
         warn(f"{entry.name}: its samples were removed from the recording before they were shipped")
     ledger.finish(id)
-    if len(hour):
+    if hour.rows:
         yield Shipped(entry.name, len(hour))
 
 
