@@ -111,25 +111,27 @@ class Objects:
         return OutputError(f"cannot write {self._shown}: {_reason(words)}")
 
 
+_STATUS = re.compile(r"status code: (\d{3}[A-Za-z ]*)")
 _REASONS = (
     (r"169\.254\.169\.254|credential", "no credentials: set AWS_ACCESS_KEY_ID and the others"),
-    (r"timed out|[Tt]imeout|TimedOut", "no answer in time"),
     (r"dns error|failed to lookup", "the name of the server is not known"),
-    (r"[Cc]onnection refused", "connection refused"),
-    (r"[Cc]onnection reset|[Cc]onnection closed|IncompleteMessage", "the connection was lost"),
-    (r"[Nn]etwork is unreachable|[Nn]o route to host", "the server cannot be reached"),
-    (r"certificate|TLS|Tls", "the certificate of the server is not accepted"),
+    (r"[Cc]onnection ?[Rr]efused", "connection refused"),
+    (r"[Cc]onnection ?([Rr]eset|closed)|IncompleteMessage", "the connection was lost"),
+    (r"[Nn]etwork ?(is )?[Uu]nreachable|[Nn]o route to host", "the server cannot be reached"),
+    (r"[Cc]ertificate|InvalidMessage|Tls|TLS", "the server cannot be trusted, or speaks no TLS"),
+    (r"timed out|TimedOut|Timeout|timeout", "no answer in time"),
 )
 
 
 def _reason(words: str) -> str:
     """What a long message of the store says."""
+    status = _STATUS.search(words)
+    if status:
+        return f"the server says {status[1].strip()}"
+    words = words.replace("retry_timeout", "")
     for pattern, reason in _REASONS:
         if re.search(pattern, words):
             return reason
-    status = re.search(r"status (?:code: )?\"?(\d{3}[\w ]*)|<Code>(\w+)</Code>", words)
-    if status:
-        return f"the server says {(status[1] or status[2]).strip()}"
     line = words.splitlines()[0] if words else "unknown error"
     return line[:200]
 
