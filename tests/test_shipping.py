@@ -26,6 +26,7 @@ from allocq.errors import AllocqError, FormatError, OutputError, UsageError
 from allocq.storage.parquet.compaction import compact
 from allocq.storage.parquet.schema import GLOB
 from allocq.storage.recording import schema
+from allocq.storage.recording.counters import Counters
 from allocq.storage.recording.reader import Recording
 from allocq.storage.recording.sample import Sample
 from allocq.storage.recording.thinning import thin
@@ -71,6 +72,22 @@ def test_the_rows_are_the_samples(
     assert rows_of(place / "root") == said(some, "h")
     check_places(place / "root")
     assert shipped(place / "recording", place / "root") == []
+
+
+def test_tags_that_look_alike_keep_rows_of_their_own(tmp_path: Path) -> None:
+    folder, root = tmp_path / "r", tmp_path / "root"
+    some = []
+    for number in range(9):
+        each = at(number / 10, number)
+        subjects = [b"mm/util.c:5 func:twin", b"mm/a.c:1 func:f"] * 6
+        some.append(replace(each, subjects=subjects[: 12 - 2 * (number // 4)]))
+        tags = len(some[-1].subjects)
+        now = each.counters
+        some[-1].counters = Counters(now.bytes[:tags], now.calls[:tags], now.inaccurate[:tags])
+    append(folder, some)
+    shipped(folder, root)
+    assert rows_of(root) == said(some, "h")
+    check_places(root)
 
 
 def test_an_hour_that_is_not_over_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ _LONGEST_FACTOR = 64
 _BUSY = 0.1
 """Of the time, reading may take so much; if it takes more, it is done less often."""
 _TIDY_SHARE = 0.2
+_LOOK_AGAIN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +161,14 @@ def record_command(values: Mapping[str, object]) -> int:
         sampler = Sampler(source, recorder.filter)
         if recorder.once:
             writer.append(sampler.take(time.time_ns()))
+            if shipping:
+                shipping.end(open_too=False)
             for _ in _tidied(recorder, writer):
                 pass
         else:
             _record(recorder, sampler, writer, Asked(), shipping)
-    if shipping:
-        shipping.end(open_too=not recorder.once)
+            if shipping:
+                shipping.end(open_too=True)
     return FOUND
 
 
@@ -214,7 +217,11 @@ def _record(
         due = max(due + pace.seconds, time.monotonic())
         while not (asked.end or asked.renew) and (left := due - time.monotonic()) > 0:
             notify("WATCHDOG=1")
-            asked.wait(min(left, longest, tidy.step()))
+            if shipping:
+                shipping.look()
+            # What the last recorder left is shipped before what is old is removed.
+            pause = _LOOK_AGAIN if shipping and not shipping.tried else tidy.step()
+            asked.wait(min(left, longest, pause))
     notify("STOPPING=1")
 
 

@@ -25,15 +25,21 @@ class HourlyShipping:
         self._hour: float | None = None
         self._due = 0.0
         self._said = ""
+        self.tried = False
+        """Has it been tried once to ship what was there?"""
 
     def step(self) -> None:
-        """Begin when an hour is over, and see what became of it. Call it after a sample."""
-        if self._running and self._running.ended():
-            self._take_result()
+        """Begin when an hour is over. Call it after a sample."""
+        self.look()
         hour = time.time() // _HOUR
         if not self._running and (hour != self._hour or time.monotonic() >= self._due):
             self._hour = hour
             self._begin(self._argv)
+
+    def look(self) -> None:
+        """See what became of it."""
+        if self._running and self._running.ended():
+            self._take_result()
 
     def end(self, open_too: bool) -> None:
         """Ship what is left, and wait until it is there; open_too: the hour that is not over,
@@ -53,11 +59,13 @@ class HourlyShipping:
         try:
             self._running = Background(argv)
         except OSError as error:
+            self.tried = True
             self._fail(f"cannot start: {error.strerror}")
 
     def _take_result(self) -> None:
         assert self._running
         complaint, self._running = self._running.complaint(), None
+        self.tried = True
         if complaint:
             self._fail(complaint)
         elif self._said:
