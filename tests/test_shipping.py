@@ -305,6 +305,7 @@ def test_mistakes(
     Path("empty").mkdir(mode=0o700)
     append(Path("r"), [at(0)])
     refused(here("ship", *argv), words)
+    assert not Path("root").exists()
 
 
 def test_a_directory_of_others_is_refused(tmp_path: Path) -> None:

@@ -149,15 +149,17 @@ class Pace:
 def record_command(values: Mapping[str, object]) -> int:
     """Run the command until a signal ends it, or take one sample; returns 0."""
     recorder = read_recorder(values)
-    shipping = _shipping(recorder)
+    if recorder.parquet is not None:
+        from ..storage.parquet.arrow import check_extra
+
+        check_extra()
     source = open_source(None, recorder.interface)
     assert isinstance(source, Live)
-    with (
-        source,
-        contextlib.closing(
-            Writer(recorder.folder, facts(recorder.filter, os.uname().nodename))
-        ) as writer,
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(source)
+        shipping = _shipping(recorder)
+        writer = Writer(recorder.folder, facts(recorder.filter, os.uname().nodename))
+        stack.callback(writer.close)
         sampler = Sampler(source, recorder.filter)
         if recorder.once:
             writer.append(sampler.take(time.time_ns()))
@@ -173,13 +175,11 @@ def record_command(values: Mapping[str, object]) -> int:
 
 
 def _shipping(recorder: Recorder) -> HourlyShipping | None:
-    """What ships to --parquet. MissingExtraError, OutputError if that cannot work."""
+    """What ships to --parquet, which is made. OutputError if that cannot work."""
     if recorder.parquet is None:
         return None
-    from ..storage.parquet.arrow import check_extra
     from ..storage.parquet.folder import Folder
 
-    check_extra()
     Folder(recorder.parquet).close()
     return HourlyShipping(recorder.folder, recorder.parquet)
 

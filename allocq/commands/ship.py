@@ -11,6 +11,7 @@ from ..options.shared import FOUND
 from ..output.stream import say, warn
 from ..output.totals import quantity
 from ..storage.parquet.arrow import check_extra
+from ..storage.recording.reader import Recording
 from ..storage.recording.schema import default_folder
 from ..storage.shipping.directory import Directory
 from ..storage.shipping.objects import Objects
@@ -27,6 +28,7 @@ def ship_command(values: Mapping[str, object]) -> int:
         raise UsageError("--source is empty", "name a recording")
     folder = default_folder() if source is None else Path(source)
     check_extra()
+    Recording(folder)  # before a directory is made for nothing
     open_too, quiet = bool(values.get("all")), bool(values.get("quiet"))
     with contextlib.closing(_destination(to)) as destination:
         done: list[Shipped] = []

@@ -83,7 +83,7 @@ def test_what_is_recorded_is_what_the_text_says(
     assert others == found
     # And exactly what the recording has.
     for sample in Recording(folder).samples():
-        at = f"@{sample.moment.time / 1e9:.6f}"
+        at = f"@{sample.moment.time / 1e9 + 0.001:.6f}"
         lines = here("query", "--source", str(folder), "--at", at, "-o", "procfs").out
         assert rows(oracle.parse(lines)) in found.values()
 

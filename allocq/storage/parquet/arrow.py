@@ -17,7 +17,7 @@ from .schema import COLUMNS, VERSION, VERSION_KEY, Kind
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, RecordBatchReader, Schema
 
-_COMPRESSION = "zstd(3)"
+_COMPRESSION = "zstd(9)"
 _MAGIC = b"PAR1"
 _ROWS_OF_A_GROUP = 1 << 20
 
@@ -199,6 +199,7 @@ def write(file: IO[bytes], schema: Schema, batches: Iterable[RecordBatch]) -> No
         compression=_COMPRESSION,
         dictionary_enabled=True,
         max_row_group_size=_ROWS_OF_A_GROUP,
+        data_page_row_count_limit=_ROWS_OF_A_GROUP,  # small pages repeat their times
         key_value_metadata={key.decode(): value.decode() for key, value in schema.metadata.items()},
     )
     if error := source.error or target.error:
