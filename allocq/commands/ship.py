@@ -28,9 +28,10 @@ def ship_command(values: Mapping[str, object]) -> int:
         raise UsageError("--source is empty", "name a recording")
     folder = default_folder() if source is None else Path(source)
     check_extra()
+    objects = _objects(to)
     Recording(folder)  # before a directory is made for nothing
     open_too, quiet = bool(values.get("all")), bool(values.get("quiet"))
-    with contextlib.closing(_destination(to)) as destination:
+    with contextlib.closing(objects or Directory(Path(to))) as destination:
         done: list[Shipped] = []
         try:
             for shipped in ship(folder, destination, warn, open_too):
@@ -46,13 +47,14 @@ def ship_command(values: Mapping[str, object]) -> int:
     return FOUND
 
 
-def _destination(to: str) -> Directory | Objects:
+def _objects(to: str) -> Objects | None:
+    """The object store, if it is one. UsageError, MissingExtraError."""
     if to.startswith("s3://"):
         return Objects(to)
     scheme, separator, _ = to.partition("://")
     if separator and scheme.isalnum():
         raise UsageError(f"cannot ship to {scheme}://", "use a directory, or s3://BUCKET/PREFIX")
-    return Directory(Path(to))
+    return None
 
 
 def _summary(done: list[Shipped], to: str, open_too: bool) -> str:
