@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from parquet_files import check_places, file_rows, rows_of, said
 from recording_child import sample
 from test_recording import DAY, NOON, append, samples
+from test_security import NOBODY, user
 
 from allocq.errors import AllocqError, FormatError, OutputError, UsageError
 from allocq.storage.parquet.compaction import compact
@@ -315,12 +317,24 @@ def test_a_directory_of_others_is_refused(tmp_path: Path) -> None:
         shipped(tmp_path / "r", tmp_path / "root")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="only another user than root")
-def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
-    append(tmp_path / "r", [at(0)])
-    (tmp_path / "root").mkdir(mode=0o500)
-    with pytest.raises(OutputError, match="cannot write"):
-        shipped(tmp_path / "r", tmp_path / "root")
+def test_a_root_that_cannot_be_written() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        if os.geteuid() == 0:
+            os.chown(place, NOBODY, NOBODY)
+        with user(os.getuid() or NOBODY):
+            append(place / "r", [at(0)])
+            (place / "root").mkdir(mode=0o500)
+            with pytest.raises(OutputError, match=r"cannot write .*root: Permission denied"):
+                shipped(place / "r", place / "root")
+            (place / "root").chmod(0o700)
+            (place / "root" / "date=2024-10-04").mkdir(mode=0o500)
+            with pytest.raises(OutputError, match=r"cannot write .*hour=12: Permission denied"):
+                shipped(place / "r", place / "root")
+            (place / "root" / "date=2024-10-04").chmod(0o700)
+            assert len(shipped(place / "r", place / "root")) == 1
+            with pytest.raises(OutputError, match="can be changed by other users"):
+                shipped(Path("/tmp"), place / "root")
 
 
 @pytest.mark.parametrize("what", ["link", "pipe", "directory"])

@@ -40,7 +40,7 @@ class Folder:
             raise OutputError(f"{root} is not a directory", "name one, or a new name") from None
         except OSError as error:
             raise OutputError(f"cannot write {root}: {error.strerror}") from None
-        if not os.access(root, os.W_OK | os.X_OK):
+        if not os.access(root, os.W_OK | os.X_OK, effective_ids=True):
             os.close(self._root)
             raise OutputError(f"cannot write {root}: Permission denied")
         self._readable = stat.S_IMODE(os.fstat(self._root).st_mode) & _READABLE
