@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _COMPRESSION = "zstd(9)"
 _MAGIC = b"PAR1"
 _ROWS_OF_A_GROUP = 1 << 20
+_ROWS_OF_A_PAGE = 1 << 18  # each page has its own times: smaller ones take more space
 
 
 def _core() -> Any:
@@ -199,7 +200,7 @@ def write(file: IO[bytes], schema: Schema, batches: Iterable[RecordBatch]) -> No
         compression=_COMPRESSION,
         dictionary_enabled=True,
         max_row_group_size=_ROWS_OF_A_GROUP,
-        data_page_row_count_limit=_ROWS_OF_A_GROUP,  # small pages repeat their times
+        data_page_row_count_limit=_ROWS_OF_A_PAGE,
         key_value_metadata={key.decode(): value.decode() for key, value in schema.metadata.items()},
     )
     if error := source.error or target.error:
