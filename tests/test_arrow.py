@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from parquet_files import file_rows, said
 from recording_child import sample
 from test_recording import append, samples
+from test_shipping import LIMITED
 
 import allocq
 from allocq.commands.parquet import parquet_of
@@ -288,6 +289,19 @@ def test_mistakes(
     refused(here("query", "--sample", *argv), words)
     assert sorted(os.listdir()) == before
     assert Path("there.parquet").read_text() == "mine"
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    argv = [*MODULE[1:], "query", "--sample", "--output", str(tmp_path / "x.parquet")]
+    done = subprocess.run([sys.executable, "-c", LIMITED, *argv], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"allocq: cannot write {tmp_path}/x.parquet: ")
+    assert done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == []
+    with open("/dev/full", "wb") as full:
+        argv = [*MODULE, "query", "--sample", "-o", "parquet"]
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.stderr == "allocq: cannot write the answer: No space left on device\n"
 
 
 def test_a_file_name_as_a_format_is_explained() -> None:

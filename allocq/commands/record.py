@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import AccessError, OutputError, SourceError, UsageError
 from ..host.service import notify, survive, watchdog_seconds
@@ -25,7 +26,9 @@ from ..storage.recording.writer import RecordingFullError, Writer
 from ..times import parse_duration
 from ..units import parse_size
 from .arguments import read_filter, strings, text
-from .shipping import HourlyShipping
+
+if TYPE_CHECKING:
+    from .shipping import HourlyShipping
 
 INTERVAL, KEEP, MOST = "10s", "7d", "1G"
 THINNING = ("1d:1m", "3d:10m")
@@ -179,6 +182,7 @@ def _shipping(recorder: Recorder) -> HourlyShipping | None:
     if recorder.parquet is None:
         return None
     from ..storage.parquet.folder import Folder
+    from .shipping import HourlyShipping
 
     Folder(recorder.parquet).close()
     return HourlyShipping(recorder.folder, recorder.parquet)
