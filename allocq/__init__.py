@@ -13,8 +13,9 @@
             print(change.bytes, change.file, change.line)
 
 A Snapshot is a sequence of Tag; pandas.DataFrame(snapshot.to_dicts()) is the table of
-`allocq query -o csv`. Nothing here prints or exits; failures raise AllocqError. A source can be
-read once at a time.
+`allocq query -o csv`. With the extra `arrow`, a Snapshot and a Recording are Arrow streams, which
+pandas, polars, DuckDB and pyarrow read. Nothing here prints or exits; failures raise AllocqError. A
+source can be read once at a time.
 """
 
 # Import nothing here: `python -m allocq` runs this file before __main__.py removes the current
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .sources.snapshot import Snapshot
     from .sources.source import Live, Saved, Source, sample_path
     from .sources.source import open_source as open
+    from .storage.recording.reader import Recording
     from .units import format_size, parse_size
 
 __version__ = "0.1.0"
@@ -51,6 +53,7 @@ _WHERE = {
     "Live": "sources.source",
     "MissingExtraError": "errors",
     "OutputError": "errors",
+    "Recording": "storage.recording.reader",
     "Saved": "sources.source",
     "Snapshot": "sources.snapshot",
     "Source": "sources.source",
@@ -74,6 +77,7 @@ __all__ = [
     "Live",
     "MissingExtraError",
     "OutputError",
+    "Recording",
     "Saved",
     "Snapshot",
     "Source",

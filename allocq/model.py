@@ -240,6 +240,7 @@ class Info:
     truncated; None if unknown.
     time: seconds since 1970, or None. version: of the text format. ioctls: how many were made.
     metadata: of a snapshot. warnings: messages for people.
+    live: is it a running kernel?
     listing: the kind of text (tags, kernel log, allocq output, listing) if it is not strictly
     /proc/allocinfo. rounded: the sizes are not exact. truncated: its end is missing, so that tags
     are, too.
@@ -258,6 +259,7 @@ class Info:
     listing: str = ""
     rounded: bool = False
     truncated: bool = False
+    live: bool = False
 
 
 def _strings(name: str, value: object) -> tuple[str, ...]:

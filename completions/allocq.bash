@@ -92,7 +92,7 @@ _allocq() {
 		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query tree memory top snapshot record trend diff report export check doctor profiling verify bench -h --help -V --version" "$current"
+		_allocq_words "query tree memory top snapshot record ship trend diff report export check doctor profiling verify bench -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -102,7 +102,7 @@ _allocq() {
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
 		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit | --at | --listing) : ;;
-		-o | --format) _allocq_words "table procfs json jsonl csv tsv openmetrics" "$current" ;;
+		-o | --format) _allocq_words "table procfs json jsonl csv tsv openmetrics parquet" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls average file function module none" "$current" ;;
 		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
 		--bounds) _allocq_words "sums tags" "$current" ;;
@@ -196,17 +196,26 @@ _allocq() {
 		;;
 	record)
 		case $before in
-		-d | --directory | --interval | --keep | --max-size | --thin | -l | --line | --min-size | --min-calls | --max-calls | -e | --regexp) : ;;
+		-d | --directory | --interval | --keep | --max-size | --thin | --parquet | -l | --line | --min-size | --min-calls | --max-calls | -e | --regexp) : ;;
 		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-d --directory --interval --keep --max-size --thin --once -f --file -F --function -m --module --builtin -l --line --min-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --interface -h --help" "$current"
+				_allocq_words "-d --directory --interval --keep --max-size --thin --once --parquet -f --file -F --function -m --module --builtin -l --line --min-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --interface -h --help" "$current"
 			else
 				_allocq_files
 			fi
+			;;
+		esac
+		;;
+	ship)
+		case $before in
+		--to) : ;;
+		--source) _allocq_files ;;
+		*)
+			_allocq_words "--to --source --all --delete -q --quiet -h --help" "$current"
 			;;
 		esac
 		;;

@@ -73,6 +73,7 @@ complete -c allocq -n __allocq_no_command -a memory -d 'Compare the tags with /p
 complete -c allocq -n __allocq_no_command -a top -d 'Show what is growing, live and full screen'
 complete -c allocq -n __allocq_no_command -a snapshot -d 'Save the tags to a file that cat, grep and every allocq command can read, with the time, host, kernel and boot'
 complete -c allocq -n __allocq_no_command -a record -d 'Take samples of the running kernel until a signal ends it, for query, tree, diff and others with --source DIR'
+complete -c allocq -n __allocq_no_command -a ship -d 'Move a recording to a directory or an object store as Parquet'
 complete -c allocq -n __allocq_no_command -a trend -d 'Show what leaks'
 complete -c allocq -n __allocq_no_command -a diff -d 'Show what grew between two listings or more, or since one'
 complete -c allocq -n __allocq_no_command -a report -d 'Draw one HTML or Markdown file to send'
@@ -101,7 +102,7 @@ complete -c allocq -n '__allocq_command query' -s e -l regexp -x -d 'Search FILE
 complete -c allocq -n '__allocq_command query' -s i -l ignore-case -d 'Ignore case in --regexp'
 complete -c allocq -n '__allocq_command query' -s v -l invert-match -d 'Keep what no --regexp matches'
 complete -c allocq -n '__allocq_command query' -s x -l exclude -x -a '(__allocq_names files)' -d 'Leave out files that match PATH, which is read as --file reads it'
-complete -c allocq -n '__allocq_command query' -s o -l format -x -a 'table procfs json jsonl csv tsv openmetrics' -d 'Output format'
+complete -c allocq -n '__allocq_command query' -s o -l format -x -a 'table procfs json jsonl csv tsv openmetrics parquet' -d 'Output format'
 complete -c allocq -n '__allocq_command query' -s s -l sort -x -a 'bytes calls average file function module none' -d 'Sort by KEY, numbers largest first'
 complete -c allocq -n '__allocq_command query' -s r -l reverse -d 'Reverse the sort order'
 complete -c allocq -n '__allocq_command query' -s n -l limit -x -d 'Show only the first N after sorting'
@@ -244,6 +245,7 @@ complete -c allocq -n '__allocq_command record' -l keep -x -d 'Remove days that 
 complete -c allocq -n '__allocq_command record' -l max-size -x -d 'Remove the oldest days while the recording is larger than SIZE'
 complete -c allocq -n '__allocq_command record' -l thin -x -d 'Of days that ended longer than AGE ago, keep one sample every TIME, with the lowest and the highest counters of that time'
 complete -c allocq -n '__allocq_command record' -l once -d 'Take one sample and end, as for cron'
+complete -c allocq -n '__allocq_command record' -l parquet -x -d 'Ship the samples to ROOT as Parquet'
 complete -c allocq -n '__allocq_command record' -s f -l file -x -a '(__allocq_names files)' -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob of the whole path'
 complete -c allocq -n '__allocq_command record' -s F -l function -x -a '(__allocq_names functions)' -d 'Match the function by name or glob'
 complete -c allocq -n '__allocq_command record' -s m -l module -x -a '(__allocq_names modules)' -d 'Match the module by name or glob'
@@ -262,6 +264,13 @@ complete -c allocq -n '__allocq_command record' -s x -l exclude -x -a '(__allocq
 complete -c allocq -n '__allocq_command record' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command record' -s h -l help -d 'Show this message and exit'
 complete -c allocq -n '__allocq_command record' -F
+
+complete -c allocq -n '__allocq_command ship' -l to -x -d 'The root of the Parquet files'
+complete -c allocq -n '__allocq_command ship' -l source -r -F -d 'The recording'
+complete -c allocq -n '__allocq_command ship' -l all -d 'Ship the hour that is not over, too'
+complete -c allocq -n '__allocq_command ship' -l delete -d 'Then remove the days of the recording that were shipped whole'
+complete -c allocq -n '__allocq_command ship' -s q -l quiet -d 'Print nothing but warnings and errors'
+complete -c allocq -n '__allocq_command ship' -s h -l help -d 'Show this message and exit'
 
 complete -c allocq -n '__allocq_command trend' -s f -l file -x -a '(__allocq_names files)' -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob of the whole path'
 complete -c allocq -n '__allocq_command trend' -s F -l function -x -a '(__allocq_names functions)' -d 'Match the function by name or glob'

@@ -140,6 +140,8 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
             assert done.returncode == 0 or "allocation profiling" in done.stderr, example
         elif "allocq doctor" in example:
             assert done.stdout and not done.stderr, example
+        elif example.startswith("allocq ship"):
+            assert done.returncode == 2 and "cannot read " in done.stderr, example
         elif re.match(r"allocq top (?!.*-b)", example):
             # Flags were understood, and there is no terminal.
             assert (done.returncode, done.stdout) == (2, ""), example

@@ -155,7 +155,7 @@ def test_a_full_file_system_leaves_nothing(place: Path, argv: list[str]) -> None
         (["--output", "/nonexistent/x"], "No such file"),
         (["--output", "."], "is a directory"),
         (["--output", "x.xz"], "only .gz and .zst compress"),
-        (["--output", "x.parquet"], "not parquet"),
+        (["--output", "x.yaml"], "not yaml"),
         (["--output", "x.csv", "-o", "json"], "the answer is json, not csv"),
         (["--output", "x.csv.gz", "-o", "json"], "the answer is json, not csv"),
         (["--force"], "--force needs a file"),

@@ -27,7 +27,7 @@ from ..output.terminal import Screen, wants_color
 from ..sources.source import Live, Saved, Wanted, open_source, sample_path
 from ..times import parse_time
 from ..units import parse_bound, parse_count, parse_lines
-from .file_names import missing_file
+from .file_names import missing_file, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def read_view(values: Mapping[str, object]) -> View:
     """The View from the values of the view options. UsageError if invalid."""
     header = values.get("header")
     view = View(
-        format=choice("format", values.get("format"), FORMATS),
+        format=_format(values.get("format")),
         sort=choice("sort", values.get("sort"), SORTS),
         reverse=bool(values.get("reverse")),
         limit=number("limit", values.get("limit")),
@@ -84,6 +84,16 @@ def read_view(values: Mapping[str, object]) -> View:
         raise UsageError("--bounds needs --group-by", "without sums, bounds hold for the tags")
     _refuse_ignored(view)
     return view
+
+
+def _format(value: object) -> str | None:
+    """A format; UsageError for others, and for what is rather the name of a file."""
+    try:
+        return choice("format", value, FORMATS)
+    except UsageError as error:
+        if isinstance(value, str) and ("." in value or "/" in value):
+            raise UsageError(str(error), f"--output {quoted(value)} writes to a file") from None
+        raise
 
 
 def _refuse_ignored(view: View) -> None:

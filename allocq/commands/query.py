@@ -22,20 +22,41 @@ from ..output.sums import GroupLayout
 from ..output.terminal import Screen, wrapped
 from ..output.totals import counted_values, quantity, total_words
 from ..sources.source import Live, Saved
-from .arguments import Query, View, format_of, read_query, shape_of, sort_of, wanted_of
+from .arguments import (
+    Query,
+    View,
+    format_of,
+    read_query,
+    shape_of,
+    sort_of,
+    text,
+    wanted_of,
+)
 from .explain import explain
 from .nearest import Words, as_meant, tell_missing_files, tell_no_match, tell_words
 from .paging import pager_for
+from .parquet import check_parquet, parquet_of
 from .saving import STANDARD_OUTPUT, Target, read_target
 
 
 def query_command(values: Mapping[str, object]) -> int:
     """Run the command; returns 0 if a tag matched, 1 if none did."""
+    values = _named_format(values)
     query = read_query(values)
+    if query.view.format == "parquet":
+        check_parquet(query, values)
     if values.get("list_listings"):
         return list_listings(query, target=read_target(values, "tsv"))
     target = read_target(_what_is_text(query, values), "procfs")
     return run_query(query, target=target)
+
+
+def _named_format(values: Mapping[str, object]) -> Mapping[str, object]:
+    """The values, with the format that the name of the file asks for where none is chosen."""
+    path = text(values, "output")
+    named = path is not None and path.lower().endswith(".parquet")
+    plain = any(values.get(name) for name in ("format", "count", "explain", "list_listings"))
+    return {**values, "format": "parquet"} if named and not plain else values
 
 
 def _what_is_text(query: Query, values: Mapping[str, object]) -> Mapping[str, object]:
@@ -100,7 +121,10 @@ def run_query(query: Query, fd: int = 1, target: Target = STANDARD_OUTPUT) -> in
     bare = is_bare(query, screen)
     view = query.view
     short = bare or view.count or view.quiet or query.origin.explain
-    pager = None if short else pager_for(view.pager, screen, fd)
+    binary = view.format == "parquet"
+    if binary and screen.terminal and not short:
+        raise UsageError("parquet is not for a terminal", "add --output FILE")
+    pager = None if short or binary else pager_for(view.pager, screen, fd)
     escape = screen.terminal and format_of(view, screen.people) != "table"
     out = target.open(fd, escape, pager)
     with query.origin.open() as source:
@@ -115,8 +139,8 @@ def run_query(query: Query, fd: int = 1, target: Target = STANDARD_OUTPUT) -> in
         finally:
             if pager:
                 pager.finish()
-        for text in source.info.warnings:
-            warn(text)
+        for warning in source.info.warnings:
+            warn(warning)
         if screen.terminal and not query.view.quiet:
             tell_words(words, query.origin, source)
             if not matching:
@@ -144,6 +168,8 @@ def _answer(
         return _any_match(query, source)
     if view.count:
         return _count(sum(map(len, _batches(query, source, words))), out)
+    if view.format == "parquet":
+        return _parquet(query, source, out, words)
     return _tags(query, source, out, screen, bare, words)
 
 
@@ -230,6 +256,20 @@ def _tags(
         pieces = _fitting(render, table, order, screen) if bare else render(order)
     for piece in pieces:
         out.write(piece)
+    out.release()
+    return len(table)
+
+
+def _parquet(query: Query, source: Live | Saved, out: Output, words: Words) -> int:
+    """One file by allocq-parquet(5), in its order unless another is asked for."""
+    view = query.view
+    sort = view.sort or "none"
+    snapshot = source.read(query.applied, wanted_of(view, sort))
+    table = snapshot.table
+    _keep(table, view.slab)
+    words.add(table)
+    order = _order(table, view, sort)
+    out.write(parquet_of(snapshot, order, view.sort is None and not view.reverse))
     out.release()
     return len(table)
 

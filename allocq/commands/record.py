@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import AccessError, OutputError, SourceError, UsageError
 from ..host.service import notify, survive, watchdog_seconds
@@ -26,6 +27,9 @@ from ..times import parse_duration
 from ..units import parse_size
 from .arguments import read_filter, strings, text
 
+if TYPE_CHECKING:
+    from .shipping import HourlyShipping
+
 INTERVAL, KEEP, MOST = "10s", "7d", "1G"
 THINNING = ("1d:1m", "3d:10m")
 _SHORTEST = 0.05
@@ -33,6 +37,7 @@ _LONGEST_FACTOR = 64
 _BUSY = 0.1
 """Of the time, reading may take so much; if it takes more, it is done less often."""
 _TIDY_SHARE = 0.2
+_LOOK_AGAIN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Recorder:
     most: int
     thinning: tuple[Rule, ...]
     once: bool
+    parquet: Path | None = None
 
 
 def read_recorder(values: Mapping[str, object]) -> Recorder:
@@ -71,7 +77,17 @@ def read_recorder(values: Mapping[str, object]) -> Recorder:
         if strings(values, "thin") != ["none"]
         else (),
         bool(values.get("once")),
+        _root(values),
     )
+
+
+def _root(values: Mapping[str, object]) -> Path | None:
+    root = text(values, "parquet")
+    if root == "":
+        raise UsageError("--parquet is empty", "name a directory")
+    if root is not None and "://" in root:
+        raise UsageError("--parquet takes a directory", "use allocq ship for an object store")
+    return None if root is None else Path(root)
 
 
 def _rule(words: str) -> Rule:
@@ -136,25 +152,49 @@ class Pace:
 def record_command(values: Mapping[str, object]) -> int:
     """Run the command until a signal ends it, or take one sample; returns 0."""
     recorder = read_recorder(values)
+    if recorder.parquet is not None:
+        from ..storage.parquet.arrow import check_extra
+
+        check_extra()
     source = open_source(None, recorder.interface)
     assert isinstance(source, Live)
-    with (
-        source,
-        contextlib.closing(
-            Writer(recorder.folder, facts(recorder.filter, os.uname().nodename))
-        ) as writer,
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(source)
+        shipping = _shipping(recorder)
+        writer = Writer(recorder.folder, facts(recorder.filter, os.uname().nodename))
+        stack.callback(writer.close)
         sampler = Sampler(source, recorder.filter)
         if recorder.once:
             writer.append(sampler.take(time.time_ns()))
+            if shipping:
+                shipping.end(open_too=False)
             for _ in _tidied(recorder, writer):
                 pass
         else:
-            _record(recorder, sampler, writer, Asked())
+            _record(recorder, sampler, writer, Asked(), shipping)
+            if shipping:
+                shipping.end(open_too=True)
     return FOUND
 
 
-def _record(recorder: Recorder, sampler: Sampler, writer: Writer, asked: Asked) -> None:
+def _shipping(recorder: Recorder) -> HourlyShipping | None:
+    """What ships to --parquet, which is made. OutputError if that cannot work."""
+    if recorder.parquet is None:
+        return None
+    from ..storage.parquet.folder import Folder
+    from .shipping import HourlyShipping
+
+    Folder(recorder.parquet).close()
+    return HourlyShipping(recorder.folder, recorder.parquet)
+
+
+def _record(
+    recorder: Recorder,
+    sampler: Sampler,
+    writer: Writer,
+    asked: Asked,
+    shipping: HourlyShipping | None,
+) -> None:
     survive()
     pace, lost, tidy = Pace(recorder.seconds), Lost(), Tidy(lambda: _tidied(recorder, writer))
     due = time.monotonic()
@@ -171,6 +211,8 @@ def _record(recorder: Recorder, sampler: Sampler, writer: Writer, asked: Asked) 
             if words := pace.took(time.monotonic() - started):
                 warn(words)
             writer.append(sample)
+        if shipping:
+            shipping.step()
         if not ready:
             ready = True
             every = f"every {recorder.seconds:g} s to {recorder.folder}"
@@ -179,7 +221,11 @@ def _record(recorder: Recorder, sampler: Sampler, writer: Writer, asked: Asked) 
         due = max(due + pace.seconds, time.monotonic())
         while not (asked.end or asked.renew) and (left := due - time.monotonic()) > 0:
             notify("WATCHDOG=1")
-            asked.wait(min(left, longest, tidy.step()))
+            if shipping:
+                shipping.look()
+            # What the last recorder left is shipped before what is old is removed.
+            pause = _LOOK_AGAIN if shipping and not shipping.tried else tidy.step()
+            asked.wait(min(left, longest, pause))
     notify("STOPPING=1")
 
 

@@ -324,6 +324,8 @@ int aq_cache_fits(uint64_t content_id, aq_costs *costs);
 void aq_cache_save(uint64_t content_id, const char *text, size_t len, const aq_costs *costs);
 /* This boot's id, NUL-terminated, into out; "" where it cannot be read. */
 void aq_boot_id(char *out, size_t cap);
+/* Let two names in an open directory change places at once. */
+int aq_exchange(int folder, const char *one, const char *other);
 /* What /proc/sys/vm/mem_profiling beside this allocinfo says, or "" where it cannot be read. */
 void aq_profiling_switch(const char *allocinfo, char *out, size_t cap);
 

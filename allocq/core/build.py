@@ -11,6 +11,7 @@ ENGINE = (
     "cancel.c",
     "columns.c",
     "costs.c",
+    "exchange.c",
     "filter.c",
     "ioctl.c",
     "line.c",

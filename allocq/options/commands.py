@@ -129,8 +129,28 @@ RECORD_OPTIONS = (
            " and the highest counters of that time; none keeps all (default: 1d:1m 3d:10m).",
            "AGE:TIME"),
     Option("once", ("--once",), FLAG, RECORD_PANEL, "Take one sample and end, as for cron."),
+    Option("parquet", ("--parquet",), TEXT, RECORD_PANEL,
+           "Ship the samples to ROOT as Parquet: a file for each hour that is over, and the rest"
+           " at the end, as ship --to ROOT does.", "ROOT"),
     *(option for option in FILTER_OPTIONS if option.name != "max_size"),
     *named(SOURCE_OPTIONS, "interface"),
+)  # fmt: skip
+
+SHIP_PANEL = "What goes where"
+SHIP_OPTIONS = (
+    Option("to", ("--to",), TEXT, SHIP_PANEL,
+           "The root of the Parquet files: a directory, which is made if it is missing, or"
+           " s3://BUCKET/PREFIX. Endpoint, region and credentials of a store are read from"
+           " AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and the other AWS variables.", "ROOT"),
+    Option("source", ("--source",), TEXT, SHIP_PANEL,
+           "The recording (default: the one that record writes).", "DIR"),
+    Option("all", ("--all",), FLAG, SHIP_PANEL,
+           "Ship the hour that is not over, too. What is recorded of it later gets a file of its"
+           " own."),
+    Option("delete", ("--delete",), FLAG, SHIP_PANEL,
+           "Then remove the days of the recording that were shipped whole. Today and the newest are"
+           " kept."),
+    Option("quiet", ("-q", "--quiet"), FLAG, SHIP_PANEL, "Print nothing but warnings and errors."),
 )  # fmt: skip
 
 SNAPSHOT_OPTIONS = (
@@ -518,6 +538,18 @@ COMMANDS = (
         examples=(
             "allocq record -d /var/lib/allocq --interval 10s --keep 7d",
             "allocq record --once /var/lib/allocq",
+        ),
+    ),
+    Command(
+        "ship",
+        "Move a recording to a directory or an object store as Parquet: one file for each host and"
+        " hour that is over, never half, never twice. Exit status 0: all that was to ship is"
+        " there.",
+        "commands.ship:ship_command",
+        SHIP_OPTIONS,
+        examples=(
+            "allocq ship --to /srv/allocq",
+            "allocq ship --source /var/lib/allocq --to s3://metrics/allocq --delete",
         ),
     ),
     Command(

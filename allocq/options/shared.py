@@ -9,7 +9,7 @@ from enum import StrEnum
 
 FOUND, NOTHING, FAILED, CLOSED_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
 
-FORMATS = ("table", "procfs", "json", "jsonl", "csv", "tsv", "openmetrics")
+FORMATS = ("table", "procfs", "json", "jsonl", "csv", "tsv", "openmetrics", "parquet")
 SORTS = ("bytes", "calls", "average", "file", "function", "module", "none")
 GROUPS = ("file", "directory", "function", "module", "location")
 SLABS = ("once", "include", "exclude", "only")
@@ -80,7 +80,7 @@ FILTER_OPTIONS = (
 VIEW_OPTIONS = (
     Option("format", ("-o", "--format"), TEXT, _V,
            "Output format (default: table on a terminal, otherwise procfs, the kernel's own"
-           " lines).", "FORMAT", FORMATS),
+           " lines; parquet if FILE ends in .parquet).", "FORMAT", FORMATS),
     Option("sort", ("-s", "--sort"), TEXT, _V,
            "Sort by KEY, numbers largest first (default: bytes for tables, kernel order"
            " otherwise).", "KEY", SORTS),

@@ -104,6 +104,21 @@ class Snapshot(Sequence[Tag]):
         """
         return [dict(zip(_NAMES, row, strict=True)) for row in _rows(self.table)]
 
+    def __arrow_c_schema__(self) -> object:
+        """The columns of allocq-parquet(5), by Arrow's PyCapsule interface. MissingExtraError."""
+        from ..storage.parquet.arrow import schema
+
+        return schema().__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The tags in kernel order for pandas, polars, DuckDB, pyarrow and others, by Arrow's
+        PyCapsule interface. MissingExtraError."""
+        from ..storage.parquet.arrow import reader
+        from .arrow import batch_of
+
+        batch = batch_of(self.info, self.table)
+        return reader(batch.schema, [batch]).__arrow_c_stream__(requested_schema)
+
     def diff(self, other: Snapshot) -> list[Change]:
         """What changed from this snapshot to `other`, a later one; largest growth first.
 

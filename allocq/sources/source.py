@@ -534,6 +534,7 @@ class Live(Source):
             )
         self.info = _info(self.path, native)
         self.info.kernel = os.uname().release
+        self.info.live = True
         return Snapshot(self.info, table, filter)
 
     def plan(self, filter: Filter, wanted: Wanted | None = None) -> Plan:

@@ -154,6 +154,8 @@ def packer(path: str, format: str = "") -> Any:
     name = path.rpartition("/")[2].lower()
     suffix = name[name.rindex(".") :] if "." in name[1:] else ""
     _check_format(path, name, format)
+    if format == "parquet" and suffix in (".gz", ".zst"):
+        raise UsageError(f"cannot write {path}: Parquet is compressed in itself", f"omit {suffix}")
     if suffix == ".gz" and not name.endswith(".tar.gz"):
         return zlib.compressobj(wbits=31)
     if suffix == ".zst" and not name.endswith(".tar.zst"):

@@ -53,6 +53,9 @@ def pages(prose: Path, version: str) -> dict[str, str]:
     made["allocq-recording.5"] = _page(
         "allocq-recording", 5, "the samples that allocq records", prose, version, None
     )
+    made["allocq-parquet.5"] = _page(
+        "allocq-parquet", 5, "the Parquet files of many hosts and hours", prose, version, None
+    )
     return made
 
 

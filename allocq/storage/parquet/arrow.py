@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any
 
 from ...core.table import Table
@@ -14,8 +17,10 @@ from .schema import COLUMNS, VERSION, VERSION_KEY, Kind
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, RecordBatchReader, Schema
 
-_COMPRESSION = "zstd(3)"
+_COMPRESSION = "zstd(9)"
+_MAGIC = b"PAR1"
 _ROWS_OF_A_GROUP = 1 << 20
+_ROWS_OF_A_PAGE = 1 << 18  # each page has its own times: smaller ones take more space
 
 
 def _core() -> Any:
@@ -41,9 +46,13 @@ def _missing() -> MissingExtraError:
 
 
 def check_extra() -> None:
-    """MissingExtraError if the extra is not installed."""
-    _core()
-    _io()
+    """MissingExtraError if the extra is not installed, which is not imported."""
+    try:
+        there = all(find_spec(name) for name in ("arro3", "arro3.core", "arro3.io"))
+    except ImportError:
+        there = False
+    if not there:
+        raise _missing()
 
 
 def schema(metadata: Mapping[str, str] | None = None) -> Schema:
@@ -118,19 +127,19 @@ class Counts:
 def batch(moments: Moments, names: Names, counts: Counts, schema: Schema) -> RecordBatch:
     """Rows as Arrow has them."""
     core = _core()
-    tags = core.Array.from_buffer(counts.tag)
-    at = core.Array.from_buffer(counts.moment)
-    same = core.Array.from_buffer(array("I", bytes(4 * len(counts.tag))))
+    tags = _array(counts.tag)
+    at = _array(counts.moment)
+    same = _array(array("I", bytes(4 * len(counts.tag))))
     word, integer = core.DataType.string(), core.DataType.int64()
 
     def strings(values: Sequence[str], rows: Any) -> Any:
         return core.Array(list(values), word).cast(_dictionary_type()).take(rows)
 
     def numbers(values: Iterable[int]) -> Any:
-        return core.Array.from_buffer(array("q", values))
+        return _array(array("q", values))
 
     def flags(values: Iterable[int]) -> Any:
-        return core.Array.from_buffer(array("B", values)).cast(core.DataType.bool())
+        return _array(array("B", values)).cast(core.DataType.bool())
 
     ids = [None if each is None else signed(each) for each in moments.content_id]
     columns = {
@@ -143,8 +152,8 @@ def batch(moments: Moments, names: Names, counts: Counts, schema: Schema) -> Rec
         "line": numbers(names.line).take(tags),
         "module": strings(names.module, tags),
         "function": strings(names.function, tags),
-        "bytes": core.Array.from_buffer(counts.bytes),
-        "calls": core.Array.from_buffer(counts.calls),
+        "bytes": _array(counts.bytes),
+        "calls": _array(counts.calls),
         "accurate": flags(counts.accurate),
         "consistent": flags(moments.consistent).take(at),
     }
@@ -183,67 +192,142 @@ def reader(schema: Schema, batches: Iterable[RecordBatch]) -> RecordBatchReader:
 
 def write(file: IO[bytes], schema: Schema, batches: Iterable[RecordBatch]) -> None:
     """Write a Parquet file. OSError, and what making the batches raises."""
-    stream = _Stream(batches)
-    writing = _Writing(file)
-    try:
-        _io().write_parquet(
-            reader(schema, stream),
-            writing,
-            compression=_COMPRESSION,
-            dictionary_enabled=True,
-            max_row_group_size=_ROWS_OF_A_GROUP,
-            key_value_metadata={
-                key.decode(): value.decode() for key, value in schema.metadata.items()
-            },
-        )
-    except Exception as error:
-        # What went wrong inside comes back as other words of arro3.
-        raise (stream.error or writing.error or error) from None
+    target = _Target(file)
+    source = _Source(batches, target)
+    _io().write_parquet(
+        reader(schema, source),
+        target,
+        compression=_COMPRESSION,
+        dictionary_enabled=True,
+        max_row_group_size=_ROWS_OF_A_GROUP,
+        data_page_row_count_limit=_ROWS_OF_A_PAGE,
+        key_value_metadata={key.decode(): value.decode() for key, value in schema.metadata.items()},
+    )
+    if error := source.error or target.error:
+        raise error
 
 
-class _Stream:
-    """Batches, and the exception that ended them."""
+class UnreadableError(Exception):
+    """arro3 cannot read the file."""
 
-    def __init__(self, batches: Iterable[RecordBatch]) -> None:
-        self._batches = iter(batches)
-        self.error: Exception | None = None
+
+def read(file: IO[bytes], rows: int) -> tuple[Schema, Iterator[RecordBatch]]:
+    """The schema of a Parquet file with its metadata, and its rows in batches of at most `rows`.
+    UnreadableError, from the batches, too."""
+    _check_ends(file)
+    with _readable():
+        reader = _io().read_parquet(file, batch_size=rows)
+        return reader.schema, _batches(reader)
+
+
+def _check_ends(file: IO[bytes]) -> None:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 8))
+    tail = file.read(8)
+    file.seek(0)
+    if size < 12 or tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") > size - 12:
+        raise UnreadableError("it has no end")
+
+
+def _batches(reader: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
+    while True:
+        with _readable():
+            rows = next(reader, None)
+        if rows is None:
+            return
+        yield rows
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """arro3 panics about many damaged files, which is a BaseException, and says so on standard
+    error, which is closed to it meanwhile."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            kept = os.dup(2)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, 2)
+            null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            stack.callback(os.close, null)
+            os.dup2(null, 2)
+        try:
+            yield
+        except (GeneratorExit, KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException as error:
+            words = str(error).splitlines()
+            raise UnreadableError(words[0] if words else type(error).__name__) from None
+
+
+def conformed(batch: RecordBatch, schema: Schema) -> RecordBatch:
+    """The same rows with the types of a schema. UnreadableError if they cannot have them."""
+    if batch.schema == schema:
+        return batch
+    with _readable():
+        columns = [
+            column if column.type == field.type else column.cast(field.type)
+            for column, field in zip(batch.columns, _fields(schema), strict=True)
+        ]
+        made: RecordBatch = _core().RecordBatch.from_arrays(columns, schema=schema)
+    return made
+
+
+def joined(batches: Iterable[RecordBatch], order: Sequence[int]) -> RecordBatch:
+    """The rows of some batches as one, in another order."""
+    core = _core()
+    table = core.Table.from_batches(list(batches)).combine_chunks()
+    made: RecordBatch = table.to_batches()[0].take(_array(array("I", order)))
+    return made
+
+
+def _fields(schema: Schema) -> list[Any]:
+    return [schema.field(at) for at in range(len(schema.names))]
+
+
+class _Target:
+    """A file, and the first exception that writing to it raised: arro3 would panic about it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        self._try(lambda: self._file.write(data))
+        return len(data)
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def seek(self, at: int, whence: int = 0) -> int:
+        return self._file.seek(at, whence)
+
+    def _try(self, step: Callable[[], object]) -> None:
+        if self.error is None:
+            try:
+                step()
+            except BaseException as error:
+                self.error = error
+
+
+class _Source:
+    """Batches, until one cannot be made or written, and the exception."""
+
+    def __init__(self, batches: Iterable[RecordBatch], target: _Target) -> None:
+        self._batches, self._target = iter(batches), target
+        self.error: BaseException | None = None
 
     def __iter__(self) -> Iterator[RecordBatch]:
         return self
 
     def __next__(self) -> RecordBatch:
-        try:
-            return next(self._batches)
-        except StopIteration:
-            raise
-        except Exception as error:
-            self.error = error
-            raise
-
-
-class _Writing:
-    """A file that is written to, and the exception that ended it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.error: Exception | None = None
-
-    def write(self, data: bytes) -> int:
-        try:
-            return self._file.write(data)
-        except Exception as error:
-            self.error = error
-            raise
-
-    def seek(self, at: int, whence: int = 0) -> int:
-        return self._file.seek(at, whence)
-
-    def flush(self) -> None:
-        try:
-            self._file.flush()
-        except Exception as error:
-            self.error = error
-            raise
+        if self._target.error is None:
+            try:
+                return next(self._batches)
+            except StopIteration:
+                raise
+            except BaseException as error:
+                self.error = error
+        raise StopIteration
 
 
 def signed(number: int) -> int:
@@ -258,6 +342,15 @@ def clean(text: str) -> str:
         if text.isascii()
         else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     )
+
+
+def _array(numbers: array[int]) -> Any:
+    """Numbers as Arrow has them, without a copy."""
+    core = _core()
+    if numbers:
+        return core.Array.from_buffer(numbers)
+    kinds = {"B": core.DataType.uint8, "I": core.DataType.uint32, "q": core.DataType.int64}
+    return core.Array([], kinds[numbers.typecode]())
 
 
 def _texts(raw: bytes) -> list[str]:

@@ -18,8 +18,8 @@ from .schema import partition
 Fill = Callable[[IO[bytes]], None]
 """Writes a whole Parquet file."""
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_BELOW = _FOLDER | os.O_NOFOLLOW
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+FOLDER_BELOW = FOLDER | os.O_NOFOLLOW
 _READABLE = 0o044
 
 
@@ -35,12 +35,12 @@ class Folder:
             raise UsageError(f"invalid directory name {str(root)!r}")
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._root = os.open(root, _FOLDER)
+            self._root = os.open(root, FOLDER)
         except (FileExistsError, NotADirectoryError):
             raise OutputError(f"{root} is not a directory", "name one, or a new name") from None
         except OSError as error:
             raise OutputError(f"cannot write {root}: {error.strerror}") from None
-        if not os.access(root, os.W_OK | os.X_OK):
+        if not os.access(root, os.W_OK | os.X_OK, effective_ids=True):
             os.close(self._root)
             raise OutputError(f"cannot write {root}: Permission denied")
         self._readable = stat.S_IMODE(os.fstat(self._root).st_mode) & _READABLE
@@ -49,9 +49,16 @@ class Folder:
         """Close the directory."""
         os.close(self._root)
 
-    def write(self, hour: datetime, name: str, fill: Fill) -> Path:
+    def write(
+        self,
+        hour: datetime,
+        name: str,
+        fill: Fill,
+        unless: Callable[[int], bool] = lambda folder: False,
+    ) -> Path:
         """Write a file of this hour, whole or not at all, and sync it to disk; one of this name is
-        replaced. OutputError, and what `fill` raises."""
+        replaced. unless: asked about the open directory whether it is needed. OutputError, and what
+        `fill` raises."""
         date_name, hour_name = partition(hour)
         path = self.root / date_name / hour_name / name
 
@@ -61,7 +68,8 @@ class Folder:
             os.fchmod(fd, 0o600 | self._readable)
 
         with self.hour(hour) as folder:
-            save_at(folder, name, str(path), fill_descriptor, force=True)
+            if not unless(folder):
+                save_at(folder, name, str(path), fill_descriptor, force=True)
         return path
 
     @contextlib.contextmanager
@@ -86,8 +94,8 @@ class Folder:
         try:
             os.mkdir(name, mode=0o700, dir_fd=folder)
         except FileExistsError:
-            return os.open(name, _BELOW, dir_fd=folder)
-        made = os.open(name, _BELOW, dir_fd=folder)
+            return os.open(name, FOLDER_BELOW, dir_fd=folder)
+        made = os.open(name, FOLDER_BELOW, dir_fd=folder)
         # Those who may read files may also list and pass through their directory.
         os.fchmod(made, 0o700 | self._readable | self._readable >> 2)
         os.fsync(folder)

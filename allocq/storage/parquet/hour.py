@@ -7,8 +7,8 @@ changed is kept until all samples are there.
 from __future__ import annotations
 
 from array import array
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from ...core.columns import changed
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 ROWS_OF_A_BATCH = 1 << 17
 _FIELDS = 4  # of a change: which sample, bytes, calls, inaccurate
 
-Slot = tuple[Key, int]
-"""A tag, and a number that tells those of the same name apart."""
-
 
 class Columns(Protocol):
     """What the tags of a sample held, in kernel order; inaccurate is 0 or 1."""
@@ -32,6 +29,27 @@ class Columns(Protocol):
     bytes: array[int]
     calls: array[int]
     inaccurate: array[int]
+
+
+class Instant(Protocol):
+    """When and where a sample was taken. time: nanoseconds since 1970."""
+
+    time: int
+    boot: str
+    kernel: str
+    content_id: int | None
+    consistent: bool | None
+
+
+class Taken(Protocol):
+    """A sample of a recording."""
+
+    @property
+    def moment(self) -> Instant: ...
+    @property
+    def subjects(self) -> Sequence[bytes]: ...
+    @property
+    def counters(self) -> Columns: ...
 
 
 class Hour:
@@ -45,6 +63,7 @@ class Hour:
             host, boot_id, kernel, self._times, self._content_ids, self._consistent
         )
         self._stretches: list[_Stretch] = []
+        self.rows = 0
 
     def __len__(self) -> int:
         return len(self._times)
@@ -64,23 +83,23 @@ class Hour:
             self._stretches.append(stretch)
         stretch.add(counters)
         self._times.append(time_us)
+        self.rows += len(subjects)
         self._content_ids.append(content_id)
         self._consistent.append(consistent)
 
     def batches(self, schema: Schema) -> Iterator[RecordBatch]:
         """All rows, in order."""
-        slots = [stretch.slots() for stretch in self._stretches]
-        order = sorted(set().union(*slots))
+        places = [stretch.places() for stretch in self._stretches]
         sorter = _Sorter(self._times)
         rows, tags = _Rows(), list[Key]()
-        for slot in order:
+        for key in sorted(set().union(*places)):
             holders = [
-                (stretch, places[slot])
-                for stretch, places in zip(self._stretches, slots, strict=True)
-                if slot in places
+                (stretch, at)
+                for stretch, found in zip(self._stretches, places, strict=True)
+                for at in found.get(key, ())
             ]
             rows.add(len(tags), holders, sorter)
-            tags.append(slot[0])
+            tags.append(key)
             if len(rows) >= ROWS_OF_A_BATCH:
                 yield batch(self._moments, _names(tags), rows.counts, schema)
                 rows, tags = _Rows(), []
@@ -124,14 +143,12 @@ class _Stretch:
         self._last = now
         self.length += 1
 
-    def slots(self) -> dict[Slot, int]:
-        """Where each tag is."""
-        seen: Counter[Key] = Counter()
-        places = {}
+    def places(self) -> dict[Key, list[int]]:
+        """Where the tags of each name are; a macro can make several alike."""
+        found: dict[Key, list[int]] = {}
         for at, key in enumerate(names_of(self._subjects).keys()):
-            places[key, seen[key]] = at
-            seen[key] += 1
-        return places
+            found.setdefault(key, []).append(at)
+        return found
 
     def runs(self, at: int) -> Iterator[tuple[int, int, int, int]]:
         """What one tag held: for how many samples, bytes, calls, inaccurate."""
@@ -171,21 +188,45 @@ class _Rows:
 
 
 class _Sorter:
-    """Puts the rows of a tag into the order of time, where a clock was set back."""
+    """Puts the rows of a tag into the order of time, where several are alike or a clock was set
+    back."""
 
     def __init__(self, times: Sequence[int]) -> None:
         self._times = times
-        self._needed = any(times[i] < times[i - 1] for i in range(1, len(times)))
+        self._ascending = all(one <= other for one, other in pairwise(times))
         self._known: dict[tuple[int, ...], list[int]] = {}
 
     def order(self, stretches: Sequence[_Stretch]) -> list[int] | None:
-        if not self._needed:
-            return None
         starts = tuple(stretch.start for stretch in stretches)
+        if self._ascending and all(one < other for one, other in pairwise(starts)):
+            return None
         if starts not in self._known:
             moments = [moment for stretch in stretches for moment in stretch.moments]
             self._known[starts] = sorted(range(len(moments)), key=lambda i: self._times[moments[i]])
         return self._known[starts]
+
+
+def each_sample(samples: Iterable[tuple[str, Taken]], schema: Schema) -> Iterator[RecordBatch]:
+    """Samples with their hosts as batches, each in kernel order."""
+    subjects: Sequence[bytes] = ()
+    names = names_of(subjects)
+    for host, sample in samples:
+        if sample.subjects is not subjects:
+            subjects = sample.subjects
+            names = names_of(subjects)
+        moment, now = sample.moment, sample.counters
+        moments = Moments(
+            host,
+            moment.boot,
+            moment.kernel,
+            [moment.time // 1000],
+            [moment.content_id],
+            [moment.consistent is not False],
+        )
+        rows = array("I", range(len(subjects)))
+        accurate = array("B", (not each for each in now.inaccurate))
+        counts = Counts(rows, array("I", bytes(4 * len(rows))), now.bytes, now.calls, accurate)
+        yield batch(moments, names, counts, schema)
 
 
 def names_of(subjects: Sequence[bytes]) -> Names:

@@ -17,6 +17,8 @@ VERSION_KEY = "allocq.schema"
 PARTS_KEY = "allocq.parts"
 """In the metadata of a file: the names of the files it was made from, a JSON array."""
 SUFFIX = ".parquet"
+GLOB = "date=*/hour=*/*.parquet"
+"""Below the root, what matches the data and nothing that is in the making, which ** would match."""
 
 
 class Kind(StrEnum):
@@ -89,6 +91,13 @@ def hour_of(time_us: int) -> datetime:
     """The beginning of the hour of a time in microseconds since 1970. OverflowError before the year
     1 and after 9999."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=time_us // 3_600_000_000)
+
+
+def digits_of(text: str) -> int | None:
+    """A content id as a snapshot notes it; None if it is none of 64 bits."""
+    if text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 1 << 64:
+        return int(text)
+    return None
 
 
 def safe_host(host: str) -> str:

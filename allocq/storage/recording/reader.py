@@ -29,6 +29,7 @@ _COLUMNS = (
     "id, time, boottime, boot, kernel, interface, content_id, consistent, profiling, layout, base,"
     " counters, lowest, highest, seconds, meminfo, keys"
 )
+_TAKEN = "SELECT id, time, boottime, boot, kernel FROM samples"
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,24 @@ class Point:
     whole: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """When a sample was taken, without its counters: nanoseconds since 1970 and since the boot."""
+
+    path: Path
+    id: int
+    time: int
+    boottime: int
+    boot: str
+    kernel: str
+
+
 class Recording:
     """The recording in a directory. SourceError if there is none."""
 
-    def __init__(self, folder: Path, paths: Sequence[Path] | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], paths: Sequence[Path] | None = None) -> None:
         """paths: only these of its databases."""
-        self.folder = folder
+        self.folder = folder = Path(folder)
         self.warnings: list[str] = []
         if paths is not None:
             self.paths = list(paths)
@@ -83,6 +96,26 @@ class Recording:
         except (sqlite3.Error, DamagedError, FormatError) as error:
             self._damaged(point.path, error)
             return None
+
+    def taken(self, path: Path) -> list[Taken]:
+        """When the samples of a database were taken, in the order they were; what cannot be read is
+        left out, with a warning."""
+        found = []
+        try:
+            with _Database(path) as database:
+                with contextlib.suppress(sqlite3.DatabaseError, DamagedError):
+                    return [Taken(path, *row) for row in database.all_taken()]
+                ids, lost = database.ids(-(1 << 63), (1 << 63) - 1)
+                if lost is not None:
+                    self._damaged(path, lost)
+                for id, _, _ in ids:
+                    try:
+                        found.append(Taken(path, id, *database.taken(id)))
+                    except (sqlite3.DatabaseError, DamagedError) as error:
+                        self._damaged(path, error)
+        except (sqlite3.Error, FormatError) as error:
+            self._damaged(path, error)
+        return found
 
     def boot_of(self, point: Point) -> str | None:
         """The boot of a sample; None if it cannot be read."""
@@ -172,6 +205,29 @@ class Recording:
         except (sqlite3.Error, FormatError) as error:
             self._damaged(path, error)
 
+    def __arrow_c_schema__(self) -> object:
+        """The columns of allocq-parquet(5), by Arrow's PyCapsule interface. MissingExtraError."""
+        from ..parquet.arrow import schema
+
+        return schema().__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """All samples, one after the other, for pandas, polars, DuckDB, pyarrow and others, by
+        Arrow's PyCapsule interface. MissingExtraError."""
+        from ..parquet.arrow import reader, schema
+        from ..parquet.hour import each_sample
+
+        made = schema()
+        return reader(made, each_sample(self._with_hosts(), made)).__arrow_c_stream__(
+            requested_schema
+        )
+
+    def _with_hosts(self) -> Iterator[tuple[str, Sample]]:
+        for path in self.paths:
+            host = self.facts(path).get("host", "")
+            for sample in self.each(list(self._points(path, None, None))):
+                yield host, sample
+
     def _damaged(self, path: Path, error: Exception) -> None:
         if isinstance(error, FormatError):
             words = str(error)
@@ -231,6 +287,17 @@ class _Database:
             except sqlite3.DatabaseError:
                 pass
             yield from rows.items()
+
+    def taken(self, id: int) -> tuple[int, int, str, str]:
+        """time, boottime, boot and kernel of a sample."""
+        row = self._connection.execute(f"{_TAKEN} WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise DamagedError("a sample is missing")
+        return _taken(row)[1:]
+
+    def all_taken(self) -> list[tuple[int, int, int, str, str]]:
+        """id, time, boottime, boot and kernel of all samples in the order they were taken."""
+        return [_taken(row) for row in self._connection.execute(f"{_TAKEN} ORDER BY id")]
 
     def since_boot(self, id: int) -> tuple[str, int]:
         """The boot of a sample, and its nanoseconds since then."""
@@ -319,7 +386,10 @@ def read_only(path: Path) -> sqlite3.Connection:
     """
     name = f"file:{quote(str(path.absolute()))}?mode=ro"
     for uri in (name, name + "&immutable=1"):
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)
+        # Readers of Arrow take the samples of a stream in another thread than the first.
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, timeout=5, check_same_thread=False
+        )
         try:
             connection.execute("PRAGMA query_only = 1")
             schema.check_version(connection, path)
@@ -340,6 +410,10 @@ def read_only(path: Path) -> sqlite3.Connection:
         else:
             return connection
     raise AssertionError("unreachable")
+
+
+def _taken(row: Sequence[object]) -> tuple[int, int, int, str, str]:
+    return _integer(row[0]), _integer(row[1]), _integer(row[2]), str(row[3]), str(row[4])
 
 
 def _integer(value: object) -> int:

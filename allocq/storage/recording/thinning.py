@@ -58,7 +58,7 @@ def remove_old(folder: Path, now: int, keep: int, most: int, current: Path | Non
         if end >= now - keep * schema.NANOSECONDS and total <= most:
             continue
         total -= size_of(path)
-        _remove(path)
+        remove(path)
         removed.append(path)
     return removed
 
@@ -68,7 +68,7 @@ def thin_old(folder: Path, now: int, rules: Sequence[Rule], current: Path | None
     stay as they are. OSError, sqlite3.Error."""
     today = schema.day_of(now)
     for passing in folder.glob(f"*{_PASSING}"):  # of a recorder that was killed
-        _remove(passing)
+        remove(passing)
     for path in schema.databases(folder):
         day = schema.day_in_name(path)
         if path == current or day >= today:
@@ -95,7 +95,7 @@ def thin(path: Path, interval: int) -> Iterator[None]:
     one sample. Nothing is done if some of it cannot be read. OSError, sqlite3.Error."""
     recording = Recording.of(path)
     passing = path.with_name(path.name + _PASSING)
-    _remove(passing)
+    remove(passing)
     os.close(os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = connect(passing)
     try:
@@ -109,11 +109,11 @@ def thin(path: Path, interval: int) -> Iterator[None]:
             _put_in_place(passing, path)
     finally:
         connection.close()
-        _remove(passing)
+        remove(passing)
 
 
-def _remove(path: Path) -> None:
-    """A database with its log."""
+def remove(path: Path) -> None:
+    """Remove a database with its log. OSError."""
     for suffix in reversed(_SUFFIXES):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{path}{suffix}")

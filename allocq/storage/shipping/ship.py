@@ -1,0 +1,112 @@
+"""Ships a recording: what is noted as begun is finished, then comes what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Protocol
+
+from ..parquet import arrow
+from ..parquet.folder import Fill
+from ..parquet.hour import Hour
+from ..parquet.schema import hour_of
+from ..recording import schema
+from ..recording.reader import Recording
+from ..recording.thinning import remove
+from .hours import Batch, Contents, gathered
+from .ledger import Entry, Ledger
+
+Warn = Callable[[str], None]
+
+
+class Destination(Protocol):
+    """Where files go. name: tells it from others, always the same."""
+
+    name: str
+
+    def put(self, hour: datetime, name: str, fill: Fill) -> None: ...
+    def put_again(self, hour: datetime, name: str, fill: Fill) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """A file that was shipped: its name, and how many samples it has."""
+
+    name: str
+    samples: int
+
+
+def ship(
+    folder: Path, destination: Destination, warn: Warn, open_too: bool = False
+) -> Iterator[Shipped]:
+    """Ship the hours of a recording that are over, one after the other; open_too: the one that is
+    not, too. What was yielded is noted as shipped.
+
+    SourceError if there is no recording, UsageError if another process ships it, OutputError.
+    """
+    arrow.check_extra()
+    with contextlib.closing(Ledger(folder)) as ledger:
+        recording = Recording(folder)
+        contents = Contents(recording)
+        identity = ledger.fact("recording", contents.identity())
+        for entry in list(ledger.entries(destination.name, done=False)):
+            yield from _put(recording, contents.batch_of(entry), entry, destination, ledger, warn)
+        shipped = ledger.entries(destination.name, done=True)
+        for batch in list(contents.missing(shipped, time.time_ns(), open_too)):
+            entry = batch.entry(identity)
+            yield from _put(recording, batch, entry, destination, ledger, warn)
+        for words in recording.warnings:
+            warn(words)
+        days = {schema.day_in_name(path) for path in contents.paths}
+        ledger.forget(hour for hour in ledger.hours() if schema.day_of(_ns(hour)) not in days)
+
+
+def remove_shipped(folder: Path, destination: Destination) -> list[Path]:
+    """Remove the databases of which every sample was shipped there, but for today's and the newest;
+    returns them. SourceError, UsageError, OutputError."""
+    with contextlib.closing(Ledger(folder)) as ledger:
+        contents = Contents(Recording(folder))
+        today = schema.day_of(time.time_ns())
+        removed = []
+        for path in contents.shipped_whole(ledger.entries(destination.name, done=True)):
+            if path != contents.paths[-1] and schema.day_in_name(path) != today:
+                remove(path)
+                removed.append(path)
+    return removed
+
+
+def _put(
+    recording: Recording,
+    batch: Batch,
+    entry: Entry,
+    destination: Destination,
+    ledger: Ledger,
+    warn: Warn,
+) -> Iterator[Shipped]:
+    resumed = bool(entry.id)
+    hour = gathered(recording, batch)
+    id = entry.id or ledger.begin(destination.name, entry)
+    if hour.rows:
+        put = destination.put_again if resumed else destination.put
+        put(hour_of(entry.hour * 3_600_000_000), entry.name, _filling(hour))
+    elif resumed and not len(hour):
+        warn(f"{entry.name}: its samples were removed from the recording before they were shipped")
+    ledger.finish(id)
+    if hour.rows:
+        yield Shipped(entry.name, len(hour))
+
+
+def _filling(hour: Hour) -> Fill:
+    def fill(file: IO[bytes]) -> None:
+        made = arrow.schema()
+        arrow.write(file, made, hour.batches(made))
+
+    return fill
+
+
+def _ns(hour: int) -> int:
+    return hour * 3600 * schema.NANOSECONDS
