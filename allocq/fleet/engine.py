@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import SourceError
-from .files import DataFile, Skip, Skipped
-from .footers import COLUMNS
+from ..errors import MissingExtraError, SourceError
+from ..storage.parquet.schema import COLUMNS
+from .files import DataFile, Skip, Skipped, escaped
 
+_NAMES = [column.name for column in COLUMNS]
 MEMORY = "256MiB"
 """What DuckDB may hold; Python, Ibis and the results come to about as much again."""
 INSTALL, INSTALL_SPARK = "pip install 'allocq[fleet]'", "pip install 'allocq[spark]'"
@@ -53,7 +54,7 @@ def open_engine(kind: str, master: str | None) -> Iterator[Engine]:
         import duckdb
         import ibis  # noqa: F401
     except ImportError as error:
-        raise _missing(error, "fleet", INSTALL) from None
+        raise _missing(error, INSTALL) from None
     with _scratch() as scratch:
         footers = duckdb.connect(config=_settings(scratch))
         try:
@@ -67,8 +68,8 @@ def open_engine(kind: str, master: str | None) -> Iterator[Engine]:
             footers.close()
 
 
-def _missing(error: ImportError, extra: str, install: str) -> SourceError:
-    return SourceError(f"fleet needs the extra {extra} ({error.name} is missing)", install)
+def _missing(error: ImportError, install: str) -> MissingExtraError:
+    return MissingExtraError(f"fleet needs {error.name}, which is not installed", install)
 
 
 @contextlib.contextmanager
@@ -106,8 +107,7 @@ class DuckEngine:
         import ibis
 
         self.footers = footers
-        self._ibis = ibis.duckdb.connect(**_settings(scratch))
-        self._ibis.raw_sql("SET enable_progress_bar = false")
+        self._ibis = ibis.duckdb.from_connection(footers)
         self._files: Sequence[DataFile] = ()
         self._made = 0
 
@@ -115,7 +115,7 @@ class DuckEngine:
         self._files = files
         paths = [escaped(file.path) for file in files]
         table = self._ibis.read_parquet(paths, hive_partitioning=False)
-        return table.select(*COLUMNS)
+        return table.select(*_NAMES)
 
     def table(self, rows: Any) -> Any:
         import ibis
@@ -129,8 +129,7 @@ class DuckEngine:
 
     def rows(self, expression: Any) -> list[dict[str, Any]]:
         with self._watched():
-            found: list[dict[str, Any]] = self._ibis.to_pyarrow(expression).to_pylist()
-        return found
+            return plain_rows(self._ibis.to_pyarrow(expression))
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
@@ -147,6 +146,18 @@ class DuckEngine:
             raise SourceError(f"DuckDB: {first_line(error)}") from None
 
 
+def plain_rows(table: Any) -> list[dict[str, Any]]:
+    """The rows of a pyarrow table; times as microseconds since 1970, whatever the year."""
+    import pyarrow
+
+    for at, column in enumerate(table.schema):
+        if pyarrow.types.is_timestamp(column.type):
+            times = table.column(at).cast(pyarrow.timestamp("us", "UTC")).cast(pyarrow.int64())
+            table = table.set_column(at, column.name, times)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
 def _too_large(error: Exception) -> SourceError:
     return SourceError(
         f"DuckDB ran out of memory or of room in {tempfile.gettempdir()}",
@@ -159,17 +170,12 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "unknown")
 
 
-def escaped(path: str) -> str:
-    """A path that DuckDB does not read as a glob."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in path)
-
-
 def faults(connection: Any, files: Sequence[DataFile]) -> tuple[list[str], list[str]]:
     """(gone, damaged): the paths among these files that cannot be read to the end."""
     import duckdb
 
     gone, damaged = [], []
-    sums = ", ".join(f"count({name})" for name in COLUMNS)
+    sums = ", ".join(f"count({name})" for name in _NAMES)
     for file in files:
         if not os.path.exists(file.path):
             gone.append(file.path)
@@ -185,9 +191,7 @@ def faults(connection: Any, files: Sequence[DataFile]) -> tuple[list[str], list[
     return gone, damaged
 
 
-def leave_out(
-    files: Sequence[DataFile], lost: Lost, skipped: Skipped
-) -> list[DataFile]:
+def leave_out(files: Sequence[DataFile], lost: Lost, skipped: Skipped) -> list[DataFile]:
     """The files without those that turned out to be damaged."""
     bad = set(lost.damaged)
     for file in files:
@@ -201,7 +205,7 @@ def _spark(master: str, scratch: Path) -> Iterator[Any]:
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise _missing(error, "spark", INSTALL_SPARK) from None
+        raise _missing(error, INSTALL_SPARK) from None
     if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
         raise SourceError(
             "Spark needs Java, and there is none", "on Debian: apt install openjdk-17-jre-headless"
@@ -263,7 +267,7 @@ class SparkEngine:
         frame = self._session.read.option("recursiveFileLookup", "true").parquet(
             *(Path(file.path).as_uri() for file in files)
         )
-        return self._table(frame).select(*COLUMNS)
+        return self._table(frame).select(*_NAMES)
 
     def table(self, rows: Any) -> Any:
         return self._table(self._session.createDataFrame(rows))
@@ -281,8 +285,7 @@ class SparkEngine:
 
     def rows(self, expression: Any) -> list[dict[str, Any]]:
         try:
-            found: list[dict[str, Any]] = self._ibis.to_pyarrow(expression).to_pylist()
-            return found
+            return plain_rows(self._ibis.to_pyarrow(expression))
         except Exception as error:
             gone, damaged = faults(self.footers, self._files)
             if gone or damaged:

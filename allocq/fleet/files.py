@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from ..errors import AccessError, SourceError
+from ..storage.parquet.schema import SUFFIX, hour_of_partition, is_data
 
-SUFFIX = ".parquet"
 MICROSECONDS = 1_000_000
 HOUR = 3600 * MICROSECONDS
 _MAGIC, _ENCRYPTED = b"PAR1", b"PARE"
 _SMALLEST = 12
-_DATE = re.compile(r"date=(\d{4})-(\d\d)-(\d\d)", re.ASCII)
-_HOUR_NAME = re.compile(r"hour=(\d\d?)", re.ASCII)
 
 
 class Skip(StrEnum):
@@ -95,21 +91,16 @@ def find_files(root: str, skipped: Skipped) -> list[DataFile]:
         if not stat.S_ISREG(mode.st_mode):
             raise SourceError(f"{root} is neither a directory nor a file")
         return [DataFile(str(path.absolute()), path.name, mode.st_size, None)]
-    found = list(_walk(path.absolute(), path.absolute(), None, None, skipped, set()))
+    found = list(_walk(path.absolute(), path.absolute(), None, skipped, set()))
     return sorted(found, key=lambda file: (file.hour is not None, file.hour or 0, file.name))
 
 
 def _walk(
-    folder: Path,
-    root: Path,
-    day: datetime | None,
-    hour: datetime | None,
-    skipped: Skipped,
-    seen: set[tuple[int, int]],
+    folder: Path, root: Path, hour: int | None, skipped: Skipped, seen: set[tuple[int, int]]
 ) -> Iterator[DataFile]:
     try:
         facts = folder.stat()
-        if (facts.st_dev, facts.st_ino) in seen:  # a link to a directory above
+        if (facts.st_dev, facts.st_ino) in seen:  # a link to a directory that was read already
             return
         seen.add((facts.st_dev, facts.st_ino))
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -126,15 +117,15 @@ def _walk(
         name = _relative(folder / entry.name, root)
         try:
             if entry.is_dir():
-                below, at = _partition(entry.name, day, hour)
-                yield from _walk(folder / entry.name, root, below, at, skipped, seen)
-            elif not entry.name.endswith(SUFFIX):
+                begin = hour_of_partition(folder.name, entry.name)
+                at = hour if begin is None else int(begin.timestamp()) * MICROSECONDS
+                yield from _walk(folder / entry.name, root, at, skipped, seen)
+            elif not is_data(entry.name):
                 skipped.add(Skip.OTHER_NAME, name)
             elif not entry.is_file():
                 skipped.add(_odd(entry), name)
             else:
-                size = entry.stat().st_size
-                yield DataFile(str(folder / entry.name), name, size, _microseconds(hour))
+                yield DataFile(str(folder / entry.name), name, entry.stat().st_size, hour)
         except OSError as error:
             skipped.add(_why(error), name)
 
@@ -147,28 +138,15 @@ def _relative(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path != root else str(path)
 
 
-def _partition(
-    name: str, day: datetime | None, hour: datetime | None
-) -> tuple[datetime | None, datetime | None]:
-    """The day and the hour below a directory of this name."""
-    if match := _DATE.fullmatch(name):
-        try:
-            return datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC), None
-        except ValueError:
-            return None, None
-    if day is not None and (match := _HOUR_NAME.fullmatch(name)) and int(match[1]) < 24:
-        return day, day + timedelta(hours=int(match[1]))
-    return day, hour
-
-
-def _microseconds(when: datetime | None) -> int | None:
-    return None if when is None else int(when.timestamp()) * MICROSECONDS
-
-
 def _why(error: OSError) -> Skip:
     if isinstance(error, PermissionError):
         return Skip.DENIED
     return Skip.BROKEN_LINK if isinstance(error, FileNotFoundError) else Skip.UNREADABLE
+
+
+def escaped(path: str) -> str:
+    """A path that DuckDB does not read as a glob."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in path)
 
 
 def begun_well(file: DataFile, skipped: Skipped) -> bool:

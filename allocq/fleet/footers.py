@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from .files import DataFile, Skip, Skipped, begun_well
+from ..storage.parquet.schema import COLUMNS, PARTS_KEY, VERSION, VERSION_KEY, Kind
+from .files import DataFile, Skip, Skipped, begun_well, escaped
 
-VERSION_KEY, VERSION = "allocq.schema", "1"
-_STRING = ("BYTE_ARRAY", "string")
-_NUMBER = ("INT64", "")
-_FLAG = ("BOOLEAN", "")
-COLUMNS = {
-    "host": _STRING,
-    "time": ("INT64", "time"),
-    "boot_id": _STRING,
-    "kernel": _STRING,
-    "content_id": _NUMBER,
-    "file": _STRING,
-    "line": _NUMBER,
-    "module": _STRING,
-    "function": _STRING,
-    "bytes": _NUMBER,
-    "calls": _NUMBER,
-    "accurate": _FLAG,
-    "consistent": _FLAG,
+# What a footer says of each kind of column: its physical type, and what that stands for.
+_TYPES = {
+    Kind.STRING: ("BYTE_ARRAY", "string"),
+    Kind.TIME: ("INT64", "time"),
+    Kind.INTEGER: ("INT64", ""),
+    Kind.FLAG: ("BOOLEAN", ""),
 }
-_NULLABLE = "content_id"
+_COLUMNS = [(column.name, _TYPES[column.kind]) for column in COLUMNS]
+_NULLABLE = [column.name for column in COLUMNS if column.nullable]
 _LONGEST = 60
 """Of longer strings, writers keep only the beginning in their statistics."""
 _AT_ONCE = 2000
@@ -35,8 +28,9 @@ _AT_ONCE = 2000
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """What a footer says. first, last: microseconds since 1970, None if unknown. host, boot, kernel:
-    what all rows have, None if they differ or that is unknown."""
+    """What a footer says. host, boot, kernel: what all rows have, None if they differ or that is
+    unknown. first, last: microseconds since 1970, None if unknown. parts: names of the files that
+    it was made from."""
 
     file: DataFile
     rows: int
@@ -45,6 +39,7 @@ class Footer:
     kernel: str | None
     first: int | None
     last: int | None
+    parts: frozenset[str] = frozenset()
 
     @property
     def is_known(self) -> bool:
@@ -88,15 +83,14 @@ def _some(connection: Any, files: Sequence[DataFile], skipped: Skipped) -> list[
 
 
 def _read(connection: Any, files: Sequence[DataFile], skipped: Skipped) -> list[Footer]:
-    paths = [_escaped(file.path) for file in files]
+    paths = [escaped(file.path) for file in files]
     if not paths:
         return []
-    versions: dict[str, str] = {}
-    for path, value in connection.execute(
-        "SELECT file_name, decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = ?",
-        [paths, VERSION_KEY],
+    notes: dict[str, dict[str, bytes]] = {}
+    for path, key, value in connection.execute(
+        "SELECT file_name, key, value FROM parquet_kv_metadata(?)", [paths]
     ).fetchall():
-        versions[path] = value
+        notes.setdefault(path, {})[key.decode("utf-8", "replace")] = value
     columns: dict[str, list[tuple[str, tuple[str, str]]]] = {}
     for path, name, kind, children, converted, logical in connection.execute(
         "SELECT file_name, name, type, num_children, converted_type, logical_type"
@@ -110,26 +104,46 @@ def _read(connection: Any, files: Sequence[DataFile], skipped: Skipped) -> list[
         columns[path].append((name, (kind or "", "nested" if children else meaning)))
     good, names = [], {}
     for file in files:
-        why = _fault(versions.get(file.path), columns.get(file.path, []))
+        why = _fault(notes.get(file.path, {}).get(VERSION_KEY), columns.get(file.path, []))
         if why is None:
             good.append(file)
         else:
             skipped.add(why, file.name)
         names[file.path] = file
-    facts = _statistics(connection, [_escaped(file.path) for file in good])
+    facts = _statistics(connection, [escaped(file.path) for file in good])
     footers = []
     for file in good:
         rows, nulls, *rest = facts.get(file.path, (0, 0, None, None, None, None, None))
         if nulls:
             skipped.add(Skip.OTHER_SCHEMA, file.name)
         elif rows:
-            footers.append(Footer(file, rows, *rest))
+            parts = _parts(notes[file.path].get(PARTS_KEY, b"[]"))
+            footers.append(Footer(file, rows, *rest, parts))
     return footers
 
 
-def _escaped(path: str) -> str:
-    """A path that DuckDB does not read as a glob."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in path)
+def _parts(value: bytes) -> frozenset[str]:
+    try:
+        names = json.loads(value)
+    except (ValueError, RecursionError):
+        return frozenset()
+    return frozenset(map(str, names)) if isinstance(names, list) else frozenset()
+
+
+def without_parts(footers: Sequence[Footer]) -> tuple[list[Footer], int]:
+    """The files without those that were joined into another one of the same day, and how many
+    these are: a compaction was ended before it removed them."""
+    joined: dict[str, set[str]] = defaultdict(set)
+    for footer in footers:
+        joined[_day(footer)] |= footer.parts
+    kept = [each for each in footers if Path(each.file.path).name not in joined[_day(each)]]
+    return kept, len(footers) - len(kept)
+
+
+def _day(footer: Footer) -> str:
+    """The directory of a file's day, or its own."""
+    parent = Path(footer.file.path).parent
+    return str(parent if footer.file.hour is None else parent.parent)
 
 
 def _meaning(converted: str, logical: str) -> str:
@@ -141,15 +155,15 @@ def _meaning(converted: str, logical: str) -> str:
     if converted == "TIMESTAMP_MICROS":
         return "time"
     signed = converted == "INT_64" or "isSigned=1" in logical
-    return "" if signed or not converted and not logical else converted or logical
+    return "" if signed or (not converted and not logical) else converted or logical
 
 
-def _fault(version: str | None, columns: Sequence[tuple[str, tuple[str, str]]]) -> Skip | None:
+def _fault(version: bytes | None, columns: Sequence[tuple[str, tuple[str, str]]]) -> Skip | None:
     if version is None:
         return Skip.NO_VERSION
-    if version != VERSION:
+    if version != str(VERSION).encode():
         return Skip.OTHER_VERSION
-    return None if columns == list(COLUMNS.items()) else Skip.OTHER_SCHEMA
+    return None if columns == _COLUMNS else Skip.OTHER_SCHEMA
 
 
 def _statistics(connection: Any, paths: Sequence[str]) -> dict[str, tuple[Any, ...]]:
@@ -169,14 +183,15 @@ def _statistics(connection: Any, paths: Sequence[str]) -> dict[str, tuple[Any, .
     when = (
         "CASE WHEN count(stats_{0}_value) FILTER (path_in_schema = 'time')"
         " = count(*) FILTER (path_in_schema = 'time') THEN"
-        " {0}(epoch_us(try_cast(stats_{0}_value AS TIMESTAMPTZ))) FILTER (path_in_schema = 'time') END"
+        " {0}(epoch_us(try_cast(stats_{0}_value AS TIMESTAMPTZ)))"
+        " FILTER (path_in_schema = 'time') END"
     )
     rows = connection.execute(
         "SELECT file_name, sum(num_values) FILTER (path_in_schema = 'bytes')::BIGINT,"
-        f" coalesce(sum(stats_null_count) FILTER (path_in_schema <> '{_NULLABLE}'), 0)::BIGINT,"
+        " coalesce(sum(stats_null_count) FILTER (NOT list_contains(?, path_in_schema)), 0)::BIGINT,"
         f" {one.format('host')}, {one.format('boot_id')}, {one.format('kernel')},"
         f" {when.format('min')}, {when.format('max')}"
         " FROM parquet_metadata(?) GROUP BY file_name",
-        [list(paths)],
+        [_NULLABLE, list(paths)],
     ).fetchall()
     return {row[0]: tuple(row[1:]) for row in rows}

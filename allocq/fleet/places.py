@@ -17,7 +17,6 @@ from ..core.text import is_plain, parse
 from ..model import Filter
 from ..sources.matcher import Matcher
 
-
 Tag = tuple[str, int, str, str]
 """(file, line, module, function); module "" for built-in code."""
 
@@ -46,9 +45,9 @@ moved between kernels."""
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Keys by number, and the number of the key of each tag that matches. unclear: kernels whose name stands
-    for several builds, with how many functions have other lines; odd: names that no kernel
-    prints."""
+    """Keys by number, and the number of the key of each tag that matches. unclear: kernels whose
+    name stands for several builds, with how many functions have other lines; odd: how many tags
+    have names that no kernel prints."""
 
     keys: Sequence[Key]
     numbers: Mapping[Tag, int]

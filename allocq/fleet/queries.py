@@ -6,6 +6,7 @@ whole numbers, sums, ranks; no engine's own quantiles, hashes or regular express
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import ibis
@@ -23,11 +24,22 @@ FLOOR_PERCENT, FLOOR = 5, 4096
 """Peers that agree to a byte still count as so far apart: percent of the median, and bytes."""
 
 
-def between(data: Any, since: Any, until: Any) -> Any:
-    """The rows from `since` to `until`, both included; None for no bound."""
+def between(data: Any, since: int | None, until: int | None, beyond: int | None = None) -> Any:
+    """The rows from `since` to `until`, both included, in microseconds since 1970; None for no
+    bound. beyond: and those that are later than this."""
+    inside = ibis.literal(True)
     if since is not None:
-        data = data.filter(data.time >= since)
-    return data if until is None else data.filter(data.time <= until)
+        inside &= data.time >= _moment(since)
+    if until is not None:
+        inside &= data.time <= _moment(until)
+    if beyond is not None:
+        inside |= data.time > _moment(beyond)
+    return data if since is until is beyond is None else data.filter(inside)
+
+
+def _moment(time: int) -> Any:
+    when = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=time)
+    return ibis.literal(when, "timestamp('UTC')")
 
 
 def spans(data: Any) -> Any:
@@ -46,8 +58,8 @@ def cells(data: Any, picks: Any, filter: Filter) -> Any:
     """What each tag holds in the picked samples: (pick, file, line, module, function, size, calls,
     below, inaccurate), tags with the same names summed.
 
-    picks: (host, boot_id, time, pick). Counters below zero are not in the sums, unless they are what
-    is asked for; `below` says how many there are.
+    picks: (host, boot_id, time, pick). Counters below zero are not in the sums, unless they are
+    what is asked for; `below` says how many there are.
     """
     rows = data.inner_join(picks, ["host", "boot_id", "time"])
     if filter.accurate is not None:
@@ -74,9 +86,7 @@ def names(cells: Any, facts: Any) -> Any:
     picked samples they are. facts: (pick, host, kernel, when), numbers all; those of hosts are in
     the order of their names."""
     rows = cells.inner_join(facts, "pick")
-    return rows.group_by("kernel", "file", "line", "module", "function").agg(
-        samples=_.pick.count()
-    )
+    return rows.group_by("kernel", "file", "line", "module", "function").agg(samples=_.pick.count())
 
 
 def held(cells: Any, facts: Any, numbers: Any) -> Any:
@@ -93,13 +103,14 @@ def held(cells: Any, facts: Any, numbers: Any) -> Any:
 
 
 def top(held: Any) -> Any:
-    """(key, size, calls, hosts, largest, largest_host, below, inaccurate) of each place."""
+    """(key, size, calls, hosts, largest, largest_host, below, inaccurate) of each place. hosts: on
+    how many it holds anything."""
     first = ibis.window(group_by="key", order_by=[ibis.desc("size"), "host"])
     ranked = held.mutate(rank=ibis.row_number().over(first))
     return ranked.group_by("key").agg(
         size=_.size.sum().cast("int64"),
         calls=_.calls.sum().cast("int64"),
-        hosts=_.host.nunique(),
+        hosts=ibis.ifelse((_.size != 0) | (_.calls != 0), 1, 0).sum().cast("int64"),
         largest=_.size.max(),
         largest_host=ibis.ifelse(_.rank == 0, _.host, ibis.null("int64")).max(),
         below=_.below.sum().cast("int64"),
@@ -108,8 +119,8 @@ def top(held: Any) -> Any:
 
 
 def percentiles(held: Any) -> Any:
-    """(key, hosts, p50, p90, p99, largest, largest_host) of each place, by nearest rank: a value
-    that a host has."""
+    """(key, hosts, p50, p90, p99, calls, largest, largest_host) of each place, by nearest rank: a
+    value that a host has. calls: the most of a host."""
     order = ibis.window(group_by="key", order_by=["size", "host"])
     ranked = held.mutate(
         rank=ibis.row_number().over(order) + 1, hosts=_.host.count().over(group_by="key")
@@ -125,6 +136,7 @@ def percentiles(held: Any) -> Any:
     return marked.group_by("key").agg(
         hosts=_.host.nunique(),
         **{name: marked[name].max() for name in values if name != "top_host"},
+        calls=_.calls.max(),
         largest=_.size.max(),
         largest_host=_.top_host.max(),
     )
@@ -136,12 +148,14 @@ def _rank(count: Any, percent: int) -> Any:
 
 
 def growth(held: Any) -> Any:
-    """(key, growth, calls, before, after, hosts, grew, largest, largest_host): from the first to
-    the last sample of each host. hosts: how many have the place; grew: on how many it grew."""
+    """(key, growth, calls, before, after, calls_after, hosts, grew, largest, largest_host), from the
+    first to the last sample of each host. hosts: how many have the place; grew: on how many it
+    grew."""
     last = held.when == int(When.LAST)
     sides = held.group_by("host", "key").agg(
         before=ibis.ifelse(last, 0, held["size"]).sum().cast("int64"),
         after=ibis.ifelse(last, held["size"], 0).sum().cast("int64"),
+        calls_after=ibis.ifelse(last, held["calls"], 0).sum().cast("int64"),
         more_calls=ibis.ifelse(last, held["calls"], -held["calls"]).sum().cast("int64"),
     )
     each = sides.mutate(growth=sides.after - sides.before)
@@ -152,6 +166,7 @@ def growth(held: Any) -> Any:
         calls=_.more_calls.sum().cast("int64"),
         before=_.before.sum().cast("int64"),
         after=_.after.sum().cast("int64"),
+        calls_after=_.calls_after.sum().cast("int64"),
         hosts=_.host.nunique(),
         grew=ibis.ifelse(_.growth > 0, 1, 0).sum().cast("int64"),
         largest=_.growth.max(),
@@ -179,6 +194,11 @@ def outliers(held: Any, least_score: float, least_excess: int) -> Any:
     return found.select(
         "host", "kernel", "key", "size", "calls", "median", "mad", "peers", "below", "inaccurate"
     )
+
+
+def spread(median: int, mad: int) -> float:
+    """How far apart peers count as, of whom this is the median and the MAD."""
+    return max(mad * MAD_SCALE, median * (FLOOR_PERCENT / 100), float(FLOOR))
 
 
 def _with_median(rows: Any, groups: list[str], value: str, name: str) -> Any:
