@@ -264,10 +264,10 @@ class SparkEngine:
     def data(self, files: Sequence[DataFile]) -> Any:
         self._files = files
         # Every file is named: no directory is listed, and no column made from its name.
-        frame = self._session.read.option("recursiveFileLookup", "true").parquet(
-            *(Path(file.path).as_uri() for file in files)
-        )
-        return self._table(frame).select(*_NAMES)
+        reader = self._session.read.option("recursiveFileLookup", "true")
+        with self._watched():
+            frame = reader.parquet(*(hadoop_path(file.path) for file in files))
+            return self._table(frame).select(*_NAMES)
 
     def table(self, rows: Any) -> Any:
         return self._table(self._session.createDataFrame(rows))
@@ -279,15 +279,26 @@ class SparkEngine:
         return self._ibis.table(name)
 
     def keep(self, expression: Any) -> Any:
-        frame = self._session.sql(self._ibis.compile(expression)).persist()
-        frame.count()
-        return self._table(frame)
+        with self._watched():
+            frame = self._session.sql(self._ibis.compile(expression)).persist()
+            frame.count()
+            return self._table(frame)
 
     def rows(self, expression: Any) -> list[dict[str, Any]]:
-        try:
+        with self._watched():
             return plain_rows(self._ibis.to_pyarrow(expression))
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             gone, damaged = faults(self.footers, self._files)
             if gone or damaged:
                 raise Lost(gone, damaged) from None
             raise SourceError(f"Spark: {first_line(error)}") from None
+
+
+def hadoop_path(path: str) -> str:
+    """A path that Spark does not read as a glob."""
+    return "file://" + "".join(f"\\{c}" if c in "*?[]{}\\" else c for c in path)

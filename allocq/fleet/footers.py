@@ -102,23 +102,22 @@ def _read(connection: Any, files: Sequence[DataFile], skipped: Skipped) -> list[
             continue
         meaning = _meaning(str(converted or ""), str(logical or ""))
         columns[path].append((name, (kind or "", "nested" if children else meaning)))
-    good, names = [], {}
+    good = []
     for file in files:
         why = _fault(notes.get(file.path, {}).get(VERSION_KEY), columns.get(file.path, []))
         if why is None:
             good.append(file)
         else:
             skipped.add(why, file.name)
-        names[file.path] = file
     facts = _statistics(connection, [escaped(file.path) for file in good])
     footers = []
     for file in good:
-        rows, nulls, *rest = facts.get(file.path, (0, 0, None, None, None, None, None))
+        rows, nulls, host, boot, kernel, first, last = facts.get(file.path, (0, 0, *[None] * 5))
         if nulls:
             skipped.add(Skip.OTHER_SCHEMA, file.name)
         elif rows:
             parts = _parts(notes[file.path].get(PARTS_KEY, b"[]"))
-            footers.append(Footer(file, rows, *rest, parts))
+            footers.append(Footer(file, rows, host, boot, kernel, first, last, parts))
     return footers
 
 

@@ -120,7 +120,8 @@ def match(tags: Sequence[Tag], filter: Filter) -> tuple[Sequence[Tag], int]:
     wanted = names_only(filter)
     if not wanted.items():
         return tags, 0
-    lines, plain = [], []
+    lines: list[bytes] = []
+    plain: list[Tag] = []
     for tag in tags:
         line = _line(len(plain), tag)
         if is_plain(line):

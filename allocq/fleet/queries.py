@@ -148,8 +148,8 @@ def _rank(count: Any, percent: int) -> Any:
 
 
 def growth(held: Any) -> Any:
-    """(key, growth, calls, before, after, calls_after, hosts, grew, largest, largest_host), from the
-    first to the last sample of each host. hosts: how many have the place; grew: on how many it
+    """(key, growth, calls, before, after, calls_after, hosts, grew, largest, largest_host), from
+    the first to the last sample of each host. hosts: how many have the place; grew: on how many it
     grew."""
     last = held.when == int(When.LAST)
     sides = held.group_by("host", "key").agg(

@@ -67,6 +67,7 @@ HOST_COLUMNS = (
     Column("calls", _NUMBER, spare=5),
     Column("ahead", _TEXT, spare=4),
 )
+_PEOPLE_PLACE = (Column("where", _TEXT), Column("function", _TEXT))
 _MACHINE_PLACE = (
     Column("file", _TEXT),
     Column("line", _NUMBER),
@@ -108,19 +109,17 @@ class PlaceLayout:
     def __init__(self, what: str, table: bool, group_by: str | None) -> None:
         self._what, self._table, self._group_by = what, table, group_by
         self._numbers = NUMBERS[what]
-        place: Sequence[Column]
+        place: Sequence[Column] = _PEOPLE_PLACE if table else _MACHINE_PLACE
+        self._flags: Sequence[Column] = _FLAGS[what]
         if group_by:
             place, self._flags = [Column(group_by, _TEXT)], ()
-        else:
-            people = [Column("where", _TEXT), Column("function", _TEXT)]
-            place, self._flags = people if table else _MACHINE_PLACE, _FLAGS[what]
         self.columns: list[Column] = [*self._numbers, *place, *self._flags]
 
     def rows(self, rows: Iterable[Row]) -> Iterable[Sequence[Value]]:
         """One row a place."""
         for row in rows:
             numbers = [row.numbers[column.name] for column in self._numbers]
-            yield [*numbers, *self._place(row.key), *(self._flag(row, c) for c in self._flags)]
+            yield [*numbers, *self._place(row.key), *self._marks(row)]
 
     def _place(self, key: Key) -> Sequence[Value]:
         if self._group_by:
@@ -132,13 +131,14 @@ class PlaceLayout:
         where = file if line is None else f"{file}:{line}"
         return [f"{where} [{module}]" if module else where, function]
 
-    def _flag(self, row: Row, column: Column) -> bool:
-        return {
+    def _marks(self, row: Row) -> Sequence[Value]:
+        marks = {
             "accurate": not row.inaccurate,
             "underflowed": row.below,
             "slab_pages": row.slab_pages,
             "user_pages": user_memory(row.key) is not None,
-        }[column.name]
+        }
+        return [marks[column.name] for column in self._flags]
 
     def total(self, rows: Sequence[Row]) -> Mapping[str, Value]:
         """The sums of the rows, of the columns of which sums make sense, without slab pages: their
