@@ -43,13 +43,9 @@ _MORE = (
 )  # fmt: skip
 
 
-def _window(default: str) -> Option:
-    return Option("since", ("--since",), TEXT, DATA_PANEL,
-                  "Begin at TIME ('6 hours ago', -1d, 2026-11-23T06:20, @SECONDS; default:"
-                  f" {default}).", "TIME")  # fmt: skip
-
-
-_DAY = _window("24 hours before the newest sample")
+_SINCE = Option("since", ("--since",), TEXT, DATA_PANEL,
+                "Begin at TIME ('6 hours ago', -1d, 2026-11-23T06:20, @SECONDS; default: 24 hours"
+                " before the newest sample; of a rollout: all).", "TIME")  # fmt: skip
 
 
 def _view(what: str, words: str) -> tuple[Option, ...]:
@@ -78,10 +74,10 @@ def _view(what: str, words: str) -> tuple[Option, ...]:
     )  # fmt: skip
 
 
-TOP_OPTIONS = (DATA, _DAY, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("top", ""))
+TOP_OPTIONS = (DATA, _SINCE, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("top", ""))
 GROWN_OPTIONS = (
     DATA,
-    _window("24 hours before the newest sample; with --since-rollout, all"),
+    _SINCE,
     _UNTIL,
     Option("since_rollout", ("--since-rollout",), TEXT, DATA_PANEL,
            "Compare each host before and after it got KERNEL (uname -r, or a glob): its last sample"
@@ -94,7 +90,7 @@ GROWN_OPTIONS = (
 )  # fmt: skip
 OUTLIERS_OPTIONS = (
     DATA,
-    _DAY,
+    _SINCE,
     _UNTIL,
     *_MORE,
     *FILTER_OPTIONS,
@@ -105,6 +101,6 @@ OUTLIERS_OPTIONS = (
            "Show only what is at least SIZE above the median (default: 1M).", "SIZE"),
     *_view("outliers", ""),
 )  # fmt: skip
-PERCENTILES_OPTIONS = (DATA, _DAY, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("percentiles", ""))
-HOSTS_OPTIONS = (DATA, _DAY, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("hosts", ""))
+PERCENTILES_OPTIONS = (DATA, _SINCE, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("percentiles", ""))
+HOSTS_OPTIONS = (DATA, _SINCE, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("hosts", ""))
 COMPACT_OPTIONS = (DATA,)

@@ -50,7 +50,7 @@ def takes_value(option: Option) -> bool:
 
 def takes_file(option: Option) -> bool:
     """Is the value a file of this machine? (That of --file is one of the kernel.)"""
-    return takes_value(option) and (option.name == "source" or option.metavar == "FILE")
+    return takes_value(option) and (option.name in ("source", "data") or option.metavar == "FILE")
 
 
 _KINDS = {"file": "files", "exclude": "files", "function": "functions", "module": "modules"}
