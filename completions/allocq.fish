@@ -7,7 +7,8 @@ end
 # Is it the command $argv, of one word, or of two in a group?
 function __allocq_command
     set -l words (commandline -opc)
-    test (count $words) -gt (count $argv); and test "$words[2..(math 1 + (count $argv))]" = "$argv"
+    set -l last (math 1 + (count $argv))
+    test (count $words) -ge $last; and test "$words[2..$last]" = "$argv"
 end
 
 # Is the group $argv[1] named, but none of its commands?

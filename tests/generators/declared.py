@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from allocq.cli.help import HELP, OWN_PANEL, VERSION
-from allocq.options.commands import COMMANDS, Command
+from allocq.options.commands import COMMANDS, Command, leaves
 from allocq.options.shared import Option, OptionKind
 
 MAIN_OPTIONS = (HELP, VERSION)
 
-__all__ = ["COMMANDS", "HELP", "MAIN_OPTIONS", "OWN_PANEL", "Command", "Option"]
+LEAVES = leaves()
+
+__all__ = ["COMMANDS", "HELP", "LEAVES", "MAIN_OPTIONS", "OWN_PANEL", "Command", "Option"]
 
 
 class Spelling(NamedTuple):
