@@ -23,14 +23,14 @@ Tag = tuple[str, int, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A tag's names in one kernel. module: "" for built-in code. samples: how many have it."""
+    """A tag's names in one kernel. module: "" for built-in code. rows: how many it has."""
 
     kernel: str
     file: str
     line: int
     module: str
     function: str
-    samples: int = 1
+    rows: int = 1
 
     @property
     def tag(self) -> Tag:
@@ -102,11 +102,11 @@ def moved_functions(
 
 def unclear_kernels(names: Iterable[Name], samples: Mapping[str, int]) -> dict[str, int]:
     """Kernels of one name that have other lines on other hosts, with how many functions: built-in
-    ones that have several lines, but every sample has one of them."""
+    ones that have several lines, but every sample has a row for one of them."""
     seen: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for name in names:
         if not name.module:
-            seen[name.kernel, name.file, name.function].append(name.samples)
+            seen[name.kernel, name.file, name.function].append(name.rows)
     found: dict[str, int] = defaultdict(int)
     for (kernel, _, _), counts in seen.items():
         if len(counts) > 1 and sum(counts) == samples.get(kernel):

@@ -13,6 +13,7 @@ import ibis
 from ibis import _
 
 from ..model import Filter
+from ..storage.parquet.schema import TAG
 from .samples import When
 
 PERCENTS = (50, 90, 99)
@@ -54,52 +55,50 @@ def counted_spans(data: Any) -> Any:
     )
 
 
-def cells(data: Any, picks: Any, filter: Filter) -> Any:
-    """What each tag holds in the picked samples: (pick, file, line, module, function, size, calls,
-    below, inaccurate), tags with the same names summed.
-
-    picks: (host, boot_id, time, pick). Counters below zero are not in the sums, unless they are
-    what is asked for; `below` says how many there are.
-    """
+def tags(data: Any, picks: Any, filter: Filter) -> Any:
+    """The rows of the picked samples that match the filter's conditions on single counters: (pick,
+    file, line, module, function, bytes, calls, accurate). picks: (host, boot_id, time, pick)."""
     rows = data.inner_join(picks, ["host", "boot_id", "time"])
     if filter.accurate is not None:
         rows = rows.filter(rows.accurate == filter.accurate)
     if filter.underflowed:
         rows = rows.filter((rows.bytes < 0) | (rows.calls < 0))
-    sound = (rows.bytes >= 0) & (rows.calls >= 0) | filter.underflowed
-    rows = rows.mutate(
-        bytes=ibis.ifelse(sound, rows.bytes, 0),
-        calls=ibis.ifelse(sound, rows.calls, 0),
-        low=ibis.ifelse((rows.bytes < 0) | (rows.calls < 0), 1, 0),
-        vague=ibis.ifelse(rows.accurate, 0, 1),
+    return rows.select("pick", *TAG, "bytes", "calls", "accurate")
+
+
+def names(tags: Any, facts: Any) -> Any:
+    """(kernel, file, line, module, function, rows): the tags of each kernel, and how many rows they
+    have. facts: (pick, host, kernel, when), numbers all; those of hosts are in the order of their
+    names."""
+    rows = tags.inner_join(facts, "pick")
+    return rows.group_by("kernel", *TAG).agg(rows=_.pick.count())
+
+
+def held(tags: Any, facts: Any, numbers: Any, filter: Filter) -> Any:
+    """(host, when, kernel, key, size, calls, below, inaccurate): what each host holds at each
+    place. numbers: (file, line, module, function, key), the number of the place of each tag.
+
+    Counters below zero are not in the sums, unless they are what the filter asks for; `below` says
+    how many there are.
+    """
+    rows = tags.inner_join(numbers, TAG)
+    sound = (rows.bytes >= 0) & (rows.calls >= 0)
+    counted = sound | filter.underflowed
+    marked = rows.select(
+        "pick",
+        "key",
+        size=ibis.ifelse(counted, rows.bytes, 0),
+        calls=ibis.ifelse(counted, rows.calls, 0),
+        below=ibis.ifelse(sound, 0, 1),
+        inaccurate=ibis.ifelse(rows.accurate, 0, 1),
     )
-    return rows.group_by("pick", "file", "line", "module", "function").agg(
-        size=_.bytes.sum().cast("int64"),
-        calls=_.calls.sum().cast("int64"),
-        below=_.low.sum().cast("int64"),
-        inaccurate=_.vague.sum().cast("int64"),
-    )
-
-
-def names(cells: Any, facts: Any) -> Any:
-    """(kernel, file, line, module, function, samples): the tags of each kernel, and in how many
-    picked samples they are. facts: (pick, host, kernel, when), numbers all; those of hosts are in
-    the order of their names."""
-    rows = cells.inner_join(facts, "pick")
-    return rows.group_by("kernel", "file", "line", "module", "function").agg(samples=_.pick.count())
-
-
-def held(cells: Any, facts: Any, numbers: Any) -> Any:
-    """(host, when, kernel, key, size, calls, below, inaccurate): the cells by the number of their
-    place. numbers: (file, line, module, function, key)."""
-    rows = cells.inner_join(numbers, ["file", "line", "module", "function"])
-    rows = rows.group_by("pick", "key").agg(
+    sums = marked.group_by("pick", "key").agg(
         size=_.size.sum().cast("int64"),
         calls=_.calls.sum().cast("int64"),
         below=_.below.sum().cast("int64"),
         inaccurate=_.inaccurate.sum().cast("int64"),
     )
-    return rows.inner_join(facts, "pick").drop("pick")
+    return sums.inner_join(facts, "pick").drop("pick")
 
 
 def top(held: Any) -> Any:

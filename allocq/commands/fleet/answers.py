@@ -155,10 +155,10 @@ def _held(
         )
     )
     rows = engine.data(data.files(picks))
-    cells = engine.keep(queries.cells(rows, engine.table(chosen), request.filter))
+    chosen_tags = engine.keep(queries.tags(rows, engine.table(chosen), request.filter))
     names = [
         Name(**{**row, "kernel": kernels[row["kernel"]]})
-        for row in engine.rows(queries.names(cells, facts))
+        for row in engine.rows(queries.names(chosen_tags, facts))
     ]
     places = places_of(
         names, request.filter, request.group_by, Counter(pick.kernel for pick in picks)
@@ -174,7 +174,9 @@ def _held(
             "key": pyarrow.array(list(places.numbers.values()), pyarrow.int64()),
         }
     )
-    held = engine.keep(queries.held(cells, facts, engine.table(by_number)))
+    held = queries.held(chosen_tags, facts, engine.table(by_number), request.filter)
+    if request.what == "outliers":  # its question goes over them more than once
+        held = engine.keep(held)
     return held, places, hosts, kernels
 
 
