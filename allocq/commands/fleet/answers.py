@@ -15,6 +15,7 @@ from ...fleet.places import Name, Places, places_of
 from ...fleet.samples import Compared, Pick, Span, around_rollout, by_host, ends, last_of, latest
 from ...output.fleet import HostRow, Row, duration_words, is_slab_key
 from ...output.totals import quantity
+from ...storage.parquet.schema import Kind
 from .reading import TOLERANCE, Data, read_data
 from .request import FleetRequest
 
@@ -128,34 +129,29 @@ def _held(
     request: FleetRequest, engine: Engine, data: Data, picks: Sequence[Pick], found: Answer
 ) -> tuple[Any, Places, list[str], list[str]]:
     """What each host holds at each place that matches."""
-    import pyarrow
-
     hosts = sorted({pick.host for pick in picks})
     kernels = sorted({pick.kernel for pick in picks})
     host_number = {host: number for number, host in enumerate(hosts)}
     kernel_number = {kernel: number for number, kernel in enumerate(kernels)}
-    numbers = list(range(len(picks)))
-    time_type = pyarrow.timestamp("us", "UTC")
-    chosen = pyarrow.table(
+    numbers = range(len(picks))
+    chosen = engine.table(
         {
-            "host": [pick.host for pick in picks],
-            "boot_id": [pick.boot for pick in picks],
-            "time": pyarrow.array([pick.time for pick in picks], pyarrow.int64()).cast(time_type),
-            "pick": numbers,
+            "host": (Kind.STRING, [pick.host for pick in picks]),
+            "boot_id": (Kind.STRING, [pick.boot for pick in picks]),
+            "time": (Kind.TIME, [pick.time for pick in picks]),
+            "pick": (Kind.INTEGER, numbers),
         }
     )
     facts = engine.table(
-        pyarrow.table(
-            {
-                "pick": numbers,
-                "host": [host_number[pick.host] for pick in picks],
-                "kernel": [kernel_number[pick.kernel] for pick in picks],
-                "when": [int(pick.when) for pick in picks],
-            }
-        )
+        {
+            "pick": (Kind.INTEGER, numbers),
+            "host": (Kind.INTEGER, [host_number[pick.host] for pick in picks]),
+            "kernel": (Kind.INTEGER, [kernel_number[pick.kernel] for pick in picks]),
+            "when": (Kind.INTEGER, [int(pick.when) for pick in picks]),
+        }
     )
     rows = engine.data(data.files(picks))
-    chosen_tags = engine.keep(queries.tags(rows, engine.table(chosen), request.filter))
+    chosen_tags = engine.keep(queries.tags(rows, chosen, request.filter))
     names = [
         Name(**{**row, "kernel": kernels[row["kernel"]]})
         for row in engine.rows(queries.names(chosen_tags, facts))
@@ -165,16 +161,16 @@ def _held(
     )
     _tell_places(places, found)
     tags = list(places.numbers)
-    by_number = pyarrow.table(
+    by_number = engine.table(
         {
-            "file": pyarrow.array([tag[0] for tag in tags], pyarrow.string()),
-            "line": pyarrow.array([tag[1] for tag in tags], pyarrow.int64()),
-            "module": pyarrow.array([tag[2] for tag in tags], pyarrow.string()),
-            "function": pyarrow.array([tag[3] for tag in tags], pyarrow.string()),
-            "key": pyarrow.array(list(places.numbers.values()), pyarrow.int64()),
+            "file": (Kind.STRING, [tag[0] for tag in tags]),
+            "line": (Kind.INTEGER, [tag[1] for tag in tags]),
+            "module": (Kind.STRING, [tag[2] for tag in tags]),
+            "function": (Kind.STRING, [tag[3] for tag in tags]),
+            "key": (Kind.INTEGER, places.numbers.values()),
         }
     )
-    held = queries.held(chosen_tags, facts, engine.table(by_number), request.filter)
+    held = queries.held(chosen_tags, facts, by_number, request.filter)
     if request.what == "outliers":  # its question goes over them more than once
         held = engine.keep(held)
     return held, places, hosts, kernels
