@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ..errors import MissingExtraError, SourceError
 from ..storage.parquet.schema import COLUMNS, Kind
-from .files import DataFile, Skip, Skipped, escaped
+from .files import DataFile, Lost, escaped
 
 _NAMES = [column.name for column in COLUMNS]
 MEMORY = "256MiB"
@@ -27,14 +27,6 @@ _DUCKDB_VALUES = {
     Kind.INTEGER: "unnest(?::BIGINT[])",
     Kind.TIME: "make_timestamptz(unnest(?::BIGINT[]))",
 }
-
-
-class Lost(Exception):
-    """Files that were to be read are gone or damaged. paths: which."""
-
-    def __init__(self, gone: Sequence[str], damaged: Sequence[str]) -> None:
-        super().__init__(f"{len(gone)} files are gone, {len(damaged)} damaged")
-        self.gone, self.damaged = gone, damaged
 
 
 class Engine(Protocol):
@@ -212,15 +204,6 @@ def faults(connection: Any, files: Sequence[DataFile]) -> tuple[list[str], list[
         except duckdb.Error:
             damaged.append(file.path)
     return gone, damaged
-
-
-def leave_out(files: Sequence[DataFile], lost: Lost, skipped: Skipped) -> list[DataFile]:
-    """The files without those that turned out to be damaged."""
-    bad = set(lost.damaged)
-    for file in files:
-        if file.path in bad:
-            skipped.add(Skip.DAMAGED, file.name)
-    return [file for file in files if file.path not in bad]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +35,14 @@ class Skip(StrEnum):
     NO_VERSION = "not written by allocq"
     OTHER_VERSION = "written by a newer allocq"
     OTHER_SCHEMA = "other columns than allocq writes"
+
+
+class Lost(Exception):
+    """Files that were to be read are gone or damaged: their paths."""
+
+    def __init__(self, gone: Sequence[str], damaged: Sequence[str]) -> None:
+        super().__init__(f"{len(gone)} files are gone, {len(damaged)} damaged")
+        self.gone, self.damaged = gone, damaged
 
 
 @dataclass
@@ -139,9 +147,7 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _why(error: OSError) -> Skip:
-    if isinstance(error, PermissionError):
-        return Skip.DENIED
-    return Skip.BROKEN_LINK if isinstance(error, FileNotFoundError) else Skip.UNREADABLE
+    return Skip.DENIED if isinstance(error, PermissionError) else Skip.UNREADABLE
 
 
 def escaped(path: str) -> str:
@@ -150,7 +156,8 @@ def escaped(path: str) -> str:
 
 
 def begun_well(file: DataFile, skipped: Skipped) -> bool:
-    """Has the file the first and the last bytes of Parquet? Otherwise it is left out."""
+    """Has the file the first and the last bytes of Parquet? Otherwise it is left out. Lost if it is
+    gone since it was listed: another one may be in its place."""
     why = _fault(file)
     if why is not None:
         skipped.add(why, file.name)
@@ -161,6 +168,8 @@ def _fault(file: DataFile) -> Skip | None:
     try:
         # Not a FIFO that took its place: that would wait for a writer.
         fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise Lost([file.path], []) from None
     except OSError as error:
         return _why(error)
     try:

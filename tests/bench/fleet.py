@@ -213,17 +213,19 @@ def write(root: Path, plan: Plan) -> int:
                     calls[:, start:stop],
                 )
                 path = folder / f"{name}-{boot_id}-{hour:%Y%m%d%H}.parquet"
-                with pq.ParquetWriter(
-                    path,
-                    SCHEMA,
-                    compression="zstd",
-                    use_dictionary=["host", "boot_id", "kernel", "file", "module", "function"],
-                    store_schema=False,
-                ) as file:
-                    file.write_table(table, row_group_size=1 << 20)
-                    file.add_key_value_metadata({"allocq.schema": "1"})
+                save(path, table)
                 written += len(table)
     return written
+
+
+def save(path: Path, table: pa.Table, metadata: dict[str, str] | None = None) -> None:
+    """Write rows as the contract has them. metadata: in place of the version of the schema."""
+    names = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    with pq.ParquetWriter(
+        path, table.schema, compression="zstd", use_dictionary=names, store_schema=False
+    ) as file:
+        file.write_table(table, row_group_size=1 << 20)
+        file.add_key_value_metadata({"allocq.schema": "1"} if metadata is None else metadata)
 
 
 def _counters(

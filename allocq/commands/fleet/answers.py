@@ -59,6 +59,8 @@ def answer(
         found.hosts = len({span.host for span in spans})
         return found
     picks = _picks(request, spans, found)
+    if request.what == "outliers":
+        _tell_few(picks, found)
     found.hosts = len({pick.host for pick in picks})
     if picks:
         held, places, hosts, kernels = _held(request, engine, data, picks, found)
@@ -113,6 +115,16 @@ def _tell_compared(request: FleetRequest, compared: Compared, alone: str, found:
         found.notes.append(
             f"{hosts} booted meanwhile ({_some(compared.rebooted)}): growth there is from what was"
             " held before the boot to what is held now"
+        )
+
+
+def _tell_few(picks: Sequence[Pick], found: Answer) -> None:
+    peers = Counter(pick.kernel for pick in picks)
+    few = sum(count for count in peers.values() if count < queries.LEAST_PEERS)
+    if few:
+        found.notes.append(
+            f"{quantity(few, 'host')} {'has' if few == 1 else 'have'} fewer than"
+            f" {queries.LEAST_PEERS} with their kernel to compare with"
         )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...errors import SourceError
-from ...fleet.engine import Lost, open_engine
-from ...fleet.files import MICROSECONDS, Skipped
+from ...errors import SourceError, UsageError
+from ...fleet.engine import open_engine
+from ...fleet.files import MICROSECONDS, Lost, Skipped
 from ...options.shared import FOUND, NOTHING
 from ...output import writer
 from ...output.fleet import HostLayout, PlaceLayout
@@ -15,8 +15,10 @@ from ...output.stream import say, warn
 from ...output.totals import quantity
 from ...units import format_time
 from ..arguments import shape_of
-from .answers import Answer, answer
 from .request import FleetRequest, read_request
+
+if TYPE_CHECKING:
+    from .answers import Answer
 
 ROWS = 20
 _ATTEMPTS = 5
@@ -65,6 +67,8 @@ def _answer(request: FleetRequest, skipped: Skipped) -> Answer:
     """The answer, read again where files turned out to be damaged, or were replaced meanwhile."""
     damaged: set[str] = set()
     with open_engine(request.engine, request.master) as engine:
+        from .answers import answer  # once it is known that what it imports is there
+
         for _ in range(_ATTEMPTS):
             skipped.names.clear()
             try:
@@ -78,6 +82,8 @@ def _write(request: FleetRequest, found: Answer) -> None:
     screen = request.target.screen(1)
     format = request.format or ("table" if screen.terminal else "csv")
     table = format == "table"
+    if format == "parquet" and screen.terminal:
+        raise UsageError("parquet is not for a terminal", "add --output FILE")
     limit = ROWS if request.limit is None and table else request.limit
     shown = found.rows[:limit]
     out = request.target.open(1, escape=screen.terminal and not table)

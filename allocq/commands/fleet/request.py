@@ -61,6 +61,9 @@ def _any(globs: tuple[str, ...], name: str) -> bool:
 def read_request(what: str, values: Mapping[str, object]) -> FleetRequest:
     """Check the option values of `allocq fleet WHAT`. UsageError."""
     now = _now()
+    output = text(values, "output")
+    if values.get("format") is None and output and output.lower().endswith(".parquet"):
+        values = {**values, "format": "parquet"}
     times = [text(values, name) for name in ("since", "until")]
     since, until = (
         None if each is None else round(parse_time(each, now) * MICROSECONDS) for each in times
