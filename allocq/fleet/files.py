@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from errno import ELOOP
 from pathlib import Path
 
 from ..errors import AccessError, SourceError
@@ -31,6 +32,7 @@ class Skip(StrEnum):
     NOT_A_FILE = "not a regular file"
     BROKEN_LINK = "the link leads nowhere"
     OTHER_NAME = f"the name does not end in {SUFFIX}"
+    ODD_NAME = "the path has a backslash and a wildcard, which DuckDB cannot open"
     DAMAGED = "damaged"
     NO_VERSION = "not written by allocq"
     OTHER_VERSION = "written by a newer allocq"
@@ -147,7 +149,9 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _why(error: OSError) -> Skip:
-    return Skip.DENIED if isinstance(error, PermissionError) else Skip.UNREADABLE
+    if isinstance(error, PermissionError):
+        return Skip.DENIED
+    return Skip.BROKEN_LINK if error.errno == ELOOP else Skip.UNREADABLE
 
 
 def escaped(path: str) -> str:
@@ -165,6 +169,8 @@ def begun_well(file: DataFile, skipped: Skipped) -> bool:
 
 
 def _fault(file: DataFile) -> Skip | None:
+    if "\\" in file.path and escaped(file.path) != file.path:
+        return Skip.ODD_NAME
     try:
         # Not a FIFO that took its place: that would wait for a writer.
         fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -17,6 +17,8 @@ from ..core.text import is_plain, parse
 from ..model import Filter
 from ..sources.matcher import Matcher
 
+_LONGEST = 1 << 16
+
 Tag = tuple[str, int, str, str]
 """(file, line, module, function); module "" for built-in code."""
 
@@ -124,7 +126,7 @@ def match(tags: Sequence[Tag], filter: Filter) -> tuple[Sequence[Tag], int]:
     plain: list[Tag] = []
     for tag in tags:
         line = _line(len(plain), tag)
-        if is_plain(line):
+        if len(line) < _LONGEST and b"\n" not in line and is_plain(line):
             lines.append(line + b"\n")
             plain.append(tag)
     text = b"".join(lines)

@@ -162,7 +162,7 @@ def _held(
             "when": (Kind.INTEGER, [int(pick.when) for pick in picks]),
         }
     )
-    rows = engine.data(data.files(picks))
+    rows = engine.data(data.files(picks) or [footer.file for footer in data.footers])
     chosen_tags = engine.keep(queries.tags(rows, chosen, request.filter))
     names = [
         Name(**{**row, "kernel": kernels[row["kernel"]]})
