@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from bench.fleet import SCHEMA, save
-from command import Result, refused, unhurried
+from command import MODULE, Result, refused, unhurried, until
 from fleets import HOUR, NOW, Sample, ask, fleet, rows, table_of, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -315,3 +317,28 @@ def test_odd_names_are_left_out_of_filters_and_counted(root: Path) -> None:
     assert [row["file"] for row in rows(result)] == ["a.c"]
     assert "1 tag left out: no kernel prints such names" in result.err
     assert b"\n" not in fleet("top", root, "-o", "table").out.splitlines()[2]
+
+
+def test_counters_that_no_machine_has(root: Path) -> None:
+    """The sums of what damaged counters say do not fit into 64 bits."""
+    huge = TAG._replace(bytes=(1 << 63) - 1, calls=(1 << 63) - 1)
+    save(beside(root), table_of([Sample(host, NOW - 50, (huge, huge)) for host in "xyz"]))
+    row = ask("top", root)[0]
+    assert (row["bytes"], row["underflowed"]) == (4096, True)
+    least = TAG._replace(bytes=-(1 << 63), calls=-(1 << 63))
+    save(beside(root), table_of([Sample(host, NOW - 50, (least, least)) for host in "xyz"]))
+    assert ask("top", root, "--underflowed")[0]["bytes"] == -6 * (1 << 48)
+
+
+def test_an_interrupted_question_leaves_nothing_behind(root: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    env = {**os.environ, "TMPDIR": str(temporary)}
+    command = [*MODULE, "fleet", "top", "--data", str(root)]
+    asked = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    until(lambda: list(temporary.iterdir()))
+    asked.send_signal(signal.SIGINT)
+    out, err = asked.communicate()
+    assert asked.returncode in (0, 130) and b"Traceback" not in err, err
+    assert (asked.returncode == 0) == bool(out)
+    assert not list(temporary.iterdir())

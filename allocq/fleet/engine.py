@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,7 +58,7 @@ def open_engine(kind: str, master: str | None) -> Iterator[Engine]:
         import ibis  # noqa: F401
     except ImportError as error:
         raise _missing(error, INSTALL) from None
-    with _scratch() as scratch:
+    with _interruptible(), _scratch() as scratch:
         footers = duckdb.connect(config=_settings(scratch))
         try:
             footers.execute("SET TimeZone = 'UTC'")
@@ -71,6 +73,24 @@ def open_engine(kind: str, master: str | None) -> Iterator[Engine]:
 
 def _missing(error: ImportError, install: str) -> MissingExtraError:
     return MissingExtraError(f"fleet needs {error.name}, which is not installed", install)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a Ctrl-C come through DuckDB and the JVM as an exception, so that nothing is left in the
+    temporary directory."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":  # as DuckDB has it
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

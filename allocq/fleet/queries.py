@@ -17,6 +17,8 @@ from ..storage.parquet.schema import TAG
 from .samples import When
 
 PERCENTS = (50, 90, 99)
+MOST = 1 << 48
+"""Of counters over 256 TiB, which no machine has, sums would overflow."""
 LEAST_PEERS = 5
 """Among fewer hosts of a kernel, none is an outlier."""
 MAD_SCALE = 1.4826
@@ -39,7 +41,10 @@ def between(data: Any, since: int | None, until: int | None, beyond: int | None 
 
 
 def _moment(time: int) -> Any:
-    when = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=time)
+    try:
+        when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time)
+    except OverflowError:  # a bound before or after all that can be a time
+        when = (datetime.min if time < 0 else datetime.max).replace(tzinfo=UTC)
     return ibis.literal(when, "timestamp('UTC')")
 
 
@@ -78,17 +83,17 @@ def held(tags: Any, facts: Any, numbers: Any, filter: Filter) -> Any:
     """(host, when, kernel, key, size, calls, below, inaccurate): what each host holds at each
     place. numbers: (file, line, module, function, key), the number of the place of each tag.
 
-    Counters below zero are not in the sums, unless they are what the filter asks for; `below` says
-    how many there are.
+    Counters below zero, or too large for any machine, are not in the sums, unless they are what the
+    filter asks for; `below` says how many there are.
     """
     rows = tags.inner_join(numbers, TAG)
-    sound = (rows.bytes >= 0) & (rows.calls >= 0)
+    sound = rows.bytes.between(0, MOST) & rows.calls.between(0, MOST)
     counted = sound | filter.underflowed
     marked = rows.select(
         "pick",
         "key",
-        size=ibis.ifelse(counted, rows.bytes, 0),
-        calls=ibis.ifelse(counted, rows.calls, 0),
+        size=ibis.ifelse(counted, rows.bytes.clip(-MOST, MOST), 0),
+        calls=ibis.ifelse(counted, rows.calls.clip(-MOST, MOST), 0),
         below=ibis.ifelse(sound, 0, 1),
         inaccurate=ibis.ifelse(rows.accurate, 0, 1),
     )

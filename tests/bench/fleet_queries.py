@@ -35,7 +35,7 @@ QUESTIONS = {
     "percentiles": ("percentiles",),
 }
 PLACED: dict[str, Place] = {
-    "top": OUTLIER,
+    "top": LEAK,
     "grown": LEAK,
     "rollout": LEAK,
     "outliers": OUTLIER,
