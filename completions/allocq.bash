@@ -92,7 +92,7 @@ _allocq() {
 		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query tree memory top snapshot record ship trend diff report export check doctor profiling verify bench -h --help -V --version" "$current"
+		_allocq_words "query tree memory top snapshot record ship trend diff report export check doctor profiling verify bench fleet -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -350,6 +350,126 @@ _allocq() {
 		-o | --format) _allocq_words "table json" "$current" ;;
 		*)
 			_allocq_words "-n --runs --drop-caches --warm -S --scenario -f --file --min-size -o --format -h --help" "$current"
+			;;
+		esac
+		;;
+	fleet)
+		if ((COMP_CWORD == 2)); then
+			_allocq_words "hosts top grown outliers percentiles compact -h --help" "$current"
+			return
+		fi
+		case ${COMP_WORDS[2]} in
+		hosts)
+			case $before in
+			--data | --output) _allocq_files ;;
+			--since | --until | --kernel | --host | --master | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit) : ;;
+			--engine) _allocq_words "duckdb spark" "$current" ;;
+			-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+			-F | --function) _allocq_names functions "$current" ;;
+			-m | --module) _allocq_names modules "$current" ;;
+			-s | --sort) _allocq_words "host last samples boots bytes ahead" "$current" ;;
+			-o | --format) _allocq_words "table json jsonl csv parquet" "$current" ;;
+			--color) _allocq_words "auto always never" "$current" ;;
+			*)
+				if [[ $current == -* ]]; then
+					_allocq_words "--data --since --until --kernel --host --engine --master -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -s --sort -r --reverse -n --limit -o --format -q --quiet --header --no-header --bytes --color --output --force -h --help" "$current"
+				else
+					_allocq_both "$current"
+				fi
+				;;
+			esac
+			;;
+		top)
+			case $before in
+			--data | --output) _allocq_files ;;
+			--since | --until | --kernel | --host | --master | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit) : ;;
+			--engine) _allocq_words "duckdb spark" "$current" ;;
+			-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+			-F | --function) _allocq_names functions "$current" ;;
+			-m | --module) _allocq_names modules "$current" ;;
+			-g | --group-by) _allocq_words "file directory function module" "$current" ;;
+			-s | --sort) _allocq_words "bytes calls hosts max" "$current" ;;
+			-o | --format) _allocq_words "table json jsonl csv parquet" "$current" ;;
+			--color) _allocq_words "auto always never" "$current" ;;
+			*)
+				if [[ $current == -* ]]; then
+					_allocq_words "--data --since --until --kernel --host --engine --master -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -g --group-by -s --sort -r --reverse -n --limit -o --format -q --quiet --header --no-header --bytes --color --output --force -h --help" "$current"
+				else
+					_allocq_both "$current"
+				fi
+				;;
+			esac
+			;;
+		grown)
+			case $before in
+			--data | --output) _allocq_files ;;
+			--since | --until | --since-rollout | --kernel | --host | --master | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --min-growth | -n | --limit) : ;;
+			--engine) _allocq_words "duckdb spark" "$current" ;;
+			-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+			-F | --function) _allocq_names functions "$current" ;;
+			-m | --module) _allocq_names modules "$current" ;;
+			-g | --group-by) _allocq_words "file directory function module" "$current" ;;
+			-s | --sort) _allocq_words "growth calls before after grew max" "$current" ;;
+			-o | --format) _allocq_words "table json jsonl csv parquet" "$current" ;;
+			--color) _allocq_words "auto always never" "$current" ;;
+			*)
+				if [[ $current == -* ]]; then
+					_allocq_words "--data --since --until --since-rollout --kernel --host --engine --master -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --min-growth -g --group-by -s --sort -r --reverse -n --limit -o --format -q --quiet --header --no-header --bytes --color --output --force -h --help" "$current"
+				else
+					_allocq_both "$current"
+				fi
+				;;
+			esac
+			;;
+		outliers)
+			case $before in
+			--data | --output) _allocq_files ;;
+			--since | --until | --kernel | --host | --master | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --min-score | --min-excess | -n | --limit) : ;;
+			--engine) _allocq_words "duckdb spark" "$current" ;;
+			-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+			-F | --function) _allocq_names functions "$current" ;;
+			-m | --module) _allocq_names modules "$current" ;;
+			-g | --group-by) _allocq_words "file directory function module" "$current" ;;
+			-s | --sort) _allocq_words "excess bytes score" "$current" ;;
+			-o | --format) _allocq_words "table json jsonl csv parquet" "$current" ;;
+			--color) _allocq_words "auto always never" "$current" ;;
+			*)
+				if [[ $current == -* ]]; then
+					_allocq_words "--data --since --until --kernel --host --engine --master -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --min-score --min-excess -g --group-by -s --sort -r --reverse -n --limit -o --format -q --quiet --header --no-header --bytes --color --output --force -h --help" "$current"
+				else
+					_allocq_both "$current"
+				fi
+				;;
+			esac
+			;;
+		percentiles)
+			case $before in
+			--data | --output) _allocq_files ;;
+			--since | --until | --kernel | --host | --master | -l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit) : ;;
+			--engine) _allocq_words "duckdb spark" "$current" ;;
+			-f | --file | -x | --exclude) _allocq_names files "$current" ;;
+			-F | --function) _allocq_names functions "$current" ;;
+			-m | --module) _allocq_names modules "$current" ;;
+			-g | --group-by) _allocq_words "file directory function module" "$current" ;;
+			-s | --sort) _allocq_words "p99 p90 p50 max hosts" "$current" ;;
+			-o | --format) _allocq_words "table json jsonl csv parquet" "$current" ;;
+			--color) _allocq_words "auto always never" "$current" ;;
+			*)
+				if [[ $current == -* ]]; then
+					_allocq_words "--data --since --until --kernel --host --engine --master -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -g --group-by -s --sort -r --reverse -n --limit -o --format -q --quiet --header --no-header --bytes --color --output --force -h --help" "$current"
+				else
+					_allocq_both "$current"
+				fi
+				;;
+			esac
+			;;
+		compact)
+			case $before in
+			--data) _allocq_files ;;
+			*)
+				_allocq_words "--data -h --help" "$current"
+				;;
+			esac
 			;;
 		esac
 		;;

@@ -16,15 +16,13 @@ from fcntl import ioctl
 from pathlib import Path
 
 import pytest
-from generators.declared import COMMANDS, Command, Option, flags, options, runs, takes_file
+from generators.declared import COMMANDS, LEAVES, Command, Option, flags, options, runs, takes_file
 
 COMPLETIONS = Path(__file__).parents[1] / "completions"
 NAMES = [command.name for command in COMMANDS]
-CHOICES = [
-    (command, option) for command in COMMANDS for option in command.options if option.choices
-]
+CHOICES = [(command, option) for command in LEAVES for option in command.options if option.choices]
 FILES = [
-    (command, option) for command in COMMANDS for option in command.options if takes_file(option)
+    (command, option) for command in LEAVES for option in command.options if takes_file(option)
 ]
 
 
@@ -84,9 +82,11 @@ def bash(work: Path, lines: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def test_bash_offers_what_is_declared(work: Path) -> None:
-    offered = bash(work, [["allocq", ""], *(["allocq", name, "-"] for name in NAMES)])
+    offered = bash(
+        work, [["allocq", ""], *(["allocq", *command.name.split(), "-"] for command in LEAVES)]
+    )
     assert offered[0][: len(NAMES)] == NAMES
-    for command, words in zip(COMMANDS, offered[1:], strict=True):
+    for command, words in zip(LEAVES, offered[1:], strict=True):
         assert set(words) == all_flags(command)
 
 
@@ -94,11 +94,39 @@ def test_bash_offers_choices_in_all_spellings(work: Path) -> None:
     lines, expected = [], []
     for command, option in CHOICES:
         for flag in flags(option):
-            lines.append(["allocq", command.name, flag, ""])
-            lines.append(["allocq", command.name, flag, "=", ""])
-            lines.append(["allocq", command.name, flag, "="])
+            lines.append(["allocq", *command.name.split(), flag, ""])
+            lines.append(["allocq", *command.name.split(), flag, "=", ""])
+            lines.append(["allocq", *command.name.split(), flag, "="])
             expected += [list(option.choices)] * 3
     assert bash(work, lines) == expected
+
+
+def below(group: Command) -> list[str]:
+    return [command.word for command in group.commands]
+
+
+GROUPS = [command for command in COMMANDS if command.commands]
+
+
+def test_bash_offers_the_commands_of_a_group(work: Path) -> None:
+    offered = bash(work, [["allocq", group.name, ""] for group in GROUPS])
+    assert offered == [[*below(group), "-h", "--help"] for group in GROUPS]
+    assert bash(work, [["allocq", "fleet", "gr"], ["allocq", "fleet", "nonsense", "-"]]) == [
+        ["grown"],
+        [],
+    ]
+
+
+def test_fish_offers_the_commands_of_a_group(work: Path) -> None:
+    offered = fish(work, *(f"allocq {group.name} " for group in GROUPS), "allocq fleet gr")
+    assert [sorted(words) for words in offered[:-1]] == [sorted(below(each)) for each in GROUPS]
+    assert offered[-1] == ["grown"]
+
+
+def test_zsh_completes_the_commands_of_a_group(zsh: Terminal) -> None:
+    for group in GROUPS:
+        for word in below(group):
+            assert zsh.ask(f"allocq {group.name} {word[:-1]}\t") == [group.name, word]
 
 
 def test_bash_narrows_what_it_offers(work: Path) -> None:
@@ -170,11 +198,11 @@ def fish(work: Path, *lines: str) -> list[list[str]]:
 
 def test_fish_offers_what_is_declared(work: Path) -> None:
     lines = ["allocq "]
-    for name in NAMES:
-        lines += [f"allocq {name} --", f"allocq {name} -"]
+    for command in LEAVES:
+        lines += [f"allocq {command.name} --", f"allocq {command.name} -"]
     offered = fish(work, *lines)
     assert sorted(offered[0]) == sorted(NAMES)
-    for i, command in enumerate(COMMANDS):
+    for i, command in enumerate(LEAVES):
         assert set(offered[1 + 2 * i]) | set(offered[2 + 2 * i]) == all_flags(command)
 
 
@@ -297,14 +325,14 @@ def test_zsh_completes_the_command_to_run(zsh: Terminal) -> None:
 
 
 def test_zsh_knows_every_flag(zsh: Terminal) -> None:
-    for command in COMMANDS:
+    for command in LEAVES:
         for flag in sorted(flag for flag in all_flags(command) if flag.startswith("--")):
             words = zsh.ask(f"allocq {command.name} {flag}\t")
-            assert words[1] in (flag, flag + "="), (command.name, flag)
+            assert words[-1] in (flag, flag + "="), (command.name, flag)
             others = [other for other in all_flags(command) if other.startswith(flag[:-1])]
             if others == [flag]:
                 words = zsh.ask(f"allocq {command.name} {flag[:-1]}\t")
-                assert words[1] in (flag, flag + "="), (command.name, flag)
+                assert words[-1] in (flag, flag + "="), (command.name, flag)
 
 
 def values(option: Option) -> Iterator[tuple[str, str]]:

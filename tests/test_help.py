@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command import allocq
-from generators.declared import COMMANDS, Command, flags
+from generators.declared import COMMANDS, LEAVES, Command, flags
 
 import allocq as package
 from allocq.options.reader import read_words
@@ -24,10 +24,10 @@ def shown(*argv: str) -> str:
     return " ".join(result.out.decode().split())
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("command", LEAVES, ids=lambda command: command.name)
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_the_help_of_a_command(command: Command, flag: str) -> None:
-    text = shown(command.name, flag)
+    text = shown(*command.name.split(), flag)
     usage, _, _ = text.partition(command.help[:20])
     assert f"Usage: allocq {command.name} [OPTIONS]" in usage
     assert command.help.split(". ")[0] in text
@@ -39,6 +39,15 @@ def test_the_help_of_a_command(command: Command, flag: str) -> None:
         assert operand.metavar in usage
         assert operand.usage in usage
         assert f"{operand.metavar} {operand.help}" in text
+    assert not re.search(PYTHON_TYPE, text)
+
+
+def test_the_help_of_a_group() -> None:
+    text = shown("fleet", "--help")
+    assert text == shown("fleet", "-h") and text.startswith("Usage: allocq fleet COMMAND ")
+    for command in LEAVES:
+        if command.name.startswith("fleet "):
+            assert re.search(rf"\b{command.word} \w", text)
     assert not re.search(PYTHON_TYPE, text)
 
 
@@ -79,33 +88,34 @@ def test_the_help_of_query_fits_two_screens() -> None:
     assert max(map(len, lines)) <= 80
 
 
-@pytest.mark.parametrize("name", ["", *(command.name for command in COMMANDS)])
+@pytest.mark.parametrize("name", ["", "fleet", *(command.name for command in LEAVES)])
 def test_no_word_is_cut_where_the_terminal_is_narrow(name: str) -> None:
-    argv = [name, "--help"] if name else ["--help"]
+    argv = [*name.split(), "--help"]
     wide, narrow = page(*argv, columns=200), page(*argv, columns=40)
     assert max(map(len, narrow)) <= 40
     words = [word for line in narrow for word in line.removesuffix(" \\").split()]
     assert words == [word for line in wide for word in line.split()]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("command", LEAVES, ids=lambda command: command.name)
 def test_a_help_ends_with_examples_that_are_understood(command: Command) -> None:
-    lines = page(command.name, "--help", columns=200)
+    lines = page(*command.name.split(), "--help", columns=200)
     assert command.examples
     assert lines[-len(command.examples) - 1 :] == [
         "Examples:",
         *(f"  {e}" for e in command.examples),
     ]
     for example in command.examples:
-        program, name, *words = shlex.split(example.partition(" | ")[0])
-        assert (program, name) == ("allocq", command.name)
-        read_words(words, command.options, command.operands)
+        program, *words = shlex.split(example.partition(" | ")[0])
+        name = command.name.split()
+        assert (program, words[: len(name)]) == ("allocq", name)
+        read_words(words[len(name) :], command.options, command.operands)
 
 
-@pytest.mark.parametrize("name", ["", *(command.name for command in COMMANDS)])
+@pytest.mark.parametrize("name", ["", "fleet", *(command.name for command in LEAVES)])
 def test_the_c_locale_gets_ascii(name: str) -> None:
     for argv in (["--help"], ["--nope"], ["--source", "/nonexistent"]):
-        result = allocq(*([name] if name else []), *argv, env={"LC_ALL": "C", "LANG": "C"})
+        result = allocq(*name.split(), *argv, env={"LC_ALL": "C", "LANG": "C"})
         assert result.out.isascii() and result.err.isascii()
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import generate
 import pytest
+from bench.fleet import Plan as FleetPlan
+from bench.fleet import write as write_fleet
 from generators.declared import COMMANDS, flags
 from recording_child import sample
 
@@ -210,6 +212,7 @@ def prepare(work: Path) -> None:
         when = time.time_ns() - minutes * 60 * 10**9
         writer.append(replace(one, moment=replace(one.moment, time=when)))
     writer.close()
+    write_fleet(work / "fleet", FleetPlan(hosts=4, samples=4))
     (work / "run-tests").write_text("#!/bin/sh\n")
     (work / "run-tests").chmod(0o755)
 

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 from command import allocq, here, query, refused
-from generators.declared import COMMANDS, flags, takes_value
+from generators.declared import COMMANDS, LEAVES, flags, takes_value
 from oracle import SAMPLE
 
 from allocq.cli.run import run
@@ -79,17 +79,17 @@ def test_a_missing_or_surplus_operand_shows_the_usage() -> None:
     refused(here("doctor", "now"), "unexpected extra argument 'now'")
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("command", LEAVES, ids=lambda command: command.name)
 def test_an_option_without_its_value_says_which(command: object) -> None:
     for option in command.options:  # type: ignore[attr-defined]
         if takes_value(option):
             for flag in flags(option):
-                result = here(command.name, flag)  # type: ignore[attr-defined]
+                result = here(*command.name.split(), flag)  # type: ignore[attr-defined]
                 refused(result, f"{flag} needs a value")
                 assert all(choice in result.err for choice in option.choices)
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("command", LEAVES, ids=lambda command: command.name)
 def test_swapped_letters_find_the_flag(command: object) -> None:
     for option in command.options:  # type: ignore[attr-defined]
         for flag in flags(option):
@@ -98,9 +98,27 @@ def test_swapped_letters_find_the_flag(command: object) -> None:
             typed = flag[:3] + flag[4] + flag[3] + flag[5:]
             if typed == flag:
                 continue
-            result = here(command.name, typed)  # type: ignore[attr-defined]
+            result = here(*command.name.split(), typed)  # type: ignore[attr-defined]
             refused(result, f"no such option: {typed}")
             assert f"did you mean {flag}" in result.err, (typed, result.err)
+
+
+@pytest.mark.parametrize(
+    ("argv", "error", "hint"),
+    [
+        ([], "fleet needs a command", "use one of: hosts, top, grown"),
+        (["grow"], "no command of fleet: grow", "did you mean allocq fleet grown?"),
+        (["tpo"], "no command of fleet: tpo", "did you mean allocq fleet top?"),
+        (["zzz"], "no command of fleet: zzz", "use one of: hosts, top, grown"),
+        (["--data", "x"], "fleet needs a command", "use one of: hosts, top, grown"),
+        (["--data", "x y", "top"], "no command of fleet: --data", "fleet top --data 'x y'"),
+    ],
+    ids=str,
+)
+def test_a_group_says_which_commands_it_has(argv: list[str], error: str, hint: str) -> None:
+    result = here("fleet", *argv)
+    refused(result, error)
+    assert f"hint: {hint}" in result.err or f"hint: allocq {hint}" in result.err
 
 
 def test_help_is_where_it_is_asked_for(capfd: pytest.CaptureFixture[str]) -> None:

@@ -76,12 +76,37 @@ def make_app() -> typer.Typer:
         """The options before the command."""
 
     for command in COMMANDS:
-        app.command(
-            command.name,
-            add_help_option=False,
-            context_settings={"allow_interspersed_args": not command.runs},
-        )(_function(command))
+        if command.commands:
+            app.add_typer(_group(command), name=command.word)
+        else:
+            _add(app, command)
     return app
+
+
+def _group(group: Command) -> typer.Typer:
+    """The app of a group of subcommands."""
+    app = typer.Typer(add_completion=False)
+
+    @app.callback(add_help_option=False)
+    def main(
+        help: Annotated[
+            bool,
+            typer.Option(*HELP.flags, is_eager=True, callback=_help(lambda: command_help(group))),
+        ] = False,
+    ) -> None:
+        """The options before the command."""
+
+    for command in group.commands:
+        _add(app, command)
+    return app
+
+
+def _add(app: typer.Typer, command: Command) -> None:
+    app.command(
+        command.word,
+        add_help_option=False,
+        context_settings={"allow_interspersed_args": not command.runs},
+    )(_function(command))
 
 
 def _help(text: Callable[[], str]) -> Callable[[bool], None]:
@@ -124,7 +149,7 @@ def _function(command: Command) -> Callable[..., int]:
     parameters.append(_parameter("help", Annotated[bool, info], False))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__name__ = command.name
+    run.__name__ = command.word
     return run
 
 

@@ -45,6 +45,8 @@ def main_help() -> str:
 
 def command_help(command: Command) -> str:
     """`allocq COMMAND --help`."""
+    if command.commands:
+        return _group_help(command)
     words = [NAME, command.name, "[OPTIONS]", *(operand.usage for operand in command.operands)]
     panels: dict[str, list[Option]] = {}
     for option in command.options:
@@ -56,6 +58,15 @@ def command_help(command: Command) -> str:
         sections.insert(0, ("", operands))
     usage = f"Usage: {' '.join(words)}"
     return _page(usage, [command.help], sections, [], command.examples)
+
+
+def _group_help(group: Command) -> str:
+    rows = [(command.word, summary(command)) for command in group.commands]
+    sections = [("Commands", rows), _section(OWN_PANEL, (HELP,))]
+    usage = f"Usage: {NAME} {group.name} COMMAND [OPTIONS] [ARG...]"
+    end = f"{NAME} {group.name} COMMAND --help explains a command."
+    examples = [command.examples[0] for command in group.commands if command.examples]
+    return _page(usage, [group.help], sections, [end], examples)
 
 
 def version_line() -> str:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 
 from ..errors import UsageError
-from ..options.commands import COMMANDS, Command
+from ..options.commands import COMMANDS, Command, leaves
 from ..options.reader import Fault, Misread, by_flag
 from ..options.shared import Option, OptionKind
 from .help import HELP, NAME, VERSION
@@ -102,6 +102,28 @@ def no_command(argv: list[str]) -> UsageError:
     return UsageError(f"no such command: {word}", hint)
 
 
+def no_command_of(group: Command, rest: list[str]) -> UsageError:
+    """The mistake in a command line that names no command of a group."""
+    words = [command.word for command in group.commands]
+    if not rest:
+        return UsageError(f"{group.name} needs a command", f"use one of: {', '.join(words)}")
+    word = rest[0]
+    if word.startswith("-"):
+        known = next((each for each in rest if each in words), None)
+        if known is None:
+            return UsageError(f"{group.name} needs a command", f"use one of: {', '.join(words)}")
+        at = rest.index(known)
+        meant = shlex.join([known, *rest[:at], *rest[at + 1 :]])
+        return UsageError(f"no command of {group.name}: {word}", f"{NAME} {group.name} {meant}")
+    near = [each for each in words if each.startswith(word)] or difflib.get_close_matches(
+        word.lower(), words, n=1, cutoff=_CLOSE
+    )
+    hint = f"did you mean {NAME} {group.name} {near[0]}?" if near else ""
+    return UsageError(
+        f"no command of {group.name}: {word}", hint or f"use one of: {', '.join(words)}"
+    )
+
+
 def _command(word: str) -> Command | None:
     return next((command for command in COMMANDS if command.name == word), None)
 
@@ -149,7 +171,7 @@ def _other_option(command: Command, flag: str) -> str:
     if habit := _habit(command, flag):
         return f"did you mean {habit}? See {listing}"
     others = [
-        each.name for each in COMMANDS if each is not command and flag in by_flag(each.options)
+        each.name for each in leaves() if each is not command and flag in by_flag(each.options)
     ]
     if others and len(flag) > 2:
         return f"{flag} is an option of {NAME} {', '.join(others[:_MOST])}; see {listing}"

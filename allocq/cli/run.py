@@ -57,8 +57,19 @@ def _run(argv: list[str]) -> int:
     command = _command(argv[0])
     if command is None:
         return _without_command(argv)
+    rest = argv[1:]
+    if command.commands:
+        if rest[:1] and rest[0] in HELP.flags:
+            return _print(command_help(command))
+        group, word = command, rest[0] if rest else ""
+        command = next((each for each in group.commands if each.word == word), None)
+        if command is None:
+            from .mistakes import no_command_of
+
+            raise no_command_of(group, rest)
+        rest = rest[1:]
     try:
-        values = read_words(argv[1:], (*command.options, HELP), command.operands)
+        values = read_words(rest, (*command.options, HELP), command.operands)
     except Misread as error:
         if error.fault is Fault.UNSURE:
             from .app import run_app

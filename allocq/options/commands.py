@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
+from . import fleet
 from .shared import (
     COLORS,
     FILTER_OPTIONS,
@@ -45,7 +46,9 @@ class Operand:
 @dataclass(frozen=True, slots=True)
 class Command:
     """One subcommand. body: `module:function` of allocq; it takes the values by name (absent where
-    not given) and returns the exit status. examples: command lines for the end of --help."""
+    not given) and returns the exit status. examples: command lines for the end of --help.
+    commands: what a group of subcommands consists of, which has no body; `fleet top` is the name of
+    one in the group `fleet`."""
 
     name: str
     help: str
@@ -53,6 +56,12 @@ class Command:
     options: tuple[Option, ...]
     operands: tuple[Operand, ...] = ()
     examples: tuple[str, ...] = ()
+    commands: tuple["Command", ...] = ()
+
+    @property
+    def word(self) -> str:
+        """What is typed: the last word of the name."""
+        return self.name.rpartition(" ")[2]
 
     @property
     def runs(self) -> bool:
@@ -441,6 +450,68 @@ WORDS = Operand(
     many=True,
 )
 
+NAMES = Operand(
+    "words",
+    "WORD",
+    "A file, directory, FILE:LINE, function or module.",
+    required=False,
+    many=True,
+)
+
+
+def _fleet(word: str, help: str, options: tuple[Option, ...], *examples: str) -> Command:
+    """One command of the group `fleet`."""
+    operands = () if word == "compact" else (NAMES,)
+    module = "compact" if word == "compact" else "command"
+    body = f"commands.fleet.{module}:{word}_command"
+    return Command(f"fleet {word}", help, body, options, operands, examples)
+
+
+FLEET = (
+    _fleet(
+        "hosts",
+        "Show the hosts: kernel, boots, first and last sample, and whether the clock is ahead.",
+        fleet.HOSTS_OPTIONS,
+        "allocq fleet hosts --data /srv/allocq",
+        "allocq fleet hosts --data /srv/allocq --kernel '6.12.*' -s bytes",
+    ),
+    _fleet(
+        "top",
+        "Show which places hold most across the fleet, by the latest sample of each host.",
+        fleet.TOP_OPTIONS,
+        "allocq fleet top --data /srv/allocq",
+        "allocq fleet top --data /srv/allocq drivers/net -g module",
+    ),
+    _fleet(
+        "grown",
+        "Show what grew across the fleet, from the first to the last sample of each host. Kernels"
+        " are joined by file and function where lines moved. Exit status 1: nothing grew.",
+        fleet.GROWN_OPTIONS,
+        "allocq fleet grown --data /srv/allocq --since '6 hours ago'",
+        "allocq fleet grown --data /srv/allocq --since-rollout 7.3.4",
+    ),
+    _fleet(
+        "outliers",
+        "Show hosts that hold far more at a place than others with the same kernel, by median and"
+        " MAD. Exit status 1: there are none.",
+        fleet.OUTLIERS_OPTIONS,
+        "allocq fleet outliers --data /srv/allocq",
+        "allocq fleet outliers --data /srv/allocq --min-excess 64M -m xfs",
+    ),
+    _fleet(
+        "percentiles",
+        "Show what the hosts hold at each place: p50, p90, p99 and the most.",
+        fleet.PERCENTILES_OPTIONS,
+        "allocq fleet percentiles --data /srv/allocq fs/xfs",
+    ),
+    _fleet(
+        "compact",
+        "Join the many small Parquet files of closed hours into few. Safe to end at any time.",
+        fleet.COMPACT_OPTIONS,
+        "allocq fleet compact --data /srv/allocq",
+    ),
+)
+
 COMMANDS = (
     Command(
         "query",
@@ -492,15 +563,7 @@ COMMANDS = (
         " mark. Replays recordings.",
         "commands.top.command:top_command",
         TOP_OPTIONS,
-        (
-            Operand(
-                "words",
-                "WORD",
-                "A file, directory, FILE:LINE, function or module.",
-                required=False,
-                many=True,
-            ),
-        ),
+        (NAMES,),
         examples=(
             "allocq top",
             "allocq top drivers/net -g module",
@@ -730,4 +793,17 @@ COMMANDS = (
             "allocq bench --drop-caches --runs 5",
         ),
     ),
+    Command(
+        "fleet",
+        "Ask the Parquet of many hosts: what holds most, what grew since a rollout, which host is"
+        " an outlier.",
+        "",
+        (),
+        commands=FLEET,
+    ),
 )
+
+
+def leaves(commands: tuple[Command, ...] = COMMANDS) -> tuple[Command, ...]:
+    """The commands that can be run: in place of a group, its commands."""
+    return tuple(each for command in commands for each in (command.commands or (command,)))

@@ -131,7 +131,28 @@ def completion() -> str:
 
 
 def _command(command: Command) -> str:
-    lines = [f"{command.name})"]
+    return _group(command) if command.commands else _leaf(command)
+
+
+def _group(group: Command) -> str:
+    """The commands of a group, and the options of each: one word further on."""
+    words = [command.word for command in group.commands]
+    words += [flag for option in options(group) for flag in flags(option)]
+    lines = [
+        f"{group.word})",
+        "\tif ((COMP_CWORD == 2)); then",
+        f'\t\t_allocq_words "{" ".join(words)}" "$current"',
+        "\t\treturn",
+        "\tfi",
+        "\tcase ${COMP_WORDS[2]} in",
+    ]
+    body = "".join(map(_leaf, group.commands)).splitlines()
+    lines += [*body, "\tesac", "\t;;"]
+    return "".join(f"\t{line}\n" for line in lines)
+
+
+def _leaf(command: Command) -> str:
+    lines = [f"{command.word})"]
     if runs(command):
         values = " ".join(
             flag for option in command.options if takes_value(option) for flag in flags(option)

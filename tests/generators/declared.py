@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from allocq.cli.help import HELP, OWN_PANEL, VERSION
-from allocq.options.commands import COMMANDS, Command
+from allocq.options.commands import COMMANDS, Command, leaves
 from allocq.options.shared import Option, OptionKind
 
 MAIN_OPTIONS = (HELP, VERSION)
 
-__all__ = ["COMMANDS", "HELP", "MAIN_OPTIONS", "OWN_PANEL", "Command", "Option"]
+LEAVES = leaves()
+
+__all__ = ["COMMANDS", "HELP", "LEAVES", "MAIN_OPTIONS", "OWN_PANEL", "Command", "Option"]
 
 
 class Spelling(NamedTuple):
@@ -50,7 +52,7 @@ def takes_value(option: Option) -> bool:
 
 def takes_file(option: Option) -> bool:
     """Is the value a file of this machine? (That of --file is one of the kernel.)"""
-    return takes_value(option) and (option.name == "source" or option.metavar == "FILE")
+    return takes_value(option) and (option.name in ("source", "data") or option.metavar == "FILE")
 
 
 _KINDS = {"file": "files", "exclude": "files", "function": "functions", "module": "modules"}

@@ -25,9 +25,17 @@ function __allocq_no_command
     test (count (commandline -opc)) -eq 1
 end
 
+# Is it the command $argv, of one word, or of two in a group?
 function __allocq_command
     set -l words (commandline -opc)
-    test (count $words) -gt 1; and test $words[2] = $argv[1]
+    set -l last (math 1 + (count $argv))
+    test (count $words) -ge $last; and test "$words[2..$last]" = "$argv"
+end
+
+# Is the group $argv[1] named, but none of its commands?
+function __allocq_group
+    set -l words (commandline -opc)
+    test (count $words) -eq 2; and test $words[2] = $argv[1]
 end
 
 # Names of the kernel of a kind. allocq has them without starting Python.
@@ -103,6 +111,21 @@ def completion() -> str:
 
 
 def _command(command: Command) -> str:
+    return _group(command) if command.commands else _leaf(command)
+
+
+def _group(group: Command) -> str:
+    """The commands of a group, and the options of each."""
+    here = _quoted(f"__allocq_group {group.word}")
+    lines = [
+        f"complete -c allocq -n {here} -a {command.word} -d {_quoted(brief(command.help))}"
+        for command in group.commands
+    ]
+    lines += [_option(here, option) for option in options(group)]
+    return "\n" + "\n".join(lines) + "\n" + "".join(map(_leaf, group.commands))
+
+
+def _leaf(command: Command) -> str:
     here = f"__allocq_command {command.name}"
     if runs(command):
         values = " ".join(

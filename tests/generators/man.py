@@ -9,6 +9,7 @@ are literal.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from .declared import (
@@ -80,18 +81,53 @@ def _page(
         *head.splitlines(),
     ]
     if command is not None:
-        lines += [".Sh SYNOPSIS", ".Nm allocq", f".Cm {command.name}", ".Op Ar option ..."]
-        for operand in command.operands:
-            word = f"Ar {operand.metavar}" + (" ..." if operand.many else "")
-            if operand.runs:
-                lines += [r".Op Fl \-", f".Ar {operand.metavar}", ".Op Ar ARG ..."]
-            else:
-                lines.append(f".{word}" if operand.required else f".Op {word}")
+        lines.append(".Sh SYNOPSIS")
+        for each in command.commands or (command,):
+            lines += _synopsis(each)
     text = "\n".join(lines) + "\n" + body
+    if command is not None and command.commands:
+        text = text.replace("@OPTIONS@\n", _options_of_group(command))
+        text = text.replace("@COMMANDS@\n", _commands_of_group(command))
     chosen = MAIN_OPTIONS if command is None else options(command)
     text = text.replace("@OPTIONS@\n", _options(chosen))
     text = text.replace("@COMMANDS@\n", _commands())
     return text.replace("@OPERANDS@\n", _operands(command))
+
+
+def _synopsis(command: Command) -> list[str]:
+    lines = [".Nm allocq", f".Cm {command.name}", ".Op Ar option ..."]
+    for operand in command.operands:
+        word = f"Ar {operand.metavar}" + (" ..." if operand.many else "")
+        if operand.runs:
+            lines += [r".Op Fl \-", f".Ar {operand.metavar}", ".Op Ar ARG ..."]
+        else:
+            lines.append(f".{word}" if operand.required else f".Op {word}")
+    return lines
+
+
+def _commands_of_group(group: Command) -> str:
+    lines = [".Bl -tag -width percentilesx"]
+    for command in group.commands:
+        lines += [f".It Cm {command.word}", _text(command.help)]
+    return "\n".join([*lines, ".El"]) + "\n"
+
+
+def _options_of_group(group: Command) -> str:
+    """The options of all its commands. What only some have says so; one that differs between them
+    is listed for each."""
+    holders: dict[Option, list[str]] = {}
+    for command in group.commands:
+        for option in options(command):
+            holders.setdefault(option, []).append(command.word)
+    everywhere = len(group.commands) - 1  # all but compact
+    panels_of_all: dict[str, list[Option]] = {}
+    for option, words in holders.items():
+        if len(words) < everywhere:
+            listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+            option = replace(option, help=f"{option.help} Only for {listed}.")
+        panels_of_all.setdefault(option.panel, []).append(option)
+    ordered = [option for found in panels_of_all.values() for option in found]
+    return _options(tuple(ordered))
 
 
 def _plain_body(command: Command | None) -> str:

@@ -102,6 +102,30 @@ def _about(command: Command) -> str:
 
 
 def _command(command: Command) -> str:
+    return _group(command) if command.commands else _leaf(command)
+
+
+def _group(group: Command) -> str:
+    """The commands of a group, and the options of each."""
+    names = [_quoted(_plain(command.word) + ":" + _about(command)) for command in group.commands]
+    own = "".join(f"\t\t\t{_spec(option, '(- : *)')} \\\n" for option in options(group))
+    cases = "".join(map(_leaf, group.commands)).replace("\n", "\n\t").rstrip("\t")
+    return (
+        f"\t{group.word})\n"
+        f"\t\tlocal -a {group.word}_commands=({' '.join(names)})\n"
+        "\t\t_arguments -C -s -S : \\\n"
+        f"{own}"
+        f"\t\t\t'1: :{{_describe -t commands command {group.word}_commands}}' \\\n"
+        "\t\t\t'*:: :->below' && ret=0\n"
+        "\t\t[[ $state == below ]] || return ret\n"
+        "\t\tcase $words[1] in\n"
+        f"\t{cases}"
+        "\t\tesac\n"
+        "\t\t;;\n"
+    )
+
+
+def _leaf(command: Command) -> str:
     specs = [
         _spec(option, "(- : *)" if option.name == "help" else "") for option in options(command)
     ]
@@ -117,7 +141,7 @@ def _command(command: Command) -> str:
     body = " \\\n\t\t\t".join(specs)
     # -A: no option of allocq follows the command to run.
     arguments = "_arguments -s -S" + (" -A '-*'" if runs(command) else "")
-    return f"\t{command.name})\n\t\t{arguments} : \\\n\t\t\t{body} && ret=0\n\t\t;;\n"
+    return f"\t{command.word})\n\t\t{arguments} : \\\n\t\t\t{body} && ret=0\n\t\t;;\n"
 
 
 def _spec(option: Option, excluded: str) -> str:

@@ -1,0 +1,1 @@
+"""`allocq fleet`: questions to the Parquet of many hosts."""

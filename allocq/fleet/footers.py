@@ -1,0 +1,196 @@
+"""Reads the footers of data files: their schema, and whose samples of which time they hold."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..storage.parquet.schema import COLUMNS, PARTS_KEY, VERSION, VERSION_KEY, Kind
+from .files import DataFile, Skip, Skipped, begun_well, escaped
+
+# What a footer says of each kind of column: its physical type, and what that stands for.
+_TYPES = {
+    Kind.STRING: ("BYTE_ARRAY", "string"),
+    Kind.TIME: ("INT64", "time"),
+    Kind.INTEGER: ("INT64", ""),
+    Kind.FLAG: ("BOOLEAN", ""),
+}
+_COLUMNS = [(column.name, _TYPES[column.kind]) for column in COLUMNS]
+_NULLABLE = [column.name for column in COLUMNS if column.nullable]
+_LONGEST = 60
+"""Of longer strings, writers keep only the beginning in their statistics."""
+_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What a footer says. host, boot, kernel: what all rows have, None if they differ or that is
+    unknown. first, last: microseconds since 1970, None if unknown. parts: names of the files that
+    it was made from."""
+
+    file: DataFile
+    rows: int
+    host: str | None
+    boot: str | None
+    kernel: str | None
+    first: int | None
+    last: int | None
+    parts: frozenset[str] = frozenset()
+
+    @property
+    def is_known(self) -> bool:
+        """Is it known whose samples the file holds?"""
+        return None not in (self.host, self.boot, self.kernel, self.first, self.last)
+
+    def meets(self, since: int | None, until: int | None) -> bool:
+        """May it hold samples between these two times, both included?"""
+        return (until is None or self.first is None or self.first <= until) and (
+            since is None or self.last is None or self.last >= since
+        )
+
+    def within(self, since: int | None, until: int | None) -> bool:
+        """Is all of it between these two times?"""
+        return (since is None or (self.first is not None and self.first >= since)) and (
+            until is None or (self.last is not None and self.last <= until)
+        )
+
+
+def read_footers(connection: Any, files: Iterable[DataFile], skipped: Skipped) -> list[Footer]:
+    """The footers of the files that allocq can read; the others are left out. connection: DuckDB's.
+    Empty files of a known schema are left out silently: they hold no sample."""
+    wanted = [file for file in files if begun_well(file, skipped)]
+    found: list[Footer] = []
+    for at in range(0, len(wanted), _AT_ONCE):
+        found += _some(connection, wanted[at : at + _AT_ONCE], skipped)
+    return found
+
+
+def _some(connection: Any, files: Sequence[DataFile], skipped: Skipped) -> list[Footer]:
+    import duckdb
+
+    try:
+        return _read(connection, files, skipped)
+    except duckdb.Error:
+        if len(files) == 1:
+            skipped.add(Skip.DAMAGED, files[0].name)
+            return []
+    half = len(files) // 2
+    return _some(connection, files[:half], skipped) + _some(connection, files[half:], skipped)
+
+
+def _read(connection: Any, files: Sequence[DataFile], skipped: Skipped) -> list[Footer]:
+    paths = [escaped(file.path) for file in files]
+    if not paths:
+        return []
+    notes: dict[str, dict[str, bytes]] = {}
+    for path, key, value in connection.execute(
+        "SELECT file_name, key, value FROM parquet_kv_metadata(?)", [paths]
+    ).fetchall():
+        notes.setdefault(path, {})[key.decode("utf-8", "replace")] = value
+    columns: dict[str, list[tuple[str, tuple[str, str]]]] = {}
+    for path, name, kind, children, converted, logical in connection.execute(
+        "SELECT file_name, name, type, num_children, converted_type, logical_type"
+        " FROM parquet_schema(?)",
+        [paths],
+    ).fetchall():
+        if path not in columns:  # the root
+            columns[path] = []
+            continue
+        meaning = _meaning(str(converted or ""), str(logical or ""))
+        columns[path].append((name, (kind or "", "nested" if children else meaning)))
+    good = []
+    for file in files:
+        why = _fault(notes.get(file.path, {}).get(VERSION_KEY), columns.get(file.path, []))
+        if why is None:
+            good.append(file)
+        else:
+            skipped.add(why, file.name)
+    facts = _statistics(connection, [escaped(file.path) for file in good])
+    footers = []
+    for file in good:
+        rows, nulls, host, boot, kernel, first, last = facts.get(file.path, (0, 0, *[None] * 5))
+        if nulls:
+            skipped.add(Skip.OTHER_SCHEMA, file.name)
+        elif rows:
+            parts = _parts(notes[file.path].get(PARTS_KEY, b"[]"))
+            footers.append(Footer(file, rows, host, boot, kernel, first, last, parts))
+    return footers
+
+
+def _parts(value: bytes) -> frozenset[str]:
+    try:
+        names = json.loads(value)
+    except (ValueError, RecursionError):
+        return frozenset()
+    return frozenset(map(str, names)) if isinstance(names, list) else frozenset()
+
+
+def without_parts(footers: Sequence[Footer]) -> tuple[list[Footer], int]:
+    """The files without those that were joined into another one of the same day, and how many
+    these are: a compaction was ended before it removed them."""
+    joined: dict[str, set[str]] = defaultdict(set)
+    for footer in footers:
+        joined[_day(footer)] |= footer.parts
+    kept = [each for each in footers if Path(each.file.path).name not in joined[_day(each)]]
+    return kept, len(footers) - len(kept)
+
+
+def _day(footer: Footer) -> str:
+    """The directory of a file's day, or its own."""
+    parent = Path(footer.file.path).parent
+    return str(parent if footer.file.hour is None else parent.parent)
+
+
+def _meaning(converted: str, logical: str) -> str:
+    if "UTF8" in converted or logical.startswith("StringType"):
+        return "string"
+    if logical.startswith("TimestampType"):
+        utc = "isAdjustedToUTC=1" in logical and "MICROS=MicroSeconds" in logical
+        return "time" if utc else logical
+    if converted == "TIMESTAMP_MICROS":
+        return "time"
+    signed = converted == "INT_64" or "isSigned=1" in logical
+    return "" if signed or (not converted and not logical) else converted or logical
+
+
+def _fault(version: bytes | None, columns: Sequence[tuple[str, tuple[str, str]]]) -> Skip | None:
+    if version is None:
+        return Skip.NO_VERSION
+    if version != str(VERSION).encode():
+        return Skip.OTHER_VERSION
+    return None if columns == _COLUMNS else Skip.OTHER_SCHEMA
+
+
+def _statistics(connection: Any, paths: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """(rows, NULLs where none may be, host, boot, kernel, first, last) by file."""
+    if not paths:
+        return {}
+    one = (
+        "CASE WHEN bool_and(stats_min_value = stats_max_value"
+        f" AND length(stats_min_value) < {_LONGEST} AND coalesce(min_is_exact, true))"
+        " FILTER (path_in_schema = '{0}')"
+        " AND min(stats_min_value) FILTER (path_in_schema = '{0}')"
+        " = max(stats_max_value) FILTER (path_in_schema = '{0}')"
+        " AND count(stats_min_value) FILTER (path_in_schema = '{0}')"
+        " = count(*) FILTER (path_in_schema = '{0}')"
+        " THEN min(stats_min_value) FILTER (path_in_schema = '{0}') END"
+    )
+    when = (
+        "CASE WHEN count(stats_{0}_value) FILTER (path_in_schema = 'time')"
+        " = count(*) FILTER (path_in_schema = 'time') THEN"
+        " {0}(epoch_us(try_cast(stats_{0}_value AS TIMESTAMPTZ)))"
+        " FILTER (path_in_schema = 'time') END"
+    )
+    rows = connection.execute(
+        "SELECT file_name, sum(num_values) FILTER (path_in_schema = 'bytes')::BIGINT,"
+        " coalesce(sum(stats_null_count) FILTER (NOT list_contains(?, path_in_schema)), 0)::BIGINT,"
+        f" {one.format('host')}, {one.format('boot_id')}, {one.format('kernel')},"
+        f" {when.format('min')}, {when.format('max')}"
+        " FROM parquet_metadata(?) GROUP BY file_name",
+        [_NULLABLE, list(paths)],
+    ).fetchall()
+    return {row[0]: tuple(row[1:]) for row in rows}

@@ -1,0 +1,108 @@
+"""The six commands of the README, from one host to a fleet, run and say what it shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fleets import HOUR
+from recording_child import sample
+from test_record import Kernel
+
+from allocq.storage.recording.sample import Sample
+from allocq.storage.recording.writer import Writer
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+SECTION = README.partition("## From one host to a fleet")[2].partition("\n## ")[0]
+COMMANDS = [
+    (command, output)
+    for block in re.findall(r"^```console\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
+    for command, output in re.findall(r"^# (.+)\n((?:(?!# ).*\n)*)", block, re.MULTILINE)
+]
+ROLLOUT = 1_795_005_000  # in the middle of an hour
+OLD, NEW = "6.12.48", "7.3.4"
+
+
+def one(number: int, kernel: str, boot: str, when: float, leaked: int, host: int) -> Sample:
+    """A sample of twelve tags. Lines of fs/pipe.c moved with the new kernel."""
+    made = sample(1, 12)
+    at = 902 if kernel == NEW else 855
+    made.subjects[0] = b"fs/pipe.c:%d func:alloc_pipe_info" % at
+    made.subjects[1] = b"mm/slub.c:3347 func:alloc_slab_page"
+    made.subjects[2] = b"net/core/sock.c:2210 func:sk_prot_alloc"
+    for row in range(12):
+        made.counters.bytes[row], made.counters.calls[row] = 4096 * (row + 1), row + 1
+    made.counters.bytes[0] = 65536 + leaked
+    made.counters.bytes[2] += 4096 * number + (64 << 20 if host == 1 else 0)
+    moment = replace(made.moment, time=round(when * 1e9), boottime=number, boot=boot, kernel=kernel)
+    return replace(made, moment=moment)
+
+
+def record(folder: Path, host: int) -> None:
+    """Two hours of a host, in the middle of which it boots the new kernel."""
+    writer = Writer(folder, {"host": f"web{host}"})
+    for number in range(12):
+        new = number >= 6
+        when = ROLLOUT + (number - 6) * 600 + 60 * host
+        leaked = (number - 5) << 20 if new else 0
+        kernel, boot = (NEW, f"{host}-2") if new else (OLD, f"{host}-1")
+        writer.append(one(number, kernel, boot, when, leaked, host))
+    writer.close()
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the recordings of six hosts, and allocq in the PATH."""
+    folder = tmp_path_factory.mktemp("readme")
+    for host in range(1, 7):
+        record(folder / f"web{host}", host)
+    (folder / "bin").mkdir()
+    (folder / "bin" / "allocq").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m allocq "$@"\n')
+    (folder / "bin" / "allocq").chmod(0o755)
+    return folder
+
+
+def test_there_are_six_commands() -> None:
+    assert len(COMMANDS) == 6
+    assert COMMANDS[0][0].startswith("allocq record ") and COMMANDS[0][0].endswith(" &")
+
+
+def test_recording_on_one_host(tmp_path: Path) -> None:
+    """The first of them, on a simulated kernel, for a second."""
+    kernel = Kernel(tmp_path)
+    words = COMMANDS[0][0].removesuffix(" &").split()[2:]
+    data = tmp_path / "data"
+    words = [str(data) if word == "/srv/allocq" else word for word in words]
+    assert str(data) in words
+    child = kernel.start(str(tmp_path / "r"), *words)
+    end = time.monotonic() + 60
+    while not list((tmp_path / "r").glob("*.db")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    time.sleep(0.5)
+    child.terminate()
+    assert child.wait(60) == 0
+    done = kernel("fleet", "hosts", "--data", str(data), "-o", "csv")
+    assert done.returncode == 0 and os.uname().nodename in done.stdout, done
+
+
+def test_the_others_in_turn(work: Path) -> None:
+    env = {
+        **os.environ,
+        "PATH": f"{work / 'bin'}:{os.environ['PATH']}",
+        "SOURCE_DATE_EPOCH": str(ROLLOUT + 2 * HOUR),
+    }
+    shown = dict(COMMANDS)
+    grown = next(command for command in shown if "grown" in command)
+    # The last command joins the files: that changes no answer.
+    for command, output in [*COMMANDS[1:], (grown, shown[grown])]:
+        done = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, env=env, cwd=work
+        )
+        assert (done.returncode, done.stdout + done.stderr) == (0, output), command
