@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..analysis.diff import Key, keys_of
-from ..core.kernel import NativeSource, looks_like_listing
+from ..core.kernel import looks_like_listing
 from ..core.text import header
 from ..errors import AccessError, AllocqError, SourceError
 from ..model import NO_MAXIMUM, Filter
 from ..storage.recording import schema
 from ..storage.snapshot import saved_meminfo
 from .matcher import Matcher
-from .source import Saved, open_source
+from .source import Saved, in_memory, open_source
 
 if TYPE_CHECKING:
     from ..storage.recording.reader import Point as Row
@@ -159,7 +159,7 @@ class _Recorded(Series):
         if sample is None:
             raise SourceError(self.warnings[-1])
         facts = self._recording.facts(point.path)
-        return _in_memory(b"".join(snapshot_of(sample, facts)), point.words)
+        return in_memory(b"".join(snapshot_of(sample, facts)), point.words)
 
     def boot_of(self, point: Point) -> str | None:
         return self._recording.boot_of(*_rows_of([point]))
@@ -199,7 +199,7 @@ def _matching(subjects: Sequence[bytes], filter: Filter) -> tuple[list[Key], lis
     """The keys of the tags that match, and their places among the subjects."""
     # Each tag holds its own number.
     lines = b"".join(b"%12d %8d %b \n" % (at, 0, each) for at, each in enumerate(subjects))
-    with _in_memory(header("2.0") + lines, "the tags of a recording") as source:
+    with in_memory(header("2.0") + lines, "the tags of a recording") as source:
         table = source.read().table
     Matcher(filter).apply(table)
     return keys_of(table), table.column("bytes")
@@ -363,21 +363,6 @@ def time_in_name(name: str) -> float | None:
             return None
     match = _EPOCH.search(name)
     return float(match[1]) if match else None
-
-
-def _in_memory(text: bytes, shown: str) -> Saved:
-    """A text that only this process has, as a source. shown: what messages call it."""
-    fd = os.memfd_create("allocq", os.MFD_CLOEXEC)
-    try:
-        with open(fd, "wb", closefd=False) as file:
-            file.write(text)
-        source = Saved(NativeSource(f"/proc/self/fd/{fd}", "auto"))
-    except OSError as error:
-        raise SourceError(f"cannot hold {shown} in memory: {error.strerror}") from None
-    finally:
-        os.close(fd)
-    source.path = shown
-    return source
 
 
 def _rows_of(points: Sequence[Point]) -> list[Row]:

@@ -1,0 +1,214 @@
+"""Finds the tags in a kernel's memory: alloc_tag_cttype, the ranges of its modules, their tags.
+
+The kernel walks them in the same order for /proc/allocinfo (lib/codetag.c, mm/alloc_tag.c). Damaged
+memory cannot make it run on: every walk is bounded, and what cannot be read is counted.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ...errors import SourceError
+from .counters import CounterLayout, Cpus, sum_counters
+from .memory import Kernel, Memory, Unreadable
+
+TYPE, TAG, CODETAG = "struct codetag_type", "struct alloc_tag", "struct codetag"
+_MODULE = "struct codetag_module"
+_MOST_TAGS = 1 << 20
+_MOST_MODULES = 1 << 16
+_LARGEST_TAG = 4096
+_BLOCK = 1 << 20
+_INACCURATE = 1  # CODETAG_FLAG_INACCURATE is a macro, which debug info does not have
+_HIGHEST_ERROR = 4095
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the kernel of this debug info keeps what; bytes."""
+
+    ids: int
+    tag_size: int
+    start: int
+    stop: int
+    flags: int
+    line: int
+    module: int
+    function: int
+    file: int
+    counters: int
+    end: int
+
+    @classmethod
+    def ask(cls, kernel: Kernel) -> Layout:
+        """The layout. Unknown names the first member that is not there."""
+        tag = kernel.offset(TAG, "ct")
+        counters = kernel.offset(TAG, "counters")
+        places = {
+            name: tag + kernel.offset(CODETAG, member)
+            for name, member in (
+                ("flags", "flags"),
+                ("line", "lineno"),
+                ("module", "modname"),
+                ("function", "function"),
+                ("file", "filename"),
+            )
+        }
+        return cls(
+            ids=kernel.offset(TYPE, "mod_idr.idr_rt.xa_head"),
+            tag_size=kernel.offset(TYPE, "desc.tag_size"),
+            start=kernel.offset(_MODULE, "range.start"),
+            stop=kernel.offset(_MODULE, "range.stop"),
+            counters=counters,
+            end=max(counters, *places.values()) + kernel.word,
+            **places,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One tag without its sums. counters: a per-CPU pointer."""
+
+    file: bytes
+    line: int
+    module: bytes
+    function: bytes
+    inaccurate: bool
+    counters: int
+
+
+@dataclass(slots=True)
+class Found:
+    """The tags, in kernel order.
+
+    bytes, calls: sums over the possible CPUs, signed. partial: of these tags, some CPU's counter
+    could not be read. lost: tags whose names or counters could not be. lost_modules: ranges.
+    """
+
+    places: list[Place] = field(default_factory=list)
+    bytes: list[int] = field(default_factory=list)
+    calls: list[int] = field(default_factory=list)
+    partial: list[bool] = field(default_factory=list)
+    lost: int = 0
+    lost_modules: int = 0
+
+
+def read_tags(memory: Memory, cpus: Cpus, path: str) -> Found:
+    """All tags with their sums. SourceError where there are none, Unknown."""
+    kernel = memory.kernel
+    layout, counters = Layout.ask(kernel), CounterLayout.ask(kernel)
+    type_at = _type_of(memory, path)
+    found = Found()
+    try:
+        tag_size = memory.pointer(type_at + layout.tag_size)
+        if not layout.end <= tag_size <= _LARGEST_TAG:
+            raise Unreadable(type_at)
+        modules = list(_modules(memory, type_at + layout.ids, found))
+    except Unreadable as error:
+        raise SourceError(
+            f"{path}: the list of tags cannot be read: it is damaged, or not in the dump ({error})"
+        ) from None
+    for module in modules:
+        _read_module(memory, module, tag_size, layout, found)
+    sums = sum_counters(memory, [place.counters for place in found.places], cpus, counters)
+    kept = [at for at, read in enumerate(sums.read) if read]
+    found.lost += len(sums.read) - len(kept)
+    found.partial = [sums.read[at] < len(cpus.offsets) for at in kept]
+    found.places = [found.places[at] for at in kept]
+    found.bytes = [sums.bytes[at] for at in kept]
+    found.calls = [sums.calls[at] for at in kept]
+    if not kept:
+        lost = f"{found.lost} tags are not in the dump" if found.lost else "no module lists any"
+        raise SourceError(f"{path} holds no tag that can be read: {lost}")
+    return found
+
+
+def _type_of(memory: Memory, path: str) -> int:
+    at = memory.kernel.symbol("alloc_tag_cttype")
+    try:
+        type_at = memory.pointer(at)
+    except Unreadable as error:
+        raise SourceError(f"{path}: the kernel's data are not in the dump ({error})") from None
+    if not type_at or type_at >= (1 << 8 * memory.kernel.word) - _HIGHEST_ERROR:
+        raise SourceError(
+            f"{path}: allocation profiling was disabled in this kernel until the next boot",
+            "boot with sysctl.vm.mem_profiling=1",
+        )
+    return type_at
+
+
+def _read_module(memory: Memory, module: int, tag_size: int, layout: Layout, found: Found) -> None:
+    """Add the tags of one module, or of the kernel itself."""
+    try:
+        start = memory.pointer(module + layout.start)
+        stop = memory.pointer(module + layout.stop)
+        number, rest = divmod(stop - start, tag_size)
+        if rest or not 0 <= number <= _MOST_TAGS - len(found.places):
+            raise Unreadable(start)
+        if number:
+            memory.check(start)
+    except Unreadable:
+        found.lost_modules += 1
+        return
+    per_block = max(1, _BLOCK // tag_size)
+    for first in range(0, number, per_block):
+        for each in range(first, min(number, first + per_block)):
+            try:
+                found.places.append(_read_tag(memory, start + each * tag_size, layout))
+            except Unreadable:
+                found.lost += 1
+
+
+def _read_tag(memory: Memory, at: int, layout: Layout) -> Place:
+    module = memory.pointer(at + layout.module)
+    return Place(
+        file=_name(memory, memory.pointer(at + layout.file)),
+        line=memory.unsigned(at + layout.line, 4),
+        module=_name(memory, module) if module else b"",
+        function=_name(memory, memory.pointer(at + layout.function)),
+        inaccurate=bool(memory.unsigned(at + layout.flags, 4) & _INACCURATE),
+        counters=memory.pointer(at + layout.counters),
+    )
+
+
+def _name(memory: Memory, at: int) -> bytes:
+    """A name. Unreadable also where it can be none."""
+    name = memory.string(at)
+    if not name or min(name) < 0x20:
+        raise Unreadable(at)
+    return name
+
+
+def _modules(memory: Memory, head_at: int, found: Found) -> Iterator[int]:
+    """The entries of an IDR, in the order of their numbers (lib/xarray.c, lib/idr.c)."""
+    kernel = memory.kernel
+    shift_at = kernel.offset("struct xa_node", "shift")
+    slots_at = kernel.offset("struct xa_node", "slots")
+    slots = kernel.size("struct xa_node", "slots") // kernel.word
+    given = 0
+    # Each node is one level below its parent, so no cycle can be walked twice.
+    waiting = [(memory.pointer(head_at), 8 * kernel.word)]
+    while waiting and given < _MOST_MODULES:
+        entry, above = waiting.pop()
+        if not entry or entry & 3 not in (0, 2):
+            continue
+        if entry & 3 == 0:
+            given += 1
+            yield entry
+            continue
+        if entry <= _HIGHEST_ERROR:  # a sibling, or an entry that is being changed
+            continue
+        node = entry - 2
+        try:
+            shift = memory.unsigned(node + shift_at, 1)
+            if shift >= above:
+                raise Unreadable(node)
+            table = memory.read(node + slots_at, slots * kernel.word)
+        except Unreadable:
+            found.lost_modules += 1
+            continue
+        order = "<" if kernel.order == "little" else ">"
+        code = "Q" if kernel.word == 8 else "I"
+        entries = struct.unpack(f"{order}{slots}{code}", table)
+        waiting += [(each, shift) for each in reversed(entries) if each]
