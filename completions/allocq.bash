@@ -219,10 +219,10 @@ _allocq() {
 		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
 		-o | --format) _allocq_words "table json jsonl csv tsv" "$current" ;;
 		--color) _allocq_words "auto always never" "$current" ;;
-		--output | --source) _allocq_files ;;
+		--output | --source | --vmlinux) _allocq_files ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls -e --regexp -i --ignore-case -v --invert-match -x --exclude --since --until -g --group-by --suspects --until-full --explain -n --limit --top -o --format --header --no-header --bytes --color --output --force --source -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls -e --regexp -i --ignore-case -v --invert-match -x --exclude --since --until -g --group-by --suspects --until-full --explain -n --limit --top -o --format --header --no-header --bytes --color --output --force --source --vmlinux -h --help" "$current"
 			else
 				_allocq_files
 			fi
@@ -235,7 +235,7 @@ _allocq() {
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
 		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --since | --until | --min-growth | -n | --limit | --top) : ;;
-		--source | --output) _allocq_files ;;
+		--source | --vmlinux | --output) _allocq_files ;;
 		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
 		--slab) _allocq_words "once include exclude only" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls percent after file function module none" "$current" ;;
@@ -244,7 +244,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --source --since --until --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --output --force --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --source --since --until --vmlinux --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --output --force --interface -h --help" "$current"
 			else
 				_allocq_snapshots "$current"
 			fi

@@ -294,6 +294,7 @@ complete -c allocq -n '__allocq_command trend' -l color -x -a 'auto always never
 complete -c allocq -n '__allocq_command trend' -l output -r -F -d 'Write the answer to FILE, whole or not at all, instead of standard output'
 complete -c allocq -n '__allocq_command trend' -l force -d 'Replace the FILE of --output if it exists'
 complete -c allocq -n '__allocq_command trend' -l source -r -F -d 'The same as the operand SOURCE'
+complete -c allocq -n '__allocq_command trend' -l vmlinux -r -F -d 'The kernel of a crash dump with its debug info, of the same build'
 complete -c allocq -n '__allocq_command trend' -s h -l help -d 'Show this message and exit'
 complete -c allocq -n '__allocq_command trend' -F
 
@@ -317,6 +318,7 @@ complete -c allocq -n '__allocq_command diff' -s L -l ignore-lines -d 'Match by 
 complete -c allocq -n '__allocq_command diff' -l source -r -F -d 'Compare two listings of DIR, a recording or a folder of saved listings'
 complete -c allocq -n '__allocq_command diff' -l since -x -d 'Compare with the last listing of DIR, or of BEFORE if that is a directory, that is not later than TIME'
 complete -c allocq -n '__allocq_command diff' -l until -x -d 'Compare up to the last listing that is not later than TIME'
+complete -c allocq -n '__allocq_command diff' -l vmlinux -r -F -d 'The kernel of a crash dump with its debug info, of the same build'
 complete -c allocq -n '__allocq_command diff' -l min-growth -x -d 'Show only what grew by at least SIZE bytes'
 complete -c allocq -n '__allocq_command diff' -s g -l group-by -x -a 'file directory function module location' -d 'Show sums per KEY instead of single tags'
 complete -c allocq -n '__allocq_command diff' -l slab -x -a 'once include exclude only' -d 'Slab pages, whose objects are also counted at their own tags'

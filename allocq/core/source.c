@@ -197,7 +197,8 @@ static bool prepare(aq_source *source, aq_problem *problem)
 			       source->path);
 		return false;
 	}
-	if (source->owned && !fstatfs(source->fd, &fs) && fs.f_type == PROC_SUPER_MAGIC)
+	/* What is made when it is read has no size there; kcore has one. */
+	if (source->owned && !fstatfs(source->fd, &fs) && fs.f_type == PROC_SUPER_MAGIC && !status.st_size)
 		return prepare_live(source, problem);
 	return prepare_saved(source, S_ISREG(status.st_mode), problem);
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import ENOMEM
@@ -25,7 +25,7 @@ from ..storage.compression import MAGIC, unpack
 from .matcher import Matcher
 from .snapshot import Snapshot as Snapshot
 from .snapshot import tags_of as tags_of
-from .vmcore.recognise import open_dump
+from .vmcore.recognise import is_dump, open_dump
 
 if TYPE_CHECKING:
     from typing import Self
@@ -43,6 +43,7 @@ _LOGGED = (
     "the kernel logs one, below 'Memory allocations:', on OOM and for: echo m > /proc/sysrq-trigger"
 )
 _NANOSECONDS = 1_000_000_000
+_DUMP_IS_A_FILE = "name the dump, a file, with --source"
 
 
 class SeveralError(NotPlainError):
@@ -597,11 +598,26 @@ def open_source(
     if name is not None and (fd := open_dump(name)) is not None:
         with open(fd, "rb", buffering=0):
             return _open_dumped(fd, name, interface, chosen, vmlinux)
-    if vmlinux is not None:
-        shown = "the running kernel" if name is None else "standard input" if name == "-" else name
-        raise UsageError(f"--vmlinux is for crash dumps, and {shown} is none", "omit --vmlinux")
     native = NativeSource(name, interface)
+    if vmlinux is not None:
+        native.close()
+        shown = "the running kernel" if name is None else native.path
+        raise UsageError(f"--vmlinux is for crash dumps, and {shown} is none", _DUMP_IS_A_FILE)
     return Live(native) if native.live else Saved(native, chosen)
+
+
+def open_one(
+    path: str | os.PathLike[str] | None, interface: str = "auto", vmlinux: str | None = None
+) -> Live | Saved:
+    """Open one source of several: vmlinux is for the crash dumps among them."""
+    fits = vmlinux is not None and path is not None and is_dump(os.fspath(path))
+    return open_source(path, interface, vmlinux=vmlinux if fits else None)
+
+
+def check_dumps(paths: Iterable[object], vmlinux: str | None) -> None:
+    """UsageError where vmlinux is given, but none of several sources is a crash dump."""
+    if vmlinux is not None and not any(isinstance(path, str) and is_dump(path) for path in paths):
+        raise UsageError("--vmlinux is for crash dumps, and none is named", "name one, or omit it")
 
 
 def _open_dumped(
@@ -617,7 +633,7 @@ def _open_dumped(
     path = "standard input" if name == "-" else name
     dump = examine(fd, path)
     if vmlinux is None:
-        raise UsageError(f"{path} is a crash dump: it needs --vmlinux FILE", where(dump))
+        raise UsageError(f"{path} is a crash dump: its kernel's debug info is needed", where(dump))
     if interface == "ioctl":
         raise InterfaceError(f"{path} is a crash dump: it has no ioctl", "omit --interface")
     if listing not in (None, "1", "last", "all"):

@@ -18,7 +18,7 @@ from .dump import Dump, DumpKind, check_vmlinux
 from .meminfo import read_meminfo
 from .memory import Memory, Unknown, Unreadable
 from .program import Program
-from .tags import Found, Place, read_tags
+from .tags import Disabled, Found, Place, read_tags
 
 if TYPE_CHECKING:
     from .memory import Kernel
@@ -53,13 +53,20 @@ def listing_of(kernel: Kernel, dump: Dump) -> Listing:
         ) from None
     try:
         cpus = Cpus.ask(memory)
-        found = read_tags(memory, cpus, dump.path)
+        found = read_tags(memory, cpus)
+    except Disabled:
+        raise SourceError(
+            f"{dump.path}: allocation profiling was disabled in this kernel until its next boot",
+            "boot with sysctl.vm.mem_profiling=1",
+        ) from None
     except Unknown as error:
         raise FormatError(
-            f"{dump.path}: its kernel keeps the tags in a way that allocq does not know: {error}",
+            f"{dump.path}: its kernel keeps the tags in a way that allocq does not know: {error}"
         ) from None
     except Unreadable as error:
-        raise SourceError(f"{dump.path}: the kernel's data are not in the dump ({error})") from None
+        raise _lost(dump, f"the kernel's list of tags cannot be read ({error})") from None
+    if not found.places:
+        raise _lost(dump, _lost_words(found) or "its kernel has no tags")
     metadata = _metadata(memory, cpus, dump)
     metadata["interface"] = INTERFACE
     metadata["tags"] = str(len(found.places) + found.lost)
@@ -107,15 +114,29 @@ def _metadata(memory: Memory, cpus: Cpus, dump: Dump) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if value}
 
 
+def _lost(dump: Dump, what: str) -> SourceError:
+    if not dump.level:
+        return SourceError(f"{dump.path}: {what}: it is damaged, or not in the dump")
+    return SourceError(
+        f"{dump.path}: {what}: makedumpfile left out its pages (-d {dump.level})",
+        "use a makedumpfile that knows this kernel, or leave out less: -d 1",
+    )
+
+
+def _lost_words(found: Found) -> str:
+    """What cannot be read, or an empty string."""
+    words = []
+    if found.lost:
+        words.append(_number(found.lost, "tag"))
+    if found.lost_modules:
+        words.append(f"the tags of {_number(found.lost_modules, 'module')}")
+    return f"{' and '.join(words)} cannot be read" if words else ""
+
+
 def _warnings(found: Found, dump: Dump) -> Iterator[str]:
-    left_out = f"makedumpfile left out pages (-d {dump.level})" if dump.level else "not in the dump"
-    if found.lost or found.lost_modules:
-        words = []
-        if found.lost:
-            words.append(_number(found.lost, "tag"))
-        if found.lost_modules:
-            words.append(f"the tags of {_number(found.lost_modules, 'module')}")
-        yield f"{dump.path}: {' and '.join(words)} cannot be read: damaged, or {left_out}"
+    left_out = f"left out by makedumpfile -d {dump.level}" if dump.level else "not in the dump"
+    if words := _lost_words(found):
+        yield f"{dump.path}: {words}: damaged, or {left_out}"
     if partial := sum(found.partial):
         yield (
             f"{dump.path}: {_number(partial, 'sum')} lack the counters of some CPUs, which cannot"

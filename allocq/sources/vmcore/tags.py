@@ -10,7 +10,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ...errors import SourceError
 from .counters import CounterLayout, Cpus, sum_counters
 from .memory import Kernel, Memory, Unreadable
 
@@ -94,22 +93,17 @@ class Found:
     lost_modules: int = 0
 
 
-def read_tags(memory: Memory, cpus: Cpus, path: str) -> Found:
-    """All tags with their sums. SourceError where there are none, Unknown."""
+def read_tags(memory: Memory, cpus: Cpus) -> Found:
+    """All tags that can be read, with their sums. Unknown; Unreadable where the list of their
+    modules cannot be read; Disabled."""
     kernel = memory.kernel
     layout, counters = Layout.ask(kernel), CounterLayout.ask(kernel)
-    type_at = _type_of(memory, path)
+    type_at = _type_of(memory)
     found = Found()
-    try:
-        tag_size = memory.pointer(type_at + layout.tag_size)
-        if not layout.end <= tag_size <= _LARGEST_TAG:
-            raise Unreadable(type_at)
-        modules = list(_modules(memory, type_at + layout.ids, found))
-    except Unreadable as error:
-        raise SourceError(
-            f"{path}: the list of tags cannot be read: it is damaged, or not in the dump ({error})"
-        ) from None
-    for module in modules:
+    tag_size = memory.pointer(type_at + layout.tag_size)
+    if not layout.end <= tag_size <= _LARGEST_TAG:
+        raise Unreadable(type_at)
+    for module in _modules(memory, type_at + layout.ids, found):
         _read_module(memory, module, tag_size, layout, found)
     sums = sum_counters(memory, [place.counters for place in found.places], cpus, counters)
     kept = [at for at, read in enumerate(sums.read) if read]
@@ -118,23 +112,17 @@ def read_tags(memory: Memory, cpus: Cpus, path: str) -> Found:
     found.places = [found.places[at] for at in kept]
     found.bytes = [sums.bytes[at] for at in kept]
     found.calls = [sums.calls[at] for at in kept]
-    if not kept:
-        lost = f"{found.lost} tags are not in the dump" if found.lost else "no module lists any"
-        raise SourceError(f"{path} holds no tag that can be read: {lost}")
     return found
 
 
-def _type_of(memory: Memory, path: str) -> int:
-    at = memory.kernel.symbol("alloc_tag_cttype")
-    try:
-        type_at = memory.pointer(at)
-    except Unreadable as error:
-        raise SourceError(f"{path}: the kernel's data are not in the dump ({error})") from None
+class Disabled(Exception):
+    """The kernel was booted with its allocation profiling disabled, or it failed to start."""
+
+
+def _type_of(memory: Memory) -> int:
+    type_at = memory.pointer(memory.kernel.symbol("alloc_tag_cttype"))
     if not type_at or type_at >= (1 << 8 * memory.kernel.word) - _HIGHEST_ERROR:
-        raise SourceError(
-            f"{path}: allocation profiling was disabled in this kernel until the next boot",
-            "boot with sysctl.vm.mem_profiling=1",
-        )
+        raise Disabled
     return type_at
 
 
@@ -206,6 +194,8 @@ def _modules(memory: Memory, head_at: int, found: Found) -> Iterator[int]:
                 raise Unreadable(node)
             table = memory.read(node + slots_at, slots * kernel.word)
         except Unreadable:
+            if not given and not waiting:  # nothing is left of the list
+                raise
             found.lost_modules += 1
             continue
         order = "<" if kernel.order == "little" else ">"
