@@ -79,7 +79,16 @@ def dump(
     tables = madt.initrd(ONLINE_CPUS + more_cpus) if more_cpus else b""
     (folder / "initrd").write_bytes(tables + _initrd(kernel, folder, modules))
     command = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-M", "q35"]
-    command += ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(ONLINE_CPUS), "-m", _MEMORY]
+    command += [
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-smp",
+        str(ONLINE_CPUS),
+        "-m",
+        _MEMORY,
+    ]
     command += ["-display", "none", "-vga", "none", "-nic", "none", "-no-reboot"]
     command += ["-device", "vmcoreinfo", "-monitor", "stdio"]
     command += ["-serial", f"file:{folder}/console", "-serial", f"file:{said}"]

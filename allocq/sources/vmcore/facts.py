@@ -61,16 +61,10 @@ def content_id(memory: Memory) -> str | None:
 
 
 def seconds(memory: Memory) -> float | None:
-    """The kernel's clock when it stopped: seconds since 1970, up to a tick late."""
-    kernel = memory.kernel
-    for name, member in (("timekeeper_data", ""), ("tk_core", "timekeeper.")):
+    """The kernel's clock when it stopped: seconds since 1970, as of its last tick."""
+    for name in ("timekeeper_data", "tk_core"):  # an array of them, or the only one
         try:
-            at = kernel.symbol(name)
-            if not member:  # an array of struct tk_data since 6.13
-                at += kernel.offset("struct tk_data", "timekeeper")
-            else:
-                at += kernel.offset(name, "timekeeper")
-            return _xtime(memory, at)
+            return _xtime(memory, memory.kernel.field(name, "timekeeper"))
         except (Unknown, Unreadable):
             continue
     return None

@@ -116,7 +116,7 @@ def _metadata(memory: Memory, cpus: Cpus, dump: Dump) -> dict[str, str]:
 
 def _lost(dump: Dump, what: str) -> SourceError:
     if not dump.level:
-        return SourceError(f"{dump.path}: {what}: it is damaged, or not in the dump")
+        return SourceError(f"{dump.path}: {what}: damaged, or not in the dump")
     return SourceError(
         f"{dump.path}: {what}: makedumpfile left out its pages (-d {dump.level})",
         "use a makedumpfile that knows this kernel, or leave out less: -d 1",

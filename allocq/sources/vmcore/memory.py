@@ -38,6 +38,9 @@ class Kernel(Protocol):
     def symbol(self, name: str) -> int:
         """The address of a variable."""
 
+    def field(self, name: str, member: str) -> int:
+        """The address of a member of a variable, or of the first element of an array."""
+
     def length(self, name: str) -> int:
         """How many elements a variable has that is an array."""
 

@@ -62,6 +62,16 @@ class Program:
     def symbol(self, name: str) -> int:
         return int(self._variable(name).address_)
 
+    def field(self, name: str, member: str) -> int:
+        variable = self._variable(name)
+        kind = _plain(variable.type_)
+        while kind.kind.name == "ARRAY":
+            kind = _plain(kind.type)
+        try:
+            return int(variable.address_) + int(self._drgn.offsetof(kind, member))
+        except (LookupError, TypeError, ValueError):
+            raise Unknown(f"{name} has no {member}") from None
+
     def length(self, name: str) -> int:
         return int(self._variable(name).type_.length or 0)
 

@@ -27,7 +27,7 @@ def open_dump(path: str) -> int | None:
         # What has no size in /proc is made when it is read, as a running kernel's listing is.
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except PermissionError:
         if os.path.realpath(path) != _KCORE:
             return None
