@@ -169,7 +169,7 @@ def test_every_command_that_reads_a_listing(options: tuple[str, ...], tmp_path: 
     document = json.loads(here("memory", *options, "-o", "json").out)
     assert document["total"]["memory"] == 4096 * vmcores.PAGE
     report = here("report", *options, "-o", "markdown").out.decode()
-    assert "- Host: `crashed`" in report and "Read as: vmcore" in report
+    assert "- Host: `crashed`" in report and "Read as: `vmcore" in report
     assert "Profiling: on" in report
     both = here("report", str(before), core, *vmlinux, "-o", "markdown")
     assert both.status == 0 and b"kept_on_all_cpus" in both.out

@@ -40,7 +40,7 @@ LINES = b"""\
          640        5 fs/xfs/xfs_buf.c:7 [xfs] func:xfs_buf_alloc 
           64        1 fs/xfs/xfs_buf.c:7 [xfs] func:xfs_buf_alloc 
          500        1 /home/a directory [with] func:odd words/odd.c:11 [oddtags] func:in_a_long_path 
-"""  # noqa: W291
+"""  # noqa: E501, W291
 
 
 @dataclass(frozen=True)

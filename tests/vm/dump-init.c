@@ -119,6 +119,8 @@ int main(int argc, char **argv)
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
 	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
 	mount("tmpfs", "/tmp", "tmpfs", 0, NULL);
+	/* What reading and printing needs is there before, and stays: it would be what has moved. */
+	memset(text, 1, sizeof(text));
 	port = open_port();
 	sethostname("crashed", 7);
 	for (int i = 1; i < argc; i++) {
@@ -141,8 +143,6 @@ int main(int argc, char **argv)
 	print_content_id(port);
 	dprintf(port, "[time\n%lld\n]\n", (long long)time(NULL));
 	print(port, "meminfo", "/proc/meminfo");
-	/* What reading and printing needs is there before, and stays: it would be what has moved. */
-	memset(text, 1, sizeof(text));
 	fd = open("/proc/allocinfo", O_RDONLY);
 	take(fd);
 	lseek(fd, 0, SEEK_SET);

@@ -30,6 +30,10 @@ class DebugKernel:
 
     image: Path
 
+    def has(self, module: str) -> bool:
+        """Does it come with the module as a file?"""
+        return bool(self.modules([module]))
+
     def vmlinux(self, folder: Path) -> Path:
         """The vmlinux, unpacked to a folder if it is packed."""
         plain, packed = (self.image.with_name(name) for name in ("vmlinux", "vmlinux.xz"))
@@ -72,7 +76,8 @@ class Dumped:
 def dump(
     kernel: DebugKernel, folder: Path, modules: Sequence[str] = (), more_cpus: int = 0
 ) -> Dumped:
-    """Boot, print, dump to `folder`; more_cpus: possible, but never online. GuestError."""
+    """Boot, load modules, print, dump to `folder`, which is empty; more_cpus: possible, but never
+    online. GuestError."""
     if shutil.which("qemu-system-x86_64") is None:
         raise GuestError("a bzImage needs qemu-system-x86_64 (Debian package qemu-system-x86)")
     core, said = folder / "vmcore", folder / "printed"
