@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -13,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import dumps
+import guest
 import oracle
 import pytest
-from command import allocq, here, refused
+from command import MODULE, allocq, here, refused
 
 pytest.importorskip("drgn", reason="no drgn: pip install 'allocq[vmcore]'")
 
@@ -210,3 +213,22 @@ def test_a_dump_without_the_pages_that_matter_to_few(
     elf = makedumpfile(for_makedumpfile, "elf-23", "-E", "-d", "23")
     done = here("query", "--source", str(elf), *machine.options[2:])
     assert done == here("query", *machine.options)
+
+
+@pytest.mark.skipif(
+    not os.environ.get("ALLOCQ_TEST_KCORE"), reason="takes minutes: ALLOCQ_TEST_KCORE=1"
+)
+def test_kcore_of_the_running_kernel(kernel: dumps.DebugKernel, vmlinux: Path) -> None:
+    options = f"--source /proc/kcore --vmlinux {shlex.quote(str(vmlinux))}"
+    script = (
+        f"cat /proc/allocinfo; echo; {shlex.join(MODULE)} query {options}; "
+        f"echo; {shlex.join(MODULE)} query --source /proc/kcore 2>&1"
+    )
+    machine = guest.Machine(kernel.image)
+    with guest.Guest(machine, ["sh", "-c", script], timeout=600) as running:
+        status = running.wait()
+        text, answer, refusal = (running.job / "stdout").read_text().split("\n\n")
+    before, lines = text.splitlines()[2:], answer.splitlines()
+    assert status == 2 and subjects(lines) == subjects(before)
+    assert len(moved(before, lines)) < len(lines) // 10
+    assert refusal.startswith("allocq: /proc/kcore is the running kernel's memory: ")

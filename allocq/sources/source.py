@@ -633,7 +633,8 @@ def _open_dumped(
     path = "standard input" if name == "-" else name
     dump = examine(fd, path)
     if vmlinux is None:
-        raise UsageError(f"{path} is a crash dump: its kernel's debug info is needed", where(dump))
+        what = "the running kernel's memory" if dump.is_live else "a crash dump"
+        raise UsageError(f"{path} is {what}: its kernel's debug info is needed", where(dump))
     if interface == "ioctl":
         raise InterfaceError(f"{path} is a crash dump: it has no ioctl", "omit --interface")
     if listing not in (None, "1", "last", "all"):

@@ -43,6 +43,11 @@ class Dump:
     level: int | None = None
 
     @property
+    def is_live(self) -> bool:
+        """Is it the memory of the running kernel?"""
+        return self.kind is DumpKind.KCORE
+
+    @property
     def release(self) -> str:
         """The kernel's release, or an empty string."""
         return self.vmcoreinfo.get("OSRELEASE", "")
@@ -51,7 +56,7 @@ class Dump:
     def build_id(self) -> str:
         """The kernel's build id, or an empty string."""
         own = self.vmcoreinfo.get("BUILD-ID", "").lower()
-        if own or self.kind is not DumpKind.KCORE:
+        if own or not self.is_live:
             return own
         with contextlib.suppress(OSError), open(_KERNEL_NOTES, "rb") as file:
             return build_id_of_notes(file.read(1 << 16)) or ""
@@ -211,8 +216,7 @@ def _check(fd: int, vmlinux: str, dump: Dump) -> None:
 
 def where(dump: Dump) -> str:
     """Where the debug info of a dump's kernel usually is."""
-    release = dump.release or os.uname().release if dump.kind is DumpKind.KCORE else dump.release
-    release = release or "RELEASE"
+    release = dump.release or (os.uname().release if dump.is_live else "RELEASE")
     places = [
         f"/usr/lib/debug/boot/vmlinux-{release}",
         f"/usr/lib/debug/lib/modules/{release}/vmlinux",

@@ -14,7 +14,7 @@ from ...storage.snapshot import MARK, VERSION
 from ...units import format_time
 from . import facts
 from .counters import Cpus
-from .dump import Dump, DumpKind, check_vmlinux
+from .dump import Dump, check_vmlinux
 from .meminfo import read_meminfo
 from .memory import Memory, Unknown, Unreadable
 from .program import Program
@@ -96,8 +96,7 @@ def _subject(place: Place) -> bytes:
 
 
 def _metadata(memory: Memory, cpus: Cpus, dump: Dump) -> dict[str, str]:
-    is_live = dump.kind is DumpKind.KCORE
-    when = time.time() if is_live else dump.crash_time or facts.seconds(memory)
+    when = time.time() if dump.is_live else dump.crash_time or facts.seconds(memory)
     counting, meminfo = facts.profiling(memory), read_meminfo(memory, cpus)
     metadata = {
         "time": None if when is None else format_time(when),
@@ -106,7 +105,7 @@ def _metadata(memory: Memory, cpus: Cpus, dump: Dump) -> dict[str, str]:
         "boot-id": facts.boot_id(memory),
         "content-id": facts.content_id(memory),
         "possible-cpus": str(len(cpus.offsets)),
-        "consistent": None if is_live else "yes",
+        "consistent": None if dump.is_live else "yes",
         "profiling": None if counting is None else "on" if counting else "off",
         "meminfo": json.dumps(meminfo.sizes, separators=(",", ":")) if meminfo.sizes else None,
         "free-on-cpus": None if meminfo.free_on_cpus is None else str(meminfo.free_on_cpus),
