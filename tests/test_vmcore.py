@@ -329,11 +329,39 @@ def test_nodes_in_a_circle(kernel: vmcores.Kernel, tmp_path: Path) -> None:
     slots = 40
     for each in range(64):
         dump.put_word(dump.at("root") + slots + 8 * each, dump.at("root") + 2)
-    refused(ask(dump, tmp_path), "list of tags cannot be read")
+    refused(ask(dump, tmp_path), "the tags of 64 modules cannot be read")
     dump = vmcores.dump(kernel)
     dump.put_word(dump.at("leaves") + slots + 8 * 5, dump.at("root") + 2)
     done = ask(dump, tmp_path)
     assert (done.status, done.out) == (0, vmcores.LINES) and "1 module" in done.err
+
+
+def test_nodes_that_are_shared(kernel: vmcores.Kernel, tmp_path: Path) -> None:
+    """Walked each time, ten levels of 64 would be without an end."""
+    dump = vmcores.dump(kernel)
+    area = dump.at("areas") + 3 * vmcores.AREA
+    nodes = [area + 1024 * level for level in range(8)]
+    for level, node in enumerate(nodes):
+        dump.put(node, bytes([60 - 6 * level]))
+        below = nodes[level + 1] if level < 7 else dump.at("leaves")
+        for slot in range(64):
+            dump.put_word(node + 40 + 8 * slot, below + 2)
+    dump.put_word(dump.at("type") + 32, nodes[0] + 2)
+    done = ask(dump, tmp_path)
+    assert done.out == b"".join(vmcores.LINES.splitlines(True)[:6])
+    assert "the tags of 504 modules cannot be read" in done.err
+
+
+def test_many_tags_that_are_none(kernel: vmcores.Kernel, tmp_path: Path) -> None:
+    """All modules together have a bound."""
+    dump = vmcores.dump(kernel)
+    areas = dump.at("areas")
+    for each in range(64):
+        module = areas + 3 * vmcores.AREA + 32 * each
+        dump.put_word(module + 8, areas)
+        dump.put_word(module + 16, areas + 40 * (1 << 16))
+        dump.put_word(dump.at("leaves") + 40 + 8 * each, module)
+    refused(ask(dump, tmp_path), "131,072 tags and the tags of 63 modules cannot be read")
 
 
 def test_entries_that_are_no_modules(kernel: vmcores.Kernel, tmp_path: Path) -> None:
@@ -346,7 +374,7 @@ def test_entries_that_are_no_modules(kernel: vmcores.Kernel, tmp_path: Path) -> 
 
 def test_one_module_alone_needs_no_node(kernel: vmcores.Kernel, tmp_path: Path) -> None:
     dump = vmcores.dump(kernel)
-    head = dump.at("type") + 16 + 8 + 8  # link, count, lock and flags
+    head = dump.at("type") + 32  # behind link, count, lock and flags
     dump.put_word(head, dump.at("modules"))
     lines = vmcores.LINES.splitlines(True)
     assert ask(dump, tmp_path) == (0, b"".join(lines[:4]), "")

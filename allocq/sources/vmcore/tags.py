@@ -15,10 +15,9 @@ from .memory import Kernel, Memory, Unreadable
 
 TYPE, TAG, CODETAG = "struct codetag_type", "struct alloc_tag", "struct codetag"
 _MODULE = "struct codetag_module"
-_MOST_TAGS = 1 << 20
-_MOST_MODULES = 1 << 16
+_MOST_TAGS = 1 << 17
+_MOST_ENTRIES = 1 << 16
 _LARGEST_TAG = 4096
-_BLOCK = 1 << 20
 _INACCURATE = 1  # CODETAG_FLAG_INACCURATE is a macro, which debug info does not have
 _HIGHEST_ERROR = 4095
 
@@ -132,20 +131,18 @@ def _read_module(memory: Memory, module: int, tag_size: int, layout: Layout, fou
         start = memory.pointer(module + layout.start)
         stop = memory.pointer(module + layout.stop)
         number, rest = divmod(stop - start, tag_size)
-        if rest or not 0 <= number <= _MOST_TAGS - len(found.places):
+        if rest or not 0 <= number <= _MOST_TAGS - len(found.places) - found.lost:
             raise Unreadable(start)
         if number:
             memory.check(start)
     except Unreadable:
         found.lost_modules += 1
         return
-    per_block = max(1, _BLOCK // tag_size)
-    for first in range(0, number, per_block):
-        for each in range(first, min(number, first + per_block)):
-            try:
-                found.places.append(_read_tag(memory, start + each * tag_size, layout))
-            except Unreadable:
-                found.lost += 1
+    for at in range(start, stop, tag_size):
+        try:
+            found.places.append(_read_tag(memory, at, layout))
+        except Unreadable:
+            found.lost += 1
 
 
 def _read_tag(memory: Memory, at: int, layout: Layout) -> Place:
@@ -174,27 +171,29 @@ def _modules(memory: Memory, head_at: int, found: Found) -> Iterator[int]:
     shift_at = kernel.offset("struct xa_node", "shift")
     slots_at = kernel.offset("struct xa_node", "slots")
     slots = kernel.size("struct xa_node", "slots") // kernel.word
-    given = 0
-    # Each node is one level below its parent, so no cycle can be walked twice.
+    seen: set[int] = set()
     waiting = [(memory.pointer(head_at), 8 * kernel.word)]
-    while waiting and given < _MOST_MODULES:
+    while waiting and len(seen) < _MOST_ENTRIES:
         entry, above = waiting.pop()
-        if not entry or entry & 3 not in (0, 2):
+        is_node = entry & 3 == 2
+        # Numbers, siblings, and entries that are being changed, are none.
+        if entry <= _HIGHEST_ERROR or entry & 3 not in (0, 2):
             continue
-        if entry & 3 == 0:
-            given += 1
+        if entry in seen:  # it is in one place only
+            found.lost_modules += 1
+            continue
+        seen.add(entry)
+        if not is_node:
             yield entry
-            continue
-        if entry <= _HIGHEST_ERROR:  # a sibling, or an entry that is being changed
             continue
         node = entry - 2
         try:
             shift = memory.unsigned(node + shift_at, 1)
-            if shift >= above:
+            if shift >= above:  # a node is a level below its parent
                 raise Unreadable(node)
             table = memory.read(node + slots_at, slots * kernel.word)
         except Unreadable:
-            if not given and not waiting:  # nothing is left of the list
+            if len(seen) == 1:  # nothing is left of the list
                 raise
             found.lost_modules += 1
             continue
