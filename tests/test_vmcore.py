@@ -230,6 +230,14 @@ def test_a_vmlinux_that_does_not_fit(core: str, folder: Path, tmp_path: Path) ->
     refused(ask_with(fifo), f"{fifo}: it is no plain file")
 
 
+def test_a_dump_without_a_build_id(kernel: vmcores.Kernel, tmp_path: Path) -> None:
+    dump = vmcores.dump(kernel)
+    dump.notes["BUILD-ID"] = None
+    done = ask(dump, tmp_path)
+    assert (done.status, done.out) == (0, vmcores.LINES)
+    assert f"has no build id: {kernel.vmlinux} may be of another kernel\n" in done.err
+
+
 def test_a_vmlinux_without_debug_info(folder: Path, tmp_path: Path) -> None:
     kernel = vmcores.compiled(folder, debug=False)
     refused(ask(vmcores.dump(kernel), tmp_path), f"{kernel.vmlinux} has no debug info")

@@ -39,7 +39,11 @@ class Listing:
 def read_dump(fd: int, dump: Dump, vmlinux: str) -> Listing:
     """The tags of a dump that is open as `fd`. SourceError, FormatError."""
     check_vmlinux(vmlinux, dump)
-    return listing_of(Program(fd, dump.path, vmlinux, dump.page_size), dump)
+    listing = listing_of(Program(fd, dump.path, vmlinux, dump.page_size), dump)
+    if not dump.build_id:
+        words = f"{dump.path} has no build id: {vmlinux} may be of another kernel"
+        listing.warnings.insert(0, words)
+    return listing
 
 
 def listing_of(kernel: Kernel, dump: Dump) -> Listing:
