@@ -197,8 +197,7 @@ static bool prepare(aq_source *source, aq_problem *problem)
 			       source->path);
 		return false;
 	}
-	/* What is made when it is read has no size there; kcore has one. */
-	if (source->owned && !fstatfs(source->fd, &fs) && fs.f_type == PROC_SUPER_MAGIC && !status.st_size)
+	if (source->owned && !fstatfs(source->fd, &fs) && fs.f_type == PROC_SUPER_MAGIC)
 		return prepare_live(source, problem);
 	return prepare_saved(source, S_ISREG(status.st_mode), problem);
 }
