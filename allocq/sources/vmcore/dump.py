@@ -137,7 +137,12 @@ def _kdump(fd: int, path: str, size: int) -> Dump:
     second = os.pread(fd, 64, block)
     if len(second) < 64:
         raise truncated
-    (level,) = struct.unpack_from(f"{order}i", second, 8)
+    level, is_part = struct.unpack_from(f"{order}ii", second, 8)
+    if is_part:
+        raise FormatError(
+            f"{path} is a part of a dump, as makedumpfile --split writes it",
+            "put it together: makedumpfile --reassemble PART... vmcore",
+        )
     info_at, info_size = struct.unpack_from(f"{order}QQ", second, 32)
     if not 0 < info_size <= _LONGEST_INFO:
         raise FormatError(f"{path} has no VMCOREINFO: it was made of a dump without it")
@@ -204,7 +209,9 @@ def _check(fd: int, vmlinux: str, dump: Dump) -> None:
     if elf.type not in (ElfType.PROGRAM, ElfType.SHARED):
         raise FormatError(f"{vmlinux} is an ELF file, but no kernel", where(dump))
     own = elf.build_id()
-    if dump.build_id and own != dump.build_id:
+    if not dump.build_id:
+        raise FormatError(f"{dump.path} has no build id: whether {vmlinux} fits cannot be told")
+    if own != dump.build_id:
         raise FormatError(
             f"{vmlinux} is another build than the kernel of {dump.path}: build id"
             f" {own or 'missing'}, not {dump.build_id}",

@@ -39,11 +39,7 @@ class Listing:
 def read_dump(fd: int, dump: Dump, vmlinux: str) -> Listing:
     """The tags of a dump that is open as `fd`. SourceError, FormatError."""
     check_vmlinux(vmlinux, dump)
-    listing = listing_of(Program(fd, dump.path, vmlinux, dump.page_size), dump)
-    if not dump.build_id:
-        words = f"{dump.path} has no build id: {vmlinux} may be of another kernel"
-        listing.warnings.insert(0, words)
-    return listing
+    return listing_of(Program(fd, dump.path, vmlinux, dump.page_size), dump)
 
 
 def listing_of(kernel: Kernel, dump: Dump) -> Listing:

@@ -28,6 +28,8 @@ class Program:
         self._try(vmlinux, lambda: self._program.load_debug_info([vmlinux]))
         if not self._program.flags & drgn.ProgramFlags.IS_LINUX_KERNEL:
             raise FormatError(f"{path} is not the dump of a kernel")
+        if self._program.main_module().wants_debug_file():
+            raise SourceError(f"drgn finds no debug info for {path} in {vmlinux}")
         platform = self._program.platform
         self.word = 8 if platform.flags & drgn.PlatformFlags.IS_64_BIT else 4
         little = platform.flags & drgn.PlatformFlags.IS_LITTLE_ENDIAN
