@@ -19,7 +19,7 @@ import madt
 from guest import ONLINE_CPUS, GuestError
 
 HERE = Path(__file__).resolve().parent
-_SECONDS = 120
+_SECONDS = 300
 _MEMORY = "192M"
 HOW_TO_GET_A_DEBUG_KERNEL = "set ALLOCQ_TEST_KERNEL_DEBUG (tests/README.md)"
 

@@ -15,12 +15,11 @@ _MOST_PAGES = 1 << 51
 
 @dataclass(slots=True)
 class Meminfo:
-    """sizes: bytes by name. free_on_cpus: bytes on the lists of CPUs; None if unknown. missing:
-    names that cannot be told, each with what is missing in the dump or in the debug info."""
+    """sizes: bytes by name, without those that cannot be told. free_on_cpus: bytes on the lists of
+    CPUs; None if unknown."""
 
     sizes: dict[str, int] = field(default_factory=dict)
     free_on_cpus: int | None = None
-    missing: dict[str, str] = field(default_factory=dict)
 
 
 def read_meminfo(memory: Memory, cpus: Cpus) -> Meminfo:
@@ -28,18 +27,17 @@ def read_meminfo(memory: Memory, cpus: Cpus) -> Meminfo:
     reader = _Reader(memory, cpus)
     meminfo = Meminfo()
     for name, ask in _NUMBERS.items():
-        try:
-            size = ask(reader)
-        except (Unknown, Unreadable) as error:
-            meminfo.missing[name] = str(error)
-            continue
-        if size is not None:
+        if (size := _told(ask, reader)) is not None:
             meminfo.sizes[name] = max(0, size)
-    try:
-        meminfo.free_on_cpus = reader.on_cpus()
-    except (Unknown, Unreadable) as error:
-        meminfo.missing["free-on-cpus"] = str(error)
+    meminfo.free_on_cpus = _told(_Reader.on_cpus, reader)
     return meminfo
+
+
+def _told(ask: Callable[[_Reader], int | None], reader: _Reader) -> int | None:
+    try:
+        return ask(reader)
+    except (Unknown, Unreadable):
+        return None
 
 
 class _Reader:
