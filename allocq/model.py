@@ -234,8 +234,8 @@ _FILTER_FIELDS = {each.name for each in fields(Filter)}
 class Info:
     """Facts about the source of an answer.
 
-    interface: ioctl or text. kernel: the release, None if a saved listing does not say.
-    content_id: None without the ioctl.
+    interface: ioctl, text, or vmcore for a crash dump. kernel: the release, None if a saved listing
+    does not say. content_id: None without the ioctl.
     consistent: False if modules were loaded or unloaded during every attempt, or the text is
     truncated; None if unknown.
     time: seconds since 1970, or None. version: of the text format. ioctls: how many were made.

@@ -108,11 +108,11 @@ _allocq() {
 		--bounds) _allocq_words "sums tags" "$current" ;;
 		--slab) _allocq_words "once include exclude only" "$current" ;;
 		--color | --pager) _allocq_words "auto always never" "$current" ;;
-		--output | --source) _allocq_files ;;
+		--output | --source | --vmlinux) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by --bounds --slab -c --count -q --quiet --header --no-header --bytes --color --pager --output --force --source --at --listing --sample --interface --explain --list-listings -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format -s --sort -r --reverse -n --limit -g --group-by --bounds --slab -c --count -q --quiet --header --no-header --bytes --color --pager --output --force --source --vmlinux --at --listing --sample --interface --explain --list-listings -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi
@@ -129,11 +129,11 @@ _allocq() {
 		--slab) _allocq_words "once include exclude only" "$current" ;;
 		-o | --format) _allocq_words "table json jsonl csv tsv folded" "$current" ;;
 		--color | --pager) _allocq_words "auto always never" "$current" ;;
-		--output | --source) _allocq_files ;;
+		--output | --source | --vmlinux) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --pager --output --force --source --at --listing --sample --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -d --depth --min-size -s --sort -n --limit --slab -o --format --header --no-header --bytes --color --pager --output --force --source --vmlinux --at --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi
@@ -145,11 +145,11 @@ _allocq() {
 		-n | --limit | --at | --listing) : ;;
 		-o | --format) _allocq_words "table json" "$current" ;;
 		--color) _allocq_words "auto always never" "$current" ;;
-		--output | --meminfo | --source) _allocq_files ;;
+		--output | --meminfo | --source | --vmlinux) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-n --limit -o --format --bytes --color --output --force --meminfo --source --at --listing --sample --interface -h --help" "$current"
+				_allocq_words "-n --limit -o --format --bytes --color --output --force --meminfo --source --vmlinux --at --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_files
 			fi
@@ -179,7 +179,7 @@ _allocq() {
 		;;
 	snapshot)
 		case $before in
-		--output | -o | --source) _allocq_files ;;
+		--output | -o | --source | --vmlinux) _allocq_files ;;
 		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
@@ -187,7 +187,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "--output -o --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --at --listing --sample --interface -h --help" "$current"
+				_allocq_words "--output -o --force -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --vmlinux --at --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_files
 			fi
@@ -228,10 +228,10 @@ _allocq() {
 		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
 		-o | --format) _allocq_words "table json jsonl csv tsv" "$current" ;;
 		--color) _allocq_words "auto always never" "$current" ;;
-		--output | --source) _allocq_files ;;
+		--output | --source | --vmlinux) _allocq_files ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls -e --regexp -i --ignore-case -v --invert-match -x --exclude --since --until -g --group-by --suspects --until-full --explain -n --limit --top -o --format --header --no-header --bytes --color --output --force --source -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls -e --regexp -i --ignore-case -v --invert-match -x --exclude --since --until -g --group-by --suspects --until-full --explain -n --limit --top -o --format --header --no-header --bytes --color --output --force --source --vmlinux -h --help" "$current"
 			else
 				_allocq_files
 			fi
@@ -244,7 +244,7 @@ _allocq() {
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
 		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | --since | --until | --min-growth | -n | --limit | --top) : ;;
-		--source | --output) _allocq_files ;;
+		--source | --vmlinux | --output) _allocq_files ;;
 		-g | --group-by) _allocq_words "file directory function module location" "$current" ;;
 		--slab) _allocq_words "once include exclude only" "$current" ;;
 		-s | --sort) _allocq_words "bytes calls percent after file function module none" "$current" ;;
@@ -253,7 +253,7 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --source --since --until --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --output --force --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -L --ignore-lines --source --since --until --vmlinux --min-growth -g --group-by --slab -s --sort -r --reverse -n --limit --top -o --format -q --quiet --header --no-header --bytes --color --output --force --interface -h --help" "$current"
 			else
 				_allocq_snapshots "$current"
 			fi
@@ -267,11 +267,11 @@ _allocq() {
 		-m | --module) _allocq_names modules "$current" ;;
 		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit | --since | --until | --at | --listing) : ;;
 		-o | --format) _allocq_words "html markdown" "$current" ;;
-		--output | --meminfo | --source) _allocq_files ;;
+		--output | --meminfo | --source | --vmlinux) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -n --limit -o --format --output --force --since --until --meminfo --source --at --listing --sample --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -n --limit -o --format --output --force --since --until --meminfo --source --vmlinux --at --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_files
 			fi

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import generate
 import pytest
+import vmcores
 from bench.fleet import Plan as FleetPlan
 from bench.fleet import write as write_fleet
 from generators.declared import COMMANDS, flags
@@ -174,6 +175,9 @@ def run_examples(
     (tools / "allocq").write_text(shim)
     (tools / "allocq").chmod(0o755)
     prepare(work)
+    if any("vmcore" in example for example in examples):
+        kernel = vmcores.compiled(work)
+        vmcores.dump(kernel).write(work / "vmcore")
     env = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHON": sys.executable}
     for example in examples:
         if "| jq " in example and not shutil.which("jq"):

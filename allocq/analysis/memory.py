@@ -211,6 +211,13 @@ _COUNTERS = (
     "Slab",
     "VmallocUsed",
 )
+# Some kernels are without the others: CONFIG_HUGETLBFS, Linux before 6.1.
+_ALWAYS = tuple(name for name in _COUNTERS if name not in ("Hugetlb", "SecPageTables", "Percpu"))
+
+
+def missing_counters(meminfo: Mapping[str, int]) -> list[str]:
+    """The counters that every /proc/meminfo has, but this one lacks."""
+    return [name for name in (*_ALWAYS, "MemFree") if name not in meminfo]
 
 
 def account(tags: Tagged, meminfo: Mapping[str, int] | None, on_cpus: int | None = None) -> Account:

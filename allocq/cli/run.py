@@ -15,6 +15,7 @@ from ..output.stream import Output, complain
 from .help import HELP, VERSION, command_help, main_help, version_line
 
 _SAVED_INSTEAD = ", or read a saved listing with --source"
+_DEBUG_INFO = "--vmlinux "
 
 
 def run(argv: list[str]) -> int:
@@ -30,16 +31,22 @@ def run(argv: list[str]) -> int:
 def _with_fitting_hint(error: AllocqError, argv: list[str]) -> AllocqError:
     """The error without the advice to use an option that the command does not have."""
     command = _command(argv[0]) if argv else None
+    if command and error.hint.startswith(_DEBUG_INFO) and not _has(command, "vmlinux"):
+        error.hint = f"save its tags first: allocq snapshot --source DUMP {_DEBUG_INFO}FILE SAVED"
     if command and _SAVED_INSTEAD in error.hint:
         instead = _SAVED_INSTEAD
         if command.name == "diff":
             instead = ", or name a second listing"
         elif command.name == "top":
             instead = ", or replay a recording with --source DIR"
-        elif not any(option.name == "source" for option in command.options):
+        elif not _has(command, "source"):
             instead = ""
         error.hint = error.hint.replace(_SAVED_INSTEAD, instead)
     return error
+
+
+def _has(command: Command, name: str) -> bool:
+    return any(option.name == name for option in command.options)
 
 
 def _with_root_command(error: AccessError, argv: list[str]) -> AccessError:

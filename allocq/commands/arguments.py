@@ -170,10 +170,13 @@ class Origin:
     is_implied: bool = False
     words: tuple[str, ...] = ()
     at: float | None = None
+    vmlinux: str | None = None
 
     def open(self) -> Live | Saved:
         """Open the source. SourceError, AccessError, InterfaceError."""
         if self.path is not None and os.path.isdir(self.path):
+            if self.vmlinux is not None:
+                raise UsageError(f"--vmlinux is for crash dumps, and {self.path} is a directory")
             return self._open_series(self.path)
         if self.at is not None:
             raise UsageError(
@@ -182,7 +185,7 @@ class Origin:
             )
         path = sample_path() if self.sample else self.path
         try:
-            source = open_source(path, self.interface, self.listing)
+            source = open_source(path, self.interface, self.listing, self.vmlinux)
         except SourceError as error:
             if path is None and (missing := missing_file(self.words)):
                 raise SourceError(f"no such file: {missing}", f"otherwise: {error}") from None
@@ -237,7 +240,27 @@ def read_origin(values: Mapping[str, object], piped: bool = True) -> Origin:
     if when is not None and path is None:
         raise UsageError("--at needs --source DIR", "name a recording")
     at = None if when is None else parse_time(when, time.time())
-    return Origin(path, sample, interface, explain, listing, is_word, idle, is_implied, words, at)
+    return Origin(
+        path,
+        sample,
+        interface,
+        explain,
+        listing,
+        is_word,
+        idle,
+        is_implied,
+        words,
+        at,
+        read_vmlinux(values),
+    )
+
+
+def read_vmlinux(values: Mapping[str, object]) -> str | None:
+    """--vmlinux. UsageError if it is empty."""
+    vmlinux = text(values, "vmlinux")
+    if vmlinux == "":
+        raise UsageError("--vmlinux is empty", "name the kernel with its debug info")
+    return vmlinux
 
 
 def read_listing(values: Mapping[str, object]) -> str | None:

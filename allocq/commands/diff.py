@@ -28,6 +28,8 @@ from ..output.series import SeriesLayout
 from ..output.stream import say, warn
 from ..output.terminal import wrapped
 from ..sources.series import open_series
+from ..sources.source import check_dumps
+from ..sources.vmcore.recognise import is_dump
 from ..times import parse_time
 from ..units import parse_size
 from .arguments import (
@@ -37,6 +39,7 @@ from .arguments import (
     read_filter,
     read_slab,
     read_table_view,
+    read_vmlinux,
     shape_of,
     strings,
     text,
@@ -88,6 +91,7 @@ class DiffRequest:
     slab: SlabRule
     view: View
     target: Target
+    vmlinux: str | None = None
 
     def __post_init__(self) -> None:
         if self.listings.count("-") > 1:
@@ -114,6 +118,7 @@ def read_request(values: Mapping[str, object]) -> DiffRequest:
         slab=read_slab(values),
         view=read_table_view(values),
         target=read_target(values, "tsv"),
+        vmlinux=read_vmlinux(values),
     )
 
 
@@ -173,15 +178,19 @@ def _read_sides(request: DiffRequest, names: Filter) -> tuple[list[Side], list[s
     """The listings, and warnings about how they were chosen."""
     first, *later = request.listings
     assert first is not None
+    check_dumps(request.listings, request.vmlinux)
     if (
         later == [None]
         and isinstance(first, str)
         and first != "-"
+        and not is_dump(first)
         and (ends := read_ends(first, names))
     ):
         return [*ends], [f"{first} holds several listings: its first and its last are compared"]
-    before = read_side(first, names)
-    return [before, *(read_side(path, names, request.interface) for path in later)], []
+    sides = [read_side(first, names, vmlinux=request.vmlinux)]
+    for path in later:
+        sides.append(read_side(path, names, request.interface, vmlinux=request.vmlinux))
+    return sides, []
 
 
 def select(request: DiffRequest, before: Side, after: Side) -> list[Change]:

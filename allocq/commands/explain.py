@@ -7,7 +7,7 @@ from ..options.shared import FOUND
 from ..output.json import dump
 from ..output.stream import Output
 from ..output.terminal import screen_of
-from ..sources.source import Live, Saved
+from ..sources.source import Dumped, Live, Saved
 from .arguments import Query, format_of, sort_of, wanted_of
 
 _METHODS = {
@@ -39,7 +39,8 @@ def explain(query: Query, source: Live | Saved, out: Output) -> int:
 
 def _plan(query: Query, source: Live | Saved) -> Plan:
     if isinstance(source, Saved):
-        return Plan("text", "the source is a saved listing", {}, 0, [], None, None, False)
+        kind = "crash dump" if isinstance(source, Dumped) else "saved listing"
+        return Plan("text", f"the source is a {kind}", {}, 0, [], None, None, False)
     format = format_of(query.view, screen_of(1).people)
     sort = sort_of(query.view, format)
     # A table has a total of all tags. --format json is that of the plan.

@@ -13,7 +13,7 @@ from ..model import Filter, Info
 from ..output.json import head_of
 from ..sources.matcher import Matcher
 from ..sources.series import Point, Series
-from ..sources.source import Live, Saved, open_source
+from ..sources.source import Live, Saved, open_one, open_source
 from ..storage.snapshot import live_metadata
 from ..units import format_size
 
@@ -82,14 +82,21 @@ class Moment:
 
 
 def read_side(
-    path: str | Moment | None, filter: Filter, interface: str = "auto", described: bool = True
+    path: str | Moment | None,
+    filter: Filter,
+    interface: str = "auto",
+    described: bool = True,
+    vmlinux: str | None = None,
 ) -> Side:
     """Read a saved listing, or the running kernel for None. SourceError, FormatError.
 
-    described: collect the metadata that a snapshot of the running kernel would have.
+    described: collect the metadata that a snapshot of the running kernel would have. vmlinux: for
+    a crash dump.
     """
     with (
-        path.series.open(path.point) if isinstance(path, Moment) else open_source(path, interface)
+        path.series.open(path.point)
+        if isinstance(path, Moment)
+        else open_one(path, interface, vmlinux)
     ) as source:
         return side_of(source, str(path or "the running kernel"), filter, described)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..analysis.excerpt import excerpt_of, noted_excerpt
-from ..analysis.memory import Account, Tagged, account, tagged
+from ..analysis.memory import Account, Tagged, account, missing_counters, tagged
 from ..core.table import Table
 from ..errors import FormatError, SourceError, UsageError
 from ..host.machine import parse_meminfo, read_cpu_lists, read_meminfo, read_small
@@ -112,6 +112,8 @@ def _doubts(
     """What keeps the two sides from fitting together."""
     if not meminfo:
         yield f"{info.path} has no /proc/meminfo with it: --meminfo FILE adds one"
+    elif missing := missing_counters(meminfo):
+        yield f"{info.path} has a /proc/meminfo without {', '.join(missing)}: taken as 0"
     if source.live:
         return
     if info.metadata.get("filter"):

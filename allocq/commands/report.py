@@ -33,10 +33,20 @@ from ..output.stream import warn
 from ..output.totals import quantity
 from ..output.trend import Row, ordered
 from ..sources.series import Listed, Point, Series
+from ..sources.source import check_dumps
 from ..storage.snapshot import saved_cpu_lists, saved_meminfo
 from ..times import parse_time
 from ..units import format_size
-from .arguments import Origin, choice, number, read_filter, read_origin, strings, text
+from .arguments import (
+    Origin,
+    choice,
+    number,
+    read_filter,
+    read_origin,
+    read_vmlinux,
+    strings,
+    text,
+)
 from .listings import LINES_HINT, Moment, Side, interval, made_comparable, read_side, side_of
 from .memory import read_saved_meminfo
 from .saving import Target
@@ -62,6 +72,7 @@ class ReportRequest:
     format: str
     target: Target
     command: str
+    vmlinux: str | None = None
 
 
 def read_request(values: Mapping[str, object]) -> ReportRequest:
@@ -93,6 +104,7 @@ def read_request(values: Mapping[str, object]) -> ReportRequest:
         format=format,
         target=_read_target(values, format),
         command=_command(values),
+        vmlinux=read_vmlinux(values),
     )
 
 
@@ -200,10 +212,14 @@ def _made(request: ReportRequest) -> Report:
     if request.origin is not None:
         subject = _one(request, request.origin, names)
     elif len(request.sources) == 2:
-        sides = [read_side(path, names, request.interface) for path in request.sources]
+        check_dumps(request.sources, request.vmlinux)
+        sides = [
+            read_side(path, names, request.interface, vmlinux=request.vmlinux)
+            for path in request.sources
+        ]
         subject = Subject(sides[1], sides[0], (), made_comparable(*sides))
     else:
-        subject = _series(request, open_sources(request.sources), names)
+        subject = _series(request, open_sources(request.sources, request.vmlinux), names)
     return _report(request, subject)
 
 
@@ -379,4 +395,5 @@ def _version(info: Info) -> str:
 def _profiling(side: Side) -> str:
     if side.metadata.get("profiling") == "off":
         return "off: the counters are frozen"
-    return "on" if "boot-id" in side.metadata else "not known"
+    known = "boot-id" in side.metadata or side.metadata.get("profiling") == "on"
+    return "on" if known else "not known"

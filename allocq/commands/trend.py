@@ -20,6 +20,7 @@ from ..output.stream import say, warn
 from ..output.terminal import speaks_utf8
 from ..output.trend import Row, TrendLayout, ordered, why
 from ..sources.series import Point, Series, open_files, open_series
+from ..sources.source import check_dumps
 from ..storage.recording.schema import default_folder
 from ..times import parse_time
 from .arguments import (
@@ -28,6 +29,7 @@ from .arguments import (
     number,
     read_filter,
     read_table_view,
+    read_vmlinux,
     shape_of,
     strings,
     text,
@@ -55,6 +57,7 @@ class TrendRequest:
     format: str | None
     view: View
     target: Target
+    vmlinux: str | None = None
 
 
 def read_request(values: Mapping[str, object]) -> TrendRequest:
@@ -82,13 +85,14 @@ def read_request(values: Mapping[str, object]) -> TrendRequest:
         choice("format", values.get("format"), TREND_FORMATS),
         read_table_view(values),
         read_target(values, "tsv"),
+        read_vmlinux(values),
     )
 
 
 def trend_command(values: Mapping[str, object]) -> int:
     """Run the command; returns 0 if there is a row, 1 if not."""
     request = read_request(values)
-    series = open_sources(request.sources)
+    series = open_sources(request.sources, request.vmlinux)
     points = series.points(request.since, request.until)
     if len(points) < 2:
         what = "1 listing" if points else "no listing"
@@ -107,13 +111,15 @@ def trend_command(values: Mapping[str, object]) -> int:
     return FOUND if rows else NOTHING
 
 
-def open_sources(sources: Sequence[str]) -> Series:
-    """A recording or folder, or saved listings as a series; for none, the default recording."""
+def open_sources(sources: Sequence[str], vmlinux: str | None = None) -> Series:
+    """A recording or folder, or saved listings as a series; for none, the default recording.
+    vmlinux: for the crash dumps among them."""
+    check_dumps(sources, vmlinux)
     if not sources:
         return open_series(default_folder())
     if len(sources) == 1 and os.path.isdir(sources[0]):
         return open_series(sources[0])
-    return open_files(sources)
+    return open_files(sources, vmlinux)
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:

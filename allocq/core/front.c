@@ -91,6 +91,25 @@ static bool is_compressed(int fd)
 	return false;
 }
 
+/* Is it a crash dump, or kcore? A running kernel's listing, which has no size, is not read for that. */
+static bool is_dump(int fd)
+{
+	static const struct aq_str magic[] = {
+		{ "\x7f" "ELF", 4 }, { "KDUMP   ", 8 }, { "DISKDUMP", 8 }, { "makedumpfile", 12 },
+	};
+	struct stat status;
+	char first[12];
+	size_t len;
+
+	if (fstat(fd, &status) || !S_ISREG(status.st_mode) || !status.st_size)
+		return false;
+	len = peek(fd, first, sizeof(first));
+	for (size_t i = 0; i < sizeof(magic) / sizeof(magic[0]); i++)
+		if (len >= magic[i].len && !memcmp(first, magic[i].s, magic[i].len))
+			return true;
+	return false;
+}
+
 /* 0 or -1. */
 static int write_all(int fd, const char *data, size_t len)
 {
@@ -251,6 +270,11 @@ static int answer(struct query *query, char *const *argv)
 		hand_over(source, query->path, argv);
 		aq_source_close(source);
 		return no_python("a compressed source needs Python; decompress it first");
+	}
+	if (is_dump(aq_source_fd(source))) {
+		hand_over(source, query->path, argv);
+		aq_source_close(source);
+		return no_python("a crash dump needs Python");
 	}
 	/* Where nothing matches, a relative glob may begin at any component of a path. */
 	query->stop_at_nothing = aq_source_is_live(source) || aq_source_is_file(source);

@@ -23,7 +23,8 @@ BRIEFS = {
     "bytes": "Show plain byte counts instead of 1.5M.",
     "color": "Colors: {}.",
     "pager": "Page long answers: {}.",
-    "source": "A listing, log, archive, recording; - is stdin.",
+    "source": "A listing, log, archive, dump, recording; - is stdin.",
+    "vmlinux": "The kernel of a crash dump, with its debug info.",
     "listing": "Which of several listings: 1, 2, last or all.",
     "list_listings": "List the listings of a source instead.",
     "at": "Of a recording, the last by TIME: '10 min ago'.",
@@ -34,6 +35,7 @@ BRIEFS = {
 
 # Options in one row, by the name of the first, with words for all.
 ROWS = {
+    "ignore_case": (("ignore_case", "invert"), "Ignore case; invert the match."),
     "min_size": (("min_size", "max_size"), "At least, at most SIZE: 64K, 1.5G, 1MB."),
     "min_calls": (("min_calls", "max_calls"), "At least, at most N live allocations."),
     "color": (("color", "pager"), "Colors, paging: auto, always, never."),

@@ -185,6 +185,7 @@ DIFF_OPTIONS = (
     Option("until", ("--until",), TEXT, _S,
            "Compare up to the last listing that is not later than TIME (default: the last one of"
            " DIR; with BEFORE, the running kernel).", "TIME"),
+    *named(SOURCE_OPTIONS, "vmlinux"),
     Option("min_growth", ("--min-growth",), TEXT, _V,
            "Show only what grew by at least SIZE bytes.", "SIZE"),
     *named(VIEW_OPTIONS, "group_by", "slab"),
@@ -341,6 +342,7 @@ TREND_OPTIONS = (
     *named(VIEW_OPTIONS, "header", "bytes", "color"),
     *OUTPUT_OPTIONS,
     Option("source", ("--source",), TEXT, _S, "The same as the operand SOURCE.", "PATH"),
+    *named(SOURCE_OPTIONS, "vmlinux"),
 )  # fmt: skip
 
 TOP_PANEL = "How it runs"

@@ -118,9 +118,12 @@ OUTPUT_OPTIONS = (
 
 SOURCE_OPTIONS = (
     Option("source", ("--source",), TEXT, _S,
-           "Read a saved /proc/allocinfo, a snapshot, a kernel log, a paste or an archive with one;"
-           " - is standard input. A path on a proc file system is a running kernel. A directory is"
-           " a recording, or a folder of saved listings: --at says which.", "PATH"),
+           "Read a saved /proc/allocinfo, a snapshot, a kernel log, a paste, an archive with one,"
+           " or a crash dump; - is standard input. A path on a proc file system is a running"
+           " kernel. A directory is a recording, or a folder of saved listings: --at says which.",
+           "PATH"),
+    Option("vmlinux", ("--vmlinux",), TEXT, _S,
+           "The kernel of a crash dump with its debug info, of the same build.", "FILE"),
     Option("at", ("--at",), TEXT, _S,
            "The source is a directory: take the last listing that is not later than TIME"
            " ('2026-11-23 10:00', '10 min ago', 1h, @SECONDS; default: now).", "TIME"),

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..analysis.diff import Key, keys_of
-from ..core.kernel import NativeSource, looks_like_listing
+from ..core.kernel import looks_like_listing
 from ..core.text import header
 from ..errors import AccessError, AllocqError, SourceError
 from ..model import NO_MAXIMUM, Filter
 from ..storage.recording import schema
 from ..storage.snapshot import saved_meminfo
 from .matcher import Matcher
-from .source import Saved, open_source
+from .source import Saved, in_memory, open_one
 
 if TYPE_CHECKING:
     from ..storage.recording.reader import Point as Row
@@ -159,7 +159,7 @@ class _Recorded(Series):
         if sample is None:
             raise SourceError(self.warnings[-1])
         facts = self._recording.facts(point.path)
-        return _in_memory(b"".join(snapshot_of(sample, facts)), point.words)
+        return in_memory(b"".join(snapshot_of(sample, facts)), point.words)
 
     def boot_of(self, point: Point) -> str | None:
         return self._recording.boot_of(*_rows_of([point]))
@@ -199,7 +199,7 @@ def _matching(subjects: Sequence[bytes], filter: Filter) -> tuple[list[Key], lis
     """The keys of the tags that match, and their places among the subjects."""
     # Each tag holds its own number.
     lines = b"".join(b"%12d %8d %b \n" % (at, 0, each) for at, each in enumerate(subjects))
-    with _in_memory(header("2.0") + lines, "the tags of a recording") as source:
+    with in_memory(header("2.0") + lines, "the tags of a recording") as source:
         table = source.read().table
     Matcher(filter).apply(table)
     return keys_of(table), table.column("bytes")
@@ -209,10 +209,16 @@ class _Folder(Series):
     """Snapshots, and what a loop of `cat /proc/allocinfo` saved, gzip or not."""
 
     def __init__(
-        self, folder: Path, names: Sequence[str] = (), points: Sequence[Point] | None = None
+        self,
+        folder: Path,
+        names: Sequence[str] = (),
+        points: Sequence[Point] | None = None,
+        vmlinux: str | None = None,
     ) -> None:
-        """names: the files in the folder that may be listings; points: those that are, if known."""
+        """names: the files in the folder that may be listings; points: those that are, if known;
+        vmlinux: for the crash dumps among them."""
         super().__init__(folder)
+        self._vmlinux = vmlinux
         self._names = names
         self._found: list[Point] | None = None
         if points is not None:
@@ -259,7 +265,7 @@ class _Folder(Series):
             return source.read(nothing).info.metadata.get("boot-id")
 
     def open(self, point: Point) -> Saved:
-        source = open_source(point.path)
+        source = open_one(point.path, vmlinux=self._vmlinux)
         assert isinstance(source, Saved)
         return source
 
@@ -288,9 +294,9 @@ class _Folder(Series):
             )
 
 
-def _point_of(path: Path) -> Point:
+def _point_of(path: Path, vmlinux: str | None = None) -> Point:
     """A saved listing, and when it was saved. AllocqError if it is none."""
-    with open_source(path) as source:
+    with open_one(path, vmlinux=vmlinux) as source:
         info = source.read(Filter()).info
     if info.time is not None:
         return Point(info.time, TimeFrom.HEADER, path)
@@ -338,9 +344,11 @@ def _may_be_listing(path: Path) -> bool:
         raise AccessError(f"cannot read {path}: {error.strerror}") from None
 
 
-def open_files(paths: Sequence[str]) -> Series:
-    """Some saved listings as a series. SourceError, FormatError if one cannot be read."""
-    return _Folder(Path(paths[0]), points=list(map(_point_of, map(Path, paths))))
+def open_files(paths: Sequence[str], vmlinux: str | None = None) -> Series:
+    """Some saved listings as a series; vmlinux: for crash dumps. SourceError, FormatError if one
+    cannot be read."""
+    points = [_point_of(Path(path), vmlinux) for path in paths]
+    return _Folder(Path(paths[0]), points=points, vmlinux=vmlinux)
 
 
 _DATE = r"(?P<y>(?:19|20)\d\d)[-_.]?(?P<m>0[1-9]|1[0-2])[-_.]?(?P<d>0[1-9]|[12]\d|3[01])"
@@ -363,21 +371,6 @@ def time_in_name(name: str) -> float | None:
             return None
     match = _EPOCH.search(name)
     return float(match[1]) if match else None
-
-
-def _in_memory(text: bytes, shown: str) -> Saved:
-    """A text that only this process has, as a source. shown: what messages call it."""
-    fd = os.memfd_create("allocq", os.MFD_CLOEXEC)
-    try:
-        with open(fd, "wb", closefd=False) as file:
-            file.write(text)
-        source = Saved(NativeSource(f"/proc/self/fd/{fd}", "auto"))
-    except OSError as error:
-        raise SourceError(f"cannot hold {shown} in memory: {error.strerror}") from None
-    finally:
-        os.close(fd)
-    source.path = shown
-    return source
 
 
 def _rows_of(points: Sequence[Point]) -> list[Row]:

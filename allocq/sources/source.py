@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import ENOMEM
@@ -20,12 +20,13 @@ from ..core.binding import decode, lib
 from ..core.kernel import INTERFACES, NativeSource, Plan
 from ..core.table import Table
 from ..core.text import NotPlainError, Text, header
-from ..errors import FormatError, SourceError, UsageError
+from ..errors import FormatError, InterfaceError, SourceError, UsageError
 from ..model import NO_MAXIMUM, Filter, Info
 from ..storage.compression import MAGIC, unpack
 from .matcher import Matcher
 from .snapshot import Snapshot as Snapshot
 from .snapshot import tags_of as tags_of
+from .vmcore.recognise import is_dump, open_dump
 
 if TYPE_CHECKING:
     from typing import Self
@@ -43,6 +44,7 @@ _LOGGED = (
     "the kernel logs one, below 'Memory allocations:', on OOM and for: echo m > /proc/sysrq-trigger"
 )
 _NANOSECONDS = 1_000_000_000
+_DUMP_IS_A_FILE = "name the dump, a file, with --source"
 
 
 _NEEDED_RARELY = (
@@ -498,6 +500,26 @@ def _lines(shown: Sequence[Listing]) -> Iterator[bytes]:
             yield b"".join(listing.text[start : start + _LINES])
 
 
+class Dumped(Saved):
+    """The tags in a crash dump, which was read when it was opened. said: warnings about it."""
+
+    def __init__(self, native: NativeSource, path: str, interface: str, said: list[str]) -> None:
+        super().__init__(native)
+        self.path, self._interface, self._said = path, interface, said
+
+    def _describe(self, text: Text, alone: bool) -> None:
+        super()._describe(text, alone)
+        self._note()
+
+    def _tell(self, shown: Sequence[Listing], number: int, scanner: Scanner | None = None) -> None:
+        super()._tell(shown, number, scanner)
+        self._note()
+
+    def _note(self) -> None:
+        self.info.interface = self._interface
+        self.info.warnings += self._said
+
+
 class Live(Source):
     """The running kernel."""
 
@@ -565,12 +587,14 @@ def open_source(
     path: str | os.PathLike[str] | None = None,
     interface: str = "auto",
     listing: str | int | None = None,
+    vmlinux: str | os.PathLike[str] | None = None,
 ) -> Live | Saved:
-    """Open the running kernel (None), a saved listing, or standard input (`-`).
+    """Open the running kernel (None), a saved listing, a crash dump, or standard input (`-`).
 
     A path on a proc file system is a running kernel too. interface: auto, ioctl or text. listing:
-    which one of several in a file: a number from 1, `last` (the default) or `all`. Raises
-    SourceError, AccessError, InterfaceError, and UsageError for a wrong argument.
+    which one of several in a file: a number from 1, `last` (the default) or `all`. vmlinux: for a
+    dump, its kernel with debug info. Raises SourceError, AccessError, InterfaceError, and
+    UsageError for a wrong argument.
 
     >>> import allocq
     >>> with allocq.open(allocq.sample_path()) as source:
@@ -588,8 +612,70 @@ def open_source(
     if name is not None and "\0" in name:
         raise SourceError(f"no such file: {name!r}")
     chosen = _listing_of(listing)
+    if name is not None and (fd := open_dump(name)) is not None:
+        with open(fd, "rb", buffering=0):
+            return _open_dumped(fd, name, interface, chosen, vmlinux)
     native = NativeSource(name, interface)
+    if vmlinux is not None:
+        native.close()
+        shown = "the running kernel" if name is None else native.path
+        raise UsageError(f"--vmlinux is for crash dumps, and {shown} is none", _DUMP_IS_A_FILE)
     return Live(native) if native.live else Saved(native, chosen)
+
+
+def open_one(
+    path: str | os.PathLike[str] | None, interface: str = "auto", vmlinux: str | None = None
+) -> Live | Saved:
+    """Open one source of several: vmlinux is for the crash dumps among them."""
+    fits = vmlinux is not None and path is not None and is_dump(os.fspath(path))
+    return open_source(path, interface, vmlinux=vmlinux if fits else None)
+
+
+def check_dumps(paths: Iterable[object], vmlinux: str | None) -> None:
+    """UsageError where vmlinux is given, but none of several sources is a crash dump."""
+    if vmlinux is not None and not any(isinstance(path, str) and is_dump(path) for path in paths):
+        raise UsageError("--vmlinux is for crash dumps, and none is named", "name one, or omit it")
+
+
+def _open_dumped(
+    fd: int,
+    name: str,
+    interface: str,
+    listing: str | None,
+    vmlinux: str | os.PathLike[str] | None,
+) -> Dumped:
+    from .vmcore.dump import examine, where
+    from .vmcore.listing import INTERFACE, read_dump
+
+    path = "standard input" if name == "-" else name
+    dump = examine(fd, path)
+    if vmlinux is None:
+        what = "the running kernel's memory" if dump.is_live else "a crash dump"
+        raise UsageError(f"{path} is {what}: its kernel's debug info is needed", where(dump))
+    if interface == "ioctl":
+        raise InterfaceError(f"{path} is a crash dump: it has no ioctl", "omit --interface")
+    if listing not in (None, "1", "last", "all"):
+        raise _no_such_listing(path, 1)
+    read = read_dump(fd, dump, os.fspath(vmlinux))
+    return Dumped(_memory_file(read.text, path), path, INTERFACE, read.warnings)
+
+
+def in_memory(text: bytes, shown: str) -> Saved:
+    """A text that only this process has, as a source. shown: what messages call it."""
+    source = Saved(_memory_file(text, shown))
+    source.path = shown
+    return source
+
+
+def _memory_file(text: bytes, shown: str) -> NativeSource:
+    try:
+        fd = os.memfd_create("allocq", os.MFD_CLOEXEC)
+        with open(fd, "wb") as file:
+            file.write(text)
+            file.flush()
+            return NativeSource(f"/proc/self/fd/{fd}", "auto")
+    except OSError as error:
+        raise SourceError(f"cannot hold {shown} in memory: {error.strerror}") from None
 
 
 def _listing_of(listing: object) -> str | None:

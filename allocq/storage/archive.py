@@ -28,6 +28,7 @@ _BLOCK = 512
 _LONGEST_NAME = 1 << 16
 XZ, BZIP2, ZIP = b"\xfd7zXZ\x00", b"BZh", b"PK\x03\x04"
 
+_WHOLE_DUMP = "for a crash dump, name the file, unpacked: --source DUMP --vmlinux FILE"
 _UNKNOWN = (
     (b"7z\xbc\xaf\x27\x1c", "7-Zip", "7z e -so {} | allocq query --source -"),
     (b"Rar!", "RAR", "unrar p -inul {} | allocq query --source -"),
@@ -37,8 +38,10 @@ _UNKNOWN = (
     (b"\x1f\x9d", "compress (.Z)", "gzip -dc {} | allocq query --source -"),
     (b"\x5d\x00\x00", "LZMA", "xz -dc --format=lzma {} | allocq query --source -"),
     (b"LPKSHHRH", "a journal of systemd", "journalctl -k --file {} | allocq query --source -"),
-    (b"KDUMP   ", "a crash dump", "run the log command of crash on it and save what it prints"),
-    (b"\x7fELF", "ELF", "if it is a vmcore: vmcore-dmesg {} | allocq query --source -"),
+    (b"KDUMP   ", "a crash dump", _WHOLE_DUMP),
+    (b"DISKDUMP", "a crash dump", _WHOLE_DUMP),
+    (b"makedumpfile\0", "a crash dump", _WHOLE_DUMP),
+    (b"\x7fELF", "ELF", _WHOLE_DUMP),
     (b"%PDF", "PDF", "pdftotext -layout {} - | allocq query --source -"),
     (b"\x89PNG", "a picture (PNG)", "allocq reads text: copy the text itself"),
     (b"\xff\xd8\xff", "a picture (JPEG)", "allocq reads text: copy the text itself"),
@@ -52,8 +55,10 @@ def unknown_format(first: bytes, path: str) -> FormatError | None:
     """The error for a format that is known, but not read; None for another beginning."""
     for magic, name, how in _UNKNOWN:
         if first.startswith(magic):
+            whole = " from a pipe or packed" if how == _WHOLE_DUMP else ""
             return FormatError(
-                f"{path} is not a saved /proc/allocinfo but {name}, which allocq does not read",
+                f"{path} is not a saved /proc/allocinfo but {name}, which allocq does not"
+                f" read{whole}",
                 how.format(path),
             )
     return None

@@ -44,7 +44,10 @@ def snapshot_text(
     metadata["interface"] = info.interface if live else before.get("interface", "text")
     if filtered := joined_filters(before.get("filter", ""), filter):
         metadata["filter"] = filtered
-    metadata["tags"] = str(len(table))
+    # What lacks tags goes on lacking them; of those that a filter selects, it is not known.
+    lacking = info.truncated and not filter.items()
+    metadata["tags"] = before.get("tags", "") if lacking else ""
+    metadata["tags"] = metadata["tags"] or str(len(table))
     head = f"# {MARK}: {VERSION}\n" + "".join(
         f"# {key}: {_one_line(value)}\n" for key, value in metadata.items()
     )

@@ -1,0 +1,237 @@
+"""What file a crash dump is, told by its content, and whether its debug info fits it.
+
+All of this is known before drgn is asked: the kind, what is missing at its end, VMCOREINFO.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import struct
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ...errors import AccessError, FormatError, SourceError, UsageError
+from .elf import Elf, ElfType, build_id_of_notes
+from .recognise import ELF, FLATTENED, KDUMP, LONGEST
+
+_VMCOREINFO = b"VMCOREINFO"
+_LONGEST_INFO = 1 << 20
+_KERNEL_NOTES = "/sys/kernel/notes"
+_DEBUG_INFO = (b".debug_info", b".zdebug_info")
+_INCOMPLETE = 8  # DUMP_DH_COMPRESSED_INCOMPLETE
+_LAST_PAGES = 4096
+
+
+class DumpKind(StrEnum):
+    """How a dump is written; KCORE is the memory of the running kernel."""
+
+    ELF = "ELF"
+    KDUMP = "kdump-compressed"
+    KCORE = "kcore"
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A dump. vmcoreinfo: what the kernel noted about itself, by name. level: which pages were left
+    out (makedumpfile -d), None if unknown."""
+
+    path: str
+    kind: DumpKind
+    vmcoreinfo: dict[str, str]
+    level: int | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Is it the memory of the running kernel?"""
+        return self.kind is DumpKind.KCORE
+
+    @property
+    def release(self) -> str:
+        """The kernel's release, or an empty string."""
+        return self.vmcoreinfo.get("OSRELEASE", "")
+
+    @property
+    def build_id(self) -> str:
+        """The kernel's build id, or an empty string."""
+        own = self.vmcoreinfo.get("BUILD-ID", "").lower()
+        if own or not self.is_live:
+            return own
+        with contextlib.suppress(OSError), open(_KERNEL_NOTES, "rb") as file:
+            return build_id_of_notes(file.read(1 << 16)) or ""
+        return ""
+
+    @property
+    def page_size(self) -> int:
+        """Bytes in a page; 0 if unknown."""
+        value = self.vmcoreinfo.get("PAGESIZE", "")
+        size = int(value) if value.isascii() and value.isdigit() and len(value) < 8 else 0
+        return size if size in (1 << bits for bits in range(12, 17)) else 0
+
+    @property
+    def crash_time(self) -> float | None:
+        """When the kernel crashed, in seconds since 1970; None if it did not say."""
+        value = self.vmcoreinfo.get("CRASHTIME", "")
+        return float(value) if value.isascii() and value.isdigit() and len(value) < 12 else None
+
+
+def examine(fd: int, path: str) -> Dump:
+    """What dump it is. FormatError where it is none, or not whole."""
+    try:
+        size = os.fstat(fd).st_size
+        head = os.pread(fd, LONGEST, 0)
+        if head.startswith(FLATTENED):
+            raise FormatError(
+                f"{path} is a flattened dump, as makedumpfile -F writes it",
+                f"put it together: makedumpfile -R vmcore <{path}",
+            )
+        if head.startswith(KDUMP):
+            return _kdump(fd, path, size)
+        return _elf(fd, path, size)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _elf(fd: int, path: str, size: int) -> Dump:
+    elf = Elf(lambda length, at: os.pread(fd, length, at), path)
+    if elf.type is not ElfType.CORE:
+        raise FormatError(
+            f"{path} is an ELF file, but no crash dump",
+            "name the dump with --source, and the kernel's debug info with --vmlinux",
+        )
+    is_kcore = _is_in_proc(fd)
+    if not is_kcore and elf.end > size:
+        raise FormatError(f"{path} is truncated: it has {size:,} of {elf.end:,} bytes")
+    for note in elf.notes():
+        if note.name == _VMCOREINFO:
+            return Dump(path, DumpKind.KCORE if is_kcore else DumpKind.ELF, _entries(note.data))
+    if is_kcore:
+        return Dump(path, DumpKind.KCORE, {})
+    raise FormatError(
+        f"{path} is the core of a process, or a dump without VMCOREINFO",
+        "a dump of a QEMU guest has it with: -device vmcoreinfo",
+    )
+
+
+def _is_in_proc(fd: int) -> bool:
+    try:
+        return os.fstat(fd).st_dev == os.stat("/proc/self").st_dev
+    except OSError:
+        return False
+
+
+def _kdump(fd: int, path: str, size: int) -> Dump:
+    """include/linux/diskdump.h of makedumpfile: a header, a second one, two bitmaps, descriptors of
+    pages, pages."""
+    truncated = FormatError(f"{path} is truncated, or makedumpfile could not finish it")
+    head = os.pread(fd, 464, 0)
+    if len(head) < 464:
+        raise truncated
+    order = "<" if 0 < int.from_bytes(head[8:12], "little") < 1 << 16 else ">"
+    status, block, more, bitmaps = struct.unpack_from(f"{order}IiII", head, 424)
+    if block not in (1 << bits for bits in range(9, 21)):
+        raise FormatError(f"{path} is damaged: blocks of {block} bytes in a dump")
+    if status & _INCOMPLETE:
+        raise truncated
+    second = os.pread(fd, 64, block)
+    if len(second) < 64:
+        raise truncated
+    level, is_part = struct.unpack_from(f"{order}ii", second, 8)
+    if is_part:
+        raise FormatError(
+            f"{path} is a part of a dump, as makedumpfile --split writes it",
+            "put it together: makedumpfile --reassemble PART... vmcore",
+        )
+    info_at, info_size = struct.unpack_from(f"{order}QQ", second, 32)
+    if not 0 < info_size <= _LONGEST_INFO:
+        raise FormatError(f"{path} has no VMCOREINFO: it was made of a dump without it")
+    info = os.pread(fd, info_size, info_at)
+    descriptors = block * (1 + more + bitmaps)
+    if len(info) < info_size or descriptors > size:
+        raise truncated
+    if _end_of_pages(fd, descriptors, block * (1 + more), block * bitmaps, order) > size:
+        raise truncated
+    return Dump(path, DumpKind.KDUMP, _entries(info), level)
+
+
+def _end_of_pages(fd: int, at: int, bitmaps_at: int, bitmaps_size: int, order: str) -> int:
+    """Where the last pages end, by the descriptors of the last ones."""
+    pages, half, read = 0, bitmaps_size // 2, 0
+    while read < half and (
+        piece := os.pread(fd, min(1 << 20, half - read), bitmaps_at + half + read)
+    ):
+        pages += int.from_bytes(piece, "little").bit_count()
+        read += len(piece)
+    layout = struct.Struct(f"{order}QIIQ")
+    first = max(0, pages - _LAST_PAGES)
+    end = at + pages * layout.size
+    data = os.pread(fd, (pages - first) * layout.size, at + first * layout.size)
+    whole = len(data) - len(data) % layout.size
+    ends: list[int] = [at + size for at, size, _, _ in layout.iter_unpack(data[:whole])]
+    return max([end, *ends])
+
+
+def _entries(data: bytes) -> dict[str, str]:
+    text = data[:_LONGEST_INFO].rstrip(b"\0").decode("utf-8", "replace")
+    entries: dict[str, str] = {}
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        if equals and value.isprintable():
+            entries.setdefault(name, value)
+    return entries
+
+
+def check_vmlinux(vmlinux: str, dump: Dump) -> None:
+    """Is this the kernel of the dump, with its debug info? SourceError, FormatError."""
+    try:
+        with open(vmlinux, "rb", buffering=0, opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UsageError(f"--vmlinux {vmlinux}: it is no plain file", where(dump))
+            _check(file.fileno(), vmlinux, dump)
+    except FileNotFoundError:
+        raise SourceError(f"no such file: {vmlinux}", where(dump)) from None
+    except PermissionError:
+        raise AccessError(f"{vmlinux}: permission denied") from None
+    except OSError as error:
+        raise SourceError(f"cannot read {vmlinux}: {error.strerror}", where(dump)) from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A pipe would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _check(fd: int, vmlinux: str, dump: Dump) -> None:
+    if os.pread(fd, 4, 0) != ELF:
+        raise FormatError(f"{vmlinux} is not a vmlinux, which is an ELF file", where(dump))
+    elf = Elf(lambda length, at: os.pread(fd, length, at), vmlinux)
+    if elf.type not in (ElfType.PROGRAM, ElfType.SHARED):
+        raise FormatError(f"{vmlinux} is an ELF file, but no kernel", where(dump))
+    own = elf.build_id()
+    if not dump.build_id:
+        raise FormatError(f"{dump.path} has no build id: whether {vmlinux} fits cannot be told")
+    if own != dump.build_id:
+        raise FormatError(
+            f"{vmlinux} is another build than the kernel of {dump.path}: build id"
+            f" {own or 'missing'}, not {dump.build_id}",
+            where(dump),
+        )
+    if not elf.section_names().intersection(_DEBUG_INFO):
+        raise FormatError(f"{vmlinux} has no debug info", where(dump))
+
+
+def where(dump: Dump) -> str:
+    """Where the debug info of a dump's kernel usually is."""
+    release = dump.release or (os.uname().release if dump.is_live else "RELEASE")
+    places = [
+        f"/usr/lib/debug/boot/vmlinux-{release}",
+        f"/usr/lib/debug/lib/modules/{release}/vmlinux",
+    ]
+    for place in places:
+        if os.path.isfile(place):
+            return f"--vmlinux {place}"
+    words = f"--vmlinux {places[0]}, of the kernel's debug package"
+    if dump.build_id:
+        words += f", or what 'debuginfod-find debuginfo {dump.build_id}' downloads"
+    return words
