@@ -32,8 +32,9 @@ def run_app(argv: list[str]) -> int:
 def _run(argv: list[str]) -> int:
     """Typer's parser alone: what it would do about exceptions is decided elsewhere."""
     app: Any = typer.main.get_command(make_app())
+    words, behind = _split(argv)
     try:
-        with app.make_context(NAME, list(argv) or ["--help"]) as context:
+        with app.make_context(NAME, words or ["--help"], obj=behind) as context:
             result = app.invoke(context)
     except AllocqError as error:
         return complain(error)
@@ -48,6 +49,17 @@ def _run(argv: list[str]) -> int:
             raise
         return _misused(error, argv)
     return result if isinstance(result, int) else 0
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str] | None]:
+    """The words, and those behind `--` of a command that takes them apart; None without any."""
+    command = next((each for each in COMMANDS if argv and each.name == argv[0]), None)
+    if command is None or "--" not in argv:
+        return list(argv), None
+    if not any(operand.behind_dashes for operand in command.operands):
+        return list(argv), None
+    at = argv.index("--")
+    return argv[:at], argv[at + 1 :]
 
 
 def _misused(error: Any, argv: list[str]) -> int:
@@ -102,7 +114,7 @@ def _version(asked: bool) -> None:
 def _function(command: Command) -> Callable[..., int]:
     """A function whose signature gives Typer the command's parameters."""
 
-    def run(help: bool, **values: Any) -> int:
+    def run(context: typer.Context, help: bool, **values: Any) -> int:
         given = {
             name: value
             for name, value in values.items()
@@ -112,12 +124,16 @@ def _function(command: Command) -> Callable[..., int]:
             if option.kind == OptionKind.SWITCH and values[option.name] is not None:
                 given[option.name] = values[option.name]
         for operand in command.operands:
+            if operand.behind_dashes and (behind := context.obj) is not None:
+                given[operand.name] = behind
             # Typer 0.16 does not miss one under Click 8.3 and later.
             if operand.required and operand.name not in given:
                 raise words_of(Misread(Fault.MISSING_OPERAND, operand.metavar), command)
         return command.run(given)
 
-    parameters = [_operand(operand) for operand in command.operands]
+    operands = [operand for operand in command.operands if not operand.behind_dashes]
+    parameters = [_parameter("context", typer.Context, inspect.Parameter.empty)]
+    parameters += [_operand(operand) for operand in operands]
     parameters += [_option(option) for option in command.options]
     show = _help(lambda: command_help(command))
     info = typer.Option(*HELP.flags, is_eager=True, callback=show)

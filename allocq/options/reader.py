@@ -66,7 +66,11 @@ def read_words(
     rest = iter(argv)
     for word in rest:
         if word == "--" and operands:
-            words += rest
+            behind = next((operand for operand in operands if operand.behind_dashes), None)
+            if behind is None:
+                words += rest
+            else:
+                values[behind.name] = list(rest)
             break
         if word[:1] != "-" or (word == "-" and operands):
             words.append(word)
@@ -118,6 +122,8 @@ def _take_operands(
 ) -> None:
     """Add the operands by name."""
     for operand in operands:
+        if operand.behind_dashes:
+            continue
         if operand.many and words:
             values[operand.name], words = words, []
         elif words:
