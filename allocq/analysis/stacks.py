@@ -43,7 +43,7 @@ class Stack:
     """What was allocated with one call stack while we looked. frames: innermost first, as the
     kernel prints them. tag: FILE:LINE, None if several are in the function. freed_bytes and
     freed_calls: of what was allocated here in that time, what was freed in it; None if frees were
-    not watched."""
+    not watched. inner: how many frames, from the innermost, are the allocator's."""
 
     frames: tuple[str, ...]
     bytes: int = 0
@@ -51,6 +51,7 @@ class Stack:
     freed_bytes: int | None = None
     freed_calls: int | None = None
     tag: str | None = None
+    inner: int = 0
 
     @property
     def live_bytes(self) -> int:
@@ -126,13 +127,14 @@ class Caller:
 
 
 def call_tree(stacks: Sequence[Stack], live: bool) -> Caller:
-    """The tree of callers; its root stands for all stacks, its first level for what allocates."""
+    """The tree of callers; its root stands for all stacks, its first level for the functions of the
+    tags. The allocator's own are left out."""
     root = Caller("")
     for stack in stacks:
         size, calls = stack.amount(live)
         node = root
         node.bytes, node.calls = node.bytes + size, node.calls + calls
-        for text in stack.frames:
+        for text in stack.frames[stack.inner :]:
             label = read_frame(text).label
             node = node.callers.setdefault(label, Caller(label))
             node.bytes, node.calls = node.bytes + size, node.calls + calls

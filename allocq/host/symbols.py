@@ -10,10 +10,10 @@ import os
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _SYMBOL = re.compile(rb"^([0-9a-f]+) (\w) (\S+)(?:\t\[(\S+)\])?$", re.MULTILINE)
-_START, _STOP = "__start_alloc_tags", "__stop_alloc_tags"
+_CODE = re.compile(rb"^([0-9a-f]+) [tTwW] (\S+)(?:\t\[(\S+)\])?$", re.MULTILINE)
 _HEADER = struct.Struct("<4sBB10xHHIQQQIHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _LOAD = 1
@@ -35,76 +35,76 @@ class Function:
         return self.name.partition(".")[0]
 
 
-@dataclass(slots=True)
 class Symbols:
-    """The functions by address and by name. tags: where the kernel's own tags begin and end, if
-    known."""
+    """The functions in the text of a /proc/kallsyms, which is long: each is made when asked for.
 
-    functions: list[Function] = field(default_factory=list)
-    tags: tuple[int, int] | None = None
-    text: tuple[int, int] | None = None
-    _starts: list[int] = field(default_factory=list)
-    _by_name: dict[str, list[Function]] = field(default_factory=dict)
+    tags, text: where the kernel's own tags and its code begin and end; None if that is not known.
+    """
 
-    def __post_init__(self) -> None:
-        self._starts = [function.start for function in self.functions]
-        for function in self.functions:
-            self._by_name.setdefault(function.plain, []).append(function)
+    def __init__(self, listing: bytes) -> None:
+        self._listing = listing
+        # The addresses are hexadecimal numbers of one width: their order is that of the texts.
+        self._rows: list[tuple[bytes, bytes, bytes]] = sorted(_CODE.findall(listing))
+        self.tags = self._span(b"__start_alloc_tags", b"__stop_alloc_tags")
+        self.text = self._span(b"_stext", b"_etext")
+
+    @property
+    def hidden(self) -> bool:
+        """Are the addresses not shown to us?"""
+        return not self._rows or not int(self._rows[-1][0], 16)
 
     def named(self, name: str, module: str | None) -> list[Function]:
         """The functions of this name in the source code; several files may have one."""
-        return [each for each in self._by_name.get(name, ()) if each.module == module]
+        word = name.encode()
+        found = {
+            (address, symbol, owner)
+            for address, kind, symbol, owner in self._lines(word)
+            if kind in b"tTwW" and symbol.partition(b".")[0] == word and _module(owner) == module
+        }
+        return [self._function(row) for row in sorted(found)]
 
     def at(self, address: int) -> Function | None:
         """The function that has this address."""
-        place = bisect.bisect_right(self._starts, address) - 1
-        if place < 0 or address >= self.functions[place].end:
-            return None
-        return self.functions[place]
+        place = bisect.bisect_right(self._rows, (b"%016x" % address, b"\xff", b"")) - 1
+        return self._function(self._rows[place]) if place >= 0 else None
 
-    def address(self, name: str, offset: int, size: int, module: str | None) -> int | None:
-        """The address of `name+offset/size`, as stacks have it; None if it is not known."""
-        same = [each for each in self.named(name.partition(".")[0], module) if each.name == name]
-        exact = [each for each in same if each.end - each.start == size]
-        if len(exact or same) != 1:
-            return None
-        return (exact or same)[0].start + offset
+    def _function(self, row: tuple[bytes, bytes, bytes]) -> Function:
+        start = int(row[0], 16)
+        place = bisect.bisect_right(self._rows, (row[0], b"\xff", b""))
+        end = int(self._rows[place][0], 16) if place < len(self._rows) else start + 1
+        return Function(start, end, row[1].decode("ascii", "replace"), _module(row[2]))
+
+    def _span(self, first: bytes, last: bytes) -> tuple[int, int] | None:
+        ends = []
+        for mark in (first, last):
+            here = [int(address, 16) for address, _, symbol, _ in self._lines(mark)
+                    if symbol == mark]  # fmt: skip
+            ends += here[:1]
+        return (ends[0], ends[1]) if len(ends) == 2 else None
+
+    def _lines(self, name: bytes) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
+        """The lines whose symbol begins with this name."""
+        place = self._listing.find(b" " + name)
+        while place >= 0:
+            begin = self._listing.rfind(b"\n", 0, place) + 1
+            if match := _SYMBOL.match(self._listing, begin):
+                address, kind, symbol, owner = match.groups(b"")
+                yield address, kind, symbol, owner
+            place = self._listing.find(b" " + name, place + 1)
+
+
+def _module(owner: bytes) -> str | None:
+    return owner.decode("ascii", "replace") or None
 
 
 def read_symbols(path: str = "/proc/kallsyms") -> Symbols | None:
     """The symbols of the running kernel; None where it hides the addresses, or has none."""
     try:
         with open(path, "rb") as file:
-            return parse_symbols(file.read())
+            symbols = Symbols(file.read())
     except OSError:
         return None
-
-
-def parse_symbols(text: bytes) -> Symbols | None:
-    """The symbols of a /proc/kallsyms; None without addresses."""
-    found: list[tuple[int, str, str | None]] = []
-    marks: dict[str, int] = {}
-    for address, kind, name, module in _SYMBOL.findall(text):
-        word = name.decode("ascii", "replace")
-        if kind in b"tTwW":
-            owner = module.decode("ascii", "replace") if module else None
-            found.append((int(address, 16), word, None if owner == "bpf" else owner))
-        if word in (_START, _STOP, "_stext", "_etext"):
-            marks[word] = int(address, 16)
-    if not any(address for address, _, _ in found):
-        return None
-    found.sort(key=lambda each: each[0])
-    functions, following = [], None
-    for place in range(len(found) - 1, -1, -1):
-        address, word, owner = found[place]
-        if place + 1 < len(found) and found[place + 1][0] != address:
-            following = found[place + 1][0]
-        functions.append(Function(address, address + 1 if following is None else following,
-                                  word, owner))  # fmt: skip
-    functions.sort()
-    tags = (marks[_START], marks[_STOP]) if {_START, _STOP} <= marks.keys() else None
-    span = (marks["_stext"], marks["_etext"]) if {"_stext", "_etext"} <= marks.keys() else None
-    return Symbols(functions, tags, span)
+    return None if symbols.hidden else symbols
 
 
 class Code:
@@ -142,14 +142,16 @@ class Code:
 
 
 def _is_operand(text: bytes, place: int) -> bool:
-    """Is this the 32-bit operand of an x86-64 `mov` to a register, or to memory with a 32-bit
-    displacement? Other instructions do not set a tag."""
-    if place >= 3 and text[place - 3] & 0xF8 == 0x48 and text[place - 2] == 0xC7:
-        return text[place - 1] & 0xF8 == 0xC0
-    if place >= 7 and text[place - 7] & 0xF8 == 0x48 and text[place - 6] == 0xC7:
-        return text[place - 5] & 0xF8 == 0x80 and text[place - 5] & 7 != 4
-    if place >= 8 and text[place - 8] & 0xF8 == 0x48 and text[place - 7] == 0xC7:
-        return text[place - 6] == 0x84
+    """Is this the 32-bit operand of an x86-64 `mov` of 64 bits to a register, or to memory at a
+    register and a displacement? No other instruction sets a tag."""
+    # REX.W, C7 /0, then the ModRM byte (mod 3: register; 1 and 2: displacements of 1 and 4 bytes),
+    # for rsp and r12 the byte SIB, and the displacement.
+    for length, mode, has_base in ((3, 3, 0), (4, 1, 0), (5, 1, 1), (7, 2, 0), (8, 2, 1)):
+        start = place - length
+        if start >= 0 and text[start] & 0xF8 == 0x48 and text[start + 1] == 0xC7:
+            byte = text[start + 2]
+            if byte >> 6 == mode and not byte & 0x38 and (mode == 3 or (byte & 7 == 4) == has_base):
+                return True
     return False
 
 

@@ -119,24 +119,21 @@ class Sites:
         if self.symbols is None:
             name = (frame.plain, frame.module)
             return name in self.names, self.names.get(name)
-        address = self.symbols.address(frame.name, frame.offset, frame.size, frame.module)
-        if address is None:
-            named = [
-                places
-                for function, places in self.holders.items()
-                if (function.name, function.module) == (frame.name, frame.module)
-            ]
-            return bool(named), None
-        # A return address may be the first one behind a function whose last instruction is a call.
-        function = self.symbols.at(address - 1)
-        if function is None or function not in self.holders:
-            return False, None
-        places = self.holders[function]
+        named = [
+            function
+            for function in self.holders
+            if (function.name, function.module) == (frame.name, frame.module)
+        ]
+        # Of several functions of one name, the size tells which it is.
+        sized = [each for each in named if each.end - each.start == frame.size] or named
+        if len(sized) != 1:
+            return bool(sized), None
+        places = self.holders[sized[0]]
         if not places:
-            return True, None
-        before = bisect_left(places, (address,)) - 1
-        place = places[max(before, 0)][1]
-        return place is not None, place
+            return bool(sized), None
+        before = bisect_left(places, (sized[0].start + frame.offset,)) - 1
+        tag = places[max(before, 0)][1]
+        return tag is not None, tag
 
 
 def find_sites(wanted: Sequence[Tag], all_tags: Sequence[Tag]) -> Sites:
@@ -313,9 +310,10 @@ class Watch:
         for table in self._tables(kind.event):
             self._count(kind, "stacks" if _is_counter(table) else "addresses", table, seen)
             for row in table.rows if _is_counter(table) else ():
-                ours, tag = self._owner(kind, row.stack)
-                if ours:
-                    stack = stacks.setdefault(row.stack, Stack(row.stack, tag=tag))
+                owner = self._owner(kind, row.stack)
+                if owner is not None:
+                    inner, tag = owner
+                    stack = stacks.setdefault(row.stack, Stack(row.stack, tag=tag, inner=inner))
                     stack.bytes += _bytes(kind, row)
                     stack.calls += row.hits
         if self.live:
@@ -325,7 +323,7 @@ class Watch:
                 freed += [
                     Freed(row.stack, _bytes(kind, row), row.hits)
                     for row in table.rows
-                    if self._owner(kind, row.stack)[0]
+                    if self._owner(kind, row.stack) is not None
                 ]
             for event, _ in kind.frees:
                 for table in self._tables(event) if self._instance.has(event) else ():
@@ -341,19 +339,21 @@ class Watch:
             name = f"{kind.name} {what}"
             seen.dropped[name] = seen.dropped.get(name, 0) + table.dropped
 
-    def _owner(self, kind: Kind, stack: Sequence[str]) -> tuple[bool, str | None]:
-        """(does the stack allocate for one of the tags?, FILE:LINE if it is known)."""
+    def _owner(self, kind: Kind, stack: Sequence[str]) -> tuple[int, str | None] | None:
+        """(frames of the allocator, FILE:LINE if it is known) of a stack that allocates for one of
+        the tags; None for others."""
         allocator: list[str] = []
         for frame in map(read_frame, stack):
             ours, tag = self._sites.match(frame)
-            if not ours and (frame.plain.endswith(_NOPROF) or frame.plain in kind.inner):
-                allocator.append(frame.plain)
-                continue
-            if not ours:
-                return False, None
-            through = any("vmalloc" in name for name in allocator)
-            return through == (kind is _VMALLOC) or _VMALLOC not in self.kinds, tag
-        return False, None
+            if ours:
+                through = any("vmalloc" in name for name in allocator)
+                if through != (kind is _VMALLOC) and _VMALLOC in self.kinds:
+                    return None
+                return len(allocator), tag
+            if not frame.plain.endswith(_NOPROF) and frame.plain not in kind.inner:
+                return None
+            allocator.append(frame.plain)
+        return None
 
 
 def event_cost(instance: Instance) -> float | None:
