@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ..errors import AllocqError, OutputError
 from ..options.commands import COMMANDS, Command, Operand
-from ..options.reader import Fault, Misread
+from ..options.reader import Fault, Misread, dashes
 from ..options.shared import FAILED, INTERRUPTED, Option, OptionKind
 from ..output.stream import complain, say
 from .help import HELP, NAME, VERSION, command_help, main_help, version_line
@@ -32,9 +33,8 @@ def run_app(argv: list[str]) -> int:
 def _run(argv: list[str]) -> int:
     """Typer's parser alone: what it would do about exceptions is decided elsewhere."""
     app: Any = typer.main.get_command(make_app())
-    words, behind = _split(argv)
     try:
-        with app.make_context(NAME, words or ["--help"], obj=behind) as context:
+        with app.make_context(NAME, list(argv) or ["--help"]) as context:
             result = app.invoke(context)
     except AllocqError as error:
         return complain(error)
@@ -51,15 +51,18 @@ def _run(argv: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _split(argv: list[str]) -> tuple[list[str], list[str] | None]:
-    """The words, and those behind `--` of a command that takes them apart; None without any."""
-    command = next((each for each in COMMANDS if argv and each.name == argv[0]), None)
-    if command is None or "--" not in argv:
-        return list(argv), None
-    if not any(operand.behind_dashes for operand in command.operands):
-        return list(argv), None
-    at = argv.index("--")
-    return argv[:at], argv[at + 1 :]
+class _Dashed(TyperCommand):
+    """A command with an operand behind `--`."""
+
+    operand: Operand
+    options: tuple[Option, ...]
+
+    def parse_args(self, context: Any, args: list[str]) -> list[str]:
+        at = dashes(args, self.options)
+        left: list[str] = super().parse_args(context, args[:at])
+        if at < len(args):
+            context.obj = {self.operand.name: args[at + 1 :]}
+        return left
 
 
 def _misused(error: Any, argv: list[str]) -> int:
@@ -88,8 +91,13 @@ def make_app() -> typer.Typer:
         """The options before the command."""
 
     for command in COMMANDS:
+        behind = next((each for each in command.operands if each.behind_dashes), None)
+        kind: type[TyperCommand] = TyperCommand
+        if behind is not None:
+            kind = type("Dashed", (_Dashed,), {"operand": behind, "options": command.options})
         app.command(
             command.name,
+            cls=kind,
             add_help_option=False,
             context_settings={"allow_interspersed_args": not command.runs},
         )(_function(command))
@@ -114,7 +122,7 @@ def _version(asked: bool) -> None:
 def _function(command: Command) -> Callable[..., int]:
     """A function whose signature gives Typer the command's parameters."""
 
-    def run(context: typer.Context, help: bool, **values: Any) -> int:
+    def run(help: bool, context: typer.Context | None = None, **values: Any) -> int:
         given = {
             name: value
             for name, value in values.items()
@@ -123,16 +131,15 @@ def _function(command: Command) -> Callable[..., int]:
         for option in command.options:
             if option.kind == OptionKind.SWITCH and values[option.name] is not None:
                 given[option.name] = values[option.name]
+        given |= (context.obj if context else None) or {}
         for operand in command.operands:
-            if operand.behind_dashes and (behind := context.obj) is not None:
-                given[operand.name] = behind
             # Typer 0.16 does not miss one under Click 8.3 and later.
             if operand.required and operand.name not in given:
                 raise words_of(Misread(Fault.MISSING_OPERAND, operand.metavar), command)
         return command.run(given)
 
     operands = [operand for operand in command.operands if not operand.behind_dashes]
-    parameters = [_parameter("context", typer.Context, inspect.Parameter.empty)]
+    parameters = [_parameter("context", typer.Context, None)]
     parameters += [_operand(operand) for operand in operands]
     parameters += [_option(option) for option in command.options]
     show = _help(lambda: command_help(command))

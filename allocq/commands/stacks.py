@@ -138,9 +138,9 @@ def stacks_command(values: Mapping[str, object], fd: int = 1) -> int:
     screen = target.screen(fd)
     if request.format == "pprof" and screen.terminal:
         raise UsageError("pprof is binary", "write it to a file: --output stacks.pb.gz")
-    facts = usable()
     with open_source(None) as source:
         assert isinstance(source, Live)
+        facts = usable()
         filter = as_meant(source, request.filter)
         wanted = source.read(filter).tags
         if not wanted:
