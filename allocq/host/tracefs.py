@@ -28,14 +28,15 @@ _BUSY_SECONDS = 5.0
 @dataclass(frozen=True, slots=True)
 class TraceFacts:
     """What this machine lets allocq trace. path: of tracefs, None if it is not mounted. why: what
-    is in the way, or empty. fix: what to do about it. synthetic: can frees be paired? left: what
-    dead processes have left."""
+    is in the way, or empty. fix: what to do about it. synthetic: can frees be paired? left: how
+    many dead processes have left something. denied: only the permission is missing."""
 
     path: str | None
     why: str = ""
     fix: str = ""
     synthetic: bool = False
     left: int = 0
+    denied: bool = False
 
 
 def mounted(mounts: str = "/proc/mounts") -> str | None:
@@ -68,7 +69,7 @@ def trace_facts() -> TraceFacts:
             why = "kernel lockdown (confidentiality) forbids tracing"
             return TraceFacts(path, why, "boot without lockdown=confidentiality")
         if error.errno in (errno.EACCES, errno.EPERM):
-            return TraceFacts(path, f"{path}: permission denied", "run it as root")
+            return TraceFacts(path, f"{path}: permission denied", "run it as root", denied=True)
         why = "this kernel has no instances or no events of allocations in tracefs"
         return TraceFacts(path, why, "boot a kernel built with CONFIG_HIST_TRIGGERS")
     if b"hist trigger" not in readme or not os.path.exists(f"{path}/events/kmem/kmalloc/hist"):
@@ -91,7 +92,7 @@ def usable() -> TraceFacts:
     facts = trace_facts()
     if not facts.why:
         return facts
-    if facts.path and facts.why.endswith("permission denied"):
+    if facts.denied:
         raise AccessError(facts.why, facts.fix)
     raise InterfaceError(f"cannot trace allocations: {facts.why}", facts.fix)
 

@@ -35,7 +35,8 @@ SILENT_SECONDS = float(os.environ.get("ALLOCQ_GUEST_SECONDS", "900"))
 PROCESSORS = os.cpu_count() or 1
 MARKER = (
     'guest(kernel="new", cpus=2, mem=None, params=()): the machine that a live test wants; kernel '
-    '"old" is one without the ioctl, "x86" a PC with the tracing that others lack, params are kernel parameters; the same marker shares a boot'
+    '"old" is one without the ioctl, "x86" a PC with the tracing that others lack, params are '
+    "kernel parameters; the same marker shares a boot"
 )
 
 
