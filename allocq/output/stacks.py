@@ -61,7 +61,7 @@ def _total(stacks: Sequence[Stack], live: bool, layout: StackLayout) -> str:
     many = f"{len(stacks):,} stack{'' if len(stacks) == 1 else 's'}"
     if layout.limit is not None and layout.limit < len(stacks):
         many = f"{many}, of which {layout.limit} are shown"
-    return f"allocated and not freed in {many}" if live else f"allocated in {many}"
+    return f"not freed in {many}" if live else f"allocated in {many}"
 
 
 def folded(stacks: Sequence[Stack], live: bool) -> Iterator[bytes]:

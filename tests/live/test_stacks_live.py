@@ -96,7 +96,11 @@ def asked(*words: str, run: Sequence[str] = (), status: int = 0) -> dict[str, An
 def left() -> list[str]:
     """What is of allocq in tracefs."""
     events = (TRACEFS / "synthetic_events").read_text().split("\n")
-    return [name for name in [*os.listdir(INSTANCES), *events] if name.startswith(("allocq-", "allocq_"))]
+    return [
+        name
+        for name in [*os.listdir(INSTANCES), *events]
+        if name.startswith(("allocq-", "allocq_"))
+    ]
 
 
 @pytest.fixture(autouse=True)
