@@ -112,6 +112,7 @@ class Instance:
         remove_left(self._root)
         try:
             os.mkdir(self.path, 0o700)
+            os.chmod(self.path, 0o700)  # tracefs gives its own mode to a new instance
             self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
