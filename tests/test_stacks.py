@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gzip
 import itertools
 import json
+import os
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +33,7 @@ from allocq.analysis.stacks import (
     rows_of,
     subtract,
 )
-from allocq.errors import FormatError, UsageError
+from allocq.errors import AccessError, FormatError, InterfaceError, SourceError, UsageError
 from allocq.host import tracefs
 from allocq.host.symbols import Code, Symbols, _is_operand
 from allocq.model import Tag
@@ -37,7 +41,7 @@ from allocq.output.pprof import pprof
 from allocq.output.speedscope import speedscope
 from allocq.output.stacks import StackLayout, document, folded, table
 from allocq.sources.histogram import Histogram, Row, parse_histograms
-from allocq.sources.stacks import Sites, find_sites, kinds_of
+from allocq.sources.stacks import Sites, Watch, find_sites, kinds_of
 
 # Rust's names are long and have what C's do not.
 names = st.text("az_AZ09.$", min_size=1, max_size=30)
@@ -522,3 +526,187 @@ def test_pprof_is_not_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pprof_is_compressed() -> None:
     data = gzip.compress(pprof(SEEN, False, 0, 0), mtime=0)
     assert len(Profile.FromString(gzip.decompress(data)).sample) == 2
+
+
+# Watching, with what a kernel prints in place of one.
+
+
+class Recorded:
+    """An instance that keeps what is set, and has histograms that were recorded."""
+
+    def __init__(self, missing: Sequence[str] = ()) -> None:
+        self.set: list[tuple[str, str]] = []
+        self._missing = missing
+
+    def has(self, event: str) -> bool:
+        return event not in self._missing
+
+    def add_event(self, name: str, fields: str) -> str:
+        self.set.append(("synthetic_events", f"{name} {fields}"))
+        return f"ours_{name}"
+
+    def trigger(self, event: str, text: str) -> None:
+        self.set.append((event, text))
+
+    def histogram(self, event: str) -> str:
+        name = {"kmem/kmalloc": "kmalloc", "synthetic/ours_kmalloc": "synthetic"}.get(event)
+        return (FIXTURES / f"hist-{name}-7.3.4-x86.txt").read_text() if name else ""
+
+    def stop(self) -> None:
+        self.set.append(("", "stop"))
+
+
+@pytest.fixture
+def pipe_sites(monkeypatch: pytest.MonkeyPatch) -> Sites:
+    monkeypatch.setattr("allocq.sources.stacks.read_symbols", lambda: None)
+    return find_sites(TAGS[:2], TAGS)
+
+
+def test_a_watch(pipe_sites: Sites) -> None:
+    instance: Any = Recorded()
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), False, 16384)
+    watch.start()
+    # Set while it is paused, then let go.
+    ours = [text for event, text in instance.set if event == "kmem/kmalloc"]
+    condition = f"common_pid!={os.getpid()}&&ptr!=0&&(call_site.function==alloc_pipe_info)"
+    assert ours == [
+        f"hist:keys=common_stacktrace:vals=bytes_alloc:size=2048:{state} if {condition}"
+        for state in ("pause", "continue")
+    ]
+    assert watch.events() == 680
+    seen = watch.stop()
+    assert instance.set[-1] == ("", "stop")
+    assert sorted((stack.calls, stack.bytes) for stack in seen.stacks) == [
+        (40, 10240), (40, 40960), (300, 76800), (300, 307200)
+    ]  # fmt: skip
+    assert all(stack.freed_bytes is None for stack in seen.stacks) and not seen.dropped
+
+
+def test_a_watch_of_what_is_freed(pipe_sites: Sites) -> None:
+    instance: Any = Recorded()
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), True, 16384)
+    watch.start()
+    by_event: dict[str, list[str]] = {}
+    for event, text in instance.set:
+        by_event.setdefault(event, []).append(text)
+    assert by_event["synthetic_events"][0] == "kmalloc u64 size; unsigned long[] stack"
+    # The free that reads the size of an allocation by an expression makes the kernel forget it.
+    assert by_event["kmem/kfree"][0] == (
+        "hist:keys=ptr:kcf0=$kcs+0:size=16384:onmatch(kmem.kmalloc).trace(ours_kmalloc,$kcf0,$kct)"
+    )
+    # No free is missed between an allocation that counts and what notices frees.
+    order = [event for event, _ in instance.set]
+    assert order.index("kmem/kfree") < len(order) - 1 - order[::-1].index("kmem/kmalloc")
+    seen = watch.stop()
+    assert [(stack.live_calls, stack.live_bytes) for stack in seen.stacks] == [(0, 0)] * 4
+    assert seen.unpaired == 0
+
+
+def test_events_that_a_kernel_has_not(pipe_sites: Sites) -> None:
+    instance: Any = Recorded(missing=["kmem/kmem_cache_alloc"])
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), False, 16384)
+    assert watch.missing == ["kmem_cache"]
+    nothing: Any = Recorded(missing=[kind.event for kind in kinds_of(TAGS)])
+    with pytest.raises(InterfaceError, match="no events"):
+        Watch(nothing, pipe_sites, kinds_of(TAGS), False, 16384)
+
+
+# tracefs, in a directory that looks like it.
+
+
+@pytest.fixture
+def fake_tracefs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "instances").mkdir()
+    event = tmp_path / "events/kmem/kmalloc"
+    event.mkdir(parents=True)
+    (event / "format").touch()
+    (event / "hist").touch()
+    (tmp_path / "README").write_text("hist trigger\ncommon_stacktrace\n")
+    (tmp_path / "synthetic_events").touch()
+    monkeypatch.setattr(tracefs, "mounted", lambda: str(tmp_path))
+    monkeypatch.setattr(tracefs, "locked_down", lambda: False)
+    return tmp_path
+
+
+def test_a_kernel_that_can_trace(fake_tracefs: Path) -> None:
+    facts = tracefs.usable()
+    assert (facts.why, facts.synthetic, facts.left) == ("", True, 0)
+    (fake_tracefs / "synthetic_events").unlink()
+    assert not tracefs.usable().synthetic
+
+
+@pytest.mark.parametrize(
+    ("without", "words"),
+    [
+        ("events/kmem/kmalloc/hist", "no histogram triggers (CONFIG_HIST_TRIGGERS)"),
+        ("events/kmem/kmalloc/format", "no events of allocations"),
+        ("README", "no events of allocations"),
+    ],
+)
+def test_a_kernel_that_cannot(fake_tracefs: Path, without: str, words: str) -> None:
+    (fake_tracefs / without).unlink()
+    with pytest.raises(InterfaceError, match=re.escape(words)) as refusal:
+        tracefs.usable()
+    assert refusal.value.hint
+
+
+def test_a_kernel_without_stack_traces(fake_tracefs: Path) -> None:
+    (fake_tracefs / "README").write_text("hist trigger\n")
+    with pytest.raises(InterfaceError, match="CONFIG_STACKTRACE"):
+        tracefs.usable()
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_what_may_not_be_read(
+    fake_tracefs: Path, monkeypatch: pytest.MonkeyPatch, locked: bool
+) -> None:
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(errno.EPERM, "Operation not permitted", path)
+
+    monkeypatch.setattr("allocq.host.tracefs.os.listdir", refuse)
+    monkeypatch.setattr(tracefs, "locked_down", lambda: locked)
+    with pytest.raises(InterfaceError if locked else AccessError) as refusal:
+        tracefs.usable()
+    assert ("lockdown" if locked else "permission denied") in str(refusal.value)
+
+
+def test_lockdown(tmp_path: Path) -> None:
+    state = tmp_path / "lockdown"
+    for text, expected in (
+        ("none integrity [confidentiality]", True),
+        ("none [integrity] confidentiality", False),
+    ):
+        state.write_text(text)
+        assert tracefs.locked_down(str(state)) == expected
+    assert not tracefs.locked_down(str(tmp_path / "none"))
+
+
+def test_only_what_dead_processes_left_is_removed(fake_tracefs: Path) -> None:
+    start = tracefs._start_time(os.getpid())
+    instances = fake_tracefs / "instances"
+    alive = f"allocq-{os.getpid()}-{start}"
+    reused = f"allocq-{os.getpid()}-{start - 1}"  # another process had this number
+    elsewhere = "allocq-4999998-7"  # of another PID namespace: it holds its lock
+    for name in (alive, reused, elsewhere, "allocq-4999999-1", "allocq", "theirs"):
+        (instances / name).mkdir()
+    lock = os.open(instances / elsewhere, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert tracefs.trace_facts().left == 2
+        assert tracefs.remove_left(str(fake_tracefs)) == 2
+        assert sorted(os.listdir(instances)) == sorted([alive, elsewhere, "allocq", "theirs"])
+    finally:
+        os.close(lock)
+
+
+def test_an_instance_is_private_and_goes_again(fake_tracefs: Path) -> None:
+    with tracefs.Instance(str(fake_tracefs)) as instance:
+        path = Path(instance.path)
+        assert path.stat().st_mode & 0o777 == 0o700
+        assert tracefs.remove_left(str(fake_tracefs)) == 0 and path.is_dir()
+        with pytest.raises(SourceError, match="trigger"):
+            instance.trigger("kmem/kfree", "hist:keys=ptr")
+    assert not path.exists()
+    with pytest.raises(KeyError), tracefs.Instance(str(fake_tracefs)):
+        raise KeyError
+    assert os.listdir(fake_tracefs / "instances") == []
