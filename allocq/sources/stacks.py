@@ -33,7 +33,8 @@ _MEMPOOL = ("mempool_kmalloc", "mempool_alloc_slab", "mempool_alloc_pages")
 class Kind:
     """A way to allocate, and its events. key: the field that an allocation and its free share;
     free: (event, field) of a free. size: the bytes, or the order of pages. inner: functions of the
-    allocator that may be between it and the code of a tag, besides those called *_noprof."""
+    allocator that may be between it and the code of a tag, besides those called *_noprof. is_rare:
+    few are made; few of any kind are freed by the second of `frees`."""
 
     name: str
     event: str
@@ -43,6 +44,7 @@ class Kind:
     valid: str
     sited: bool = True
     is_order: bool = False
+    is_rare: bool = False
     inner: tuple[str, ...] = _MEMPOOL
 
 
@@ -53,7 +55,7 @@ _CACHE = Kind(
 )  # fmt: skip
 _PERCPU = Kind(
     "percpu", "percpu/percpu_alloc_percpu", "ptr", (("percpu/percpu_free_percpu", "ptr"),), "size",
-    "ptr!=0",
+    "ptr!=0", is_rare=True,
 )  # fmt: skip
 _PAGES = Kind(
     "pages", "kmem/mm_page_alloc", "pfn", (("kmem/mm_page_free", "pfn"),), "order",
@@ -62,7 +64,7 @@ _PAGES = Kind(
 )  # fmt: skip
 _VMALLOC = Kind(
     "vmalloc", "vmalloc/alloc_vmap_area", "addr", (("vmalloc/free_vmap_area_noflush", "va_start"),),
-    "size", "failed==0", sited=False,
+    "size", "failed==0", sited=False, is_rare=True,
     inner=("__get_vm_area_node", "alloc_vmap_area", "__vmalloc_area_node"),
 )  # fmt: skip
 KINDS = (_KMALLOC, _CACHE, _PERCPU, _PAGES, _VMALLOC)
@@ -273,17 +275,19 @@ class Watch:
         event = self._instance.add_event(kind.name, f"{type} size; unsigned long[] stack")
         self._events[kind.name] = event
         self._instance.trigger(f"synthetic/{event}", self._freed(kind))
+        size = self._stacks if kind.is_rare else self._size
         self._instance.trigger(
             kind.event,
             f"hist:keys={kind.key}:{letter}s={kind.size},{letter}t=common_stacktrace"
-            f":size={self._size} if {self._condition(kind)}",
+            f":size={size} if {self._condition(kind)}",
         )
         match = f"onmatch({kind.event.replace('/', '.')})"
         for number, (free, key) in enumerate(kind.frees):
             if self._instance.has(free):
                 self._instance.trigger(
                     free,
-                    f"hist:keys={key}:{letter}f{number}=${letter}s+0:size={self._size}"
+                    f"hist:keys={key}:{letter}f{number}=${letter}s+0"
+                    f":size={self._stacks if number else size}"
                     f":{match}.trace({event},${letter}f{number},${letter}t)",
                 )
 
