@@ -327,8 +327,8 @@ def test_inlined_functions_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_addresses_there_are_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("allocq.sources.stacks.read_symbols", lambda: None)
     sites = find_sites(TAGS[:3], TAGS)
-    assert (
-        sites.condition() == "call_site.function==alloc_pipe_info||call_site.function==copy_signal"
+    assert sites.condition() == (
+        "call_site.function == alloc_pipe_info || call_site.function == copy_signal "
     )
     assert sites.match(read_frame("alloc_pipe_info+0x90/0x100")) == (True, None)
     assert sites.match(read_frame("copy_signal.part.0+0x9/0x10")) == (True, "kernel/fork.c:1763")
@@ -568,7 +568,7 @@ def test_a_watch(pipe_sites: Sites) -> None:
     watch.start()
     # Set while it is paused, then let go.
     ours = [text for event, text in instance.set if event == "kmem/kmalloc"]
-    condition = f"common_pid!={os.getpid()}&&ptr!=0&&(call_site.function==alloc_pipe_info)"
+    condition = f"common_pid!={os.getpid()}&&ptr!=0&&(call_site.function == alloc_pipe_info )"
     assert ours == [
         f"hist:keys=common_stacktrace:vals=bytes_alloc:size=2048:{state} if {condition}"
         for state in ("pause", "continue")

@@ -304,7 +304,8 @@ def _unseen(
         notes.append(f"{quantity(seen.unpaired, 'free')} of stacks that were dropped")
     held, calls = _sum(before)
     if held or calls:
-        notes.append(f"not seen: {format_size(held)} in {quantity(calls, 'call')} of before")
+        words = f"{format_size(held)} in {quantity(calls, 'call')}"
+        notes.append(f"allocated before, so not seen: {words}")
     grown, more = _sum(after)
     grown, more = grown - held, more - calls
     words = f"meanwhile the tags grew by {format_size(grown)}, {quantity(more, 'call')}"

@@ -101,8 +101,9 @@ class Sites:
     def condition(self) -> str:
         """The part of a trigger's filter that compares the call site. SourceError."""
         if self.symbols is None:
-            names = sorted({f"call_site.function=={name}" for name, _ in self.names})
-            text = "||".join(names)
+            # The kernel takes all up to a blank as the name.
+            names = sorted({f"call_site.function == {name} " for name, _ in self.names})
+            text = "|| ".join(names)
             if len(text) > _COMMAND:
                 raise SourceError(
                     f"{len(names)} functions are too many without the addresses of /proc/kallsyms",
