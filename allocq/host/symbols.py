@@ -98,13 +98,12 @@ def _module(owner: bytes) -> str | None:
 
 
 def read_symbols(path: str = "/proc/kallsyms") -> Symbols | None:
-    """The symbols of the running kernel; None where it hides the addresses, or has none."""
+    """The symbols of the running kernel, maybe without addresses; None where it has none."""
     try:
         with open(path, "rb") as file:
-            symbols = Symbols(file.read())
+            return Symbols(file.read())
     except OSError:
         return None
-    return None if symbols.hidden else symbols
 
 
 class Code:

@@ -84,13 +84,14 @@ class Sites:
     """The code of some tags: which functions have it, and where in them each tag is set.
 
     holders: by function, the (address, FILE:LINE or None for a tag not asked for) of its tags; None
-    where that is unknown. names: (function, module) where no address is known. notes: what a reader
-    of the stacks should know.
+    where that is unknown. names: (function, module) where no address is known, and their symbols.
+    notes: what a reader of the stacks should know.
     """
 
     symbols: Symbols | None = None
     holders: dict[Function, list[tuple[int, str | None]] | None] = field(default_factory=dict)
     names: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -102,11 +103,11 @@ class Sites:
         """The part of a trigger's filter that compares the call site. SourceError."""
         if self.symbols is None:
             # The kernel takes all up to a blank as the name.
-            names = sorted({f"call_site.function == {name} " for name, _ in self.names})
-            text = "|| ".join(names)
+            text = "|| ".join(f"call_site.function == {name} " for name in sorted(self.named))
             if len(text) > _COMMAND:
+                many = f"{len(self.named)} functions are too many"
                 raise SourceError(
-                    f"{len(names)} functions are too many without the addresses of /proc/kallsyms",
+                    f"{many} without the addresses of /proc/kallsyms",
                     "sudo sysctl kernel.kptr_restrict=1, or name fewer",
                 )
             return text
@@ -141,20 +142,15 @@ class Sites:
 
 def find_sites(wanted: Sequence[Tag], all_tags: Sequence[Tag]) -> Sites:
     """Find the code of the tags `wanted`, which are among `all_tags`, in the kernel's order."""
-    sites = Sites(read_symbols())
+    symbols = read_symbols()
     places = {tag.key: f"{tag.file}:{tag.line}" for tag in wanted}
-    if sites.symbols is None:
-        for tag in wanted:
-            name = (tag.function, tag.module)
-            sites.names[name] = None if name in sites.names else places[tag.key]
-        sites.notes.append(
-            "/proc/kallsyms hides the addresses: what is inlined into another function is not seen"
-        )
-        return sites
+    if symbols is None or symbols.hidden:
+        return _by_name(wanted, symbols)
+    sites = Sites(symbols)
     builtin = [tag for tag in all_tags if tag.module is None]
     code = None
     if any(tag.module is None for tag in wanted):
-        code = read_code(sites.symbols, [tag.line for tag in builtin])
+        code = read_code(symbols, [tag.line for tag in builtin])
     numbers: dict[object, list[int]] = {}
     for number, tag in enumerate(builtin):
         numbers.setdefault(tag.key, []).append(number)
@@ -165,12 +161,12 @@ def find_sites(wanted: Sequence[Tag], all_tags: Sequence[Tag]) -> Sites:
         if code and tag.module is None:
             for number in numbers.get(tag.key, ()):
                 for address in code.places(number):
-                    if function := sites.symbols.at(address):
+                    if function := symbols.at(address):
                         found.add(function)
         for function in found:
             if function not in sites.holders:
                 sites.holders[function] = _places(code, function, builtin, places)
-        named = sites.symbols.named(tag.function, tag.module)
+        named = symbols.named(tag.function, tag.module)
         if not found:
             found = set(named)
             for function in named:
@@ -180,6 +176,25 @@ def find_sites(wanted: Sequence[Tag], all_tags: Sequence[Tag]) -> Sites:
         elif others := {each.name for each in found if each.plain != tag.function}:
             inlined.setdefault(tag.function, set()).update(others)
     sites.notes += _told_inlined(inlined, lost)
+    return sites
+
+
+def _by_name(wanted: Sequence[Tag], symbols: Symbols | None) -> Sites:
+    """The sites of tags by the names of their functions alone, as far as the kernel has them."""
+    sites = Sites()
+    lost = []
+    for tag in {tag.key: tag for tag in wanted}.values():
+        name = (tag.function, tag.module)
+        found = [each.name for each in symbols.named(*name)] if symbols else [tag.function]
+        if not found:
+            lost.append(tag.function)
+            continue
+        sites.named.update(found)
+        sites.names[name] = None if name in sites.names else f"{tag.file}:{tag.line}"
+    sites.notes.append(
+        "/proc/kallsyms hides the addresses: what is inlined into another function is not seen"
+    )
+    sites.notes += _told_inlined({}, lost)
     return sites
 
 
