@@ -92,7 +92,7 @@ _allocq() {
 		before=${COMP_WORDS[i - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_allocq_words "query tree memory top snapshot record ship trend diff report export check doctor profiling verify bench fleet -h --help -V --version" "$current"
+		_allocq_words "query tree memory top snapshot record ship trend diff report export check stacks doctor profiling verify bench fleet -h --help -V --version" "$current"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -308,6 +308,24 @@ _allocq() {
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			_allocq_words "--max-growth --repeat --baseline --retries --interval --drop-caches -L --ignore-lines -f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -o --format --report -q --quiet --header --no-header --bytes --color --source --interface -h --help" "$current"
+			;;
+		esac
+		;;
+	stacks)
+		case $before in
+		-f | --file) _allocq_names files "$current" ;;
+		-F | --function) _allocq_names functions "$current" ;;
+		-m | --module) _allocq_names modules "$current" ;;
+		-l | --line | --for | --map-size | --max-rate | -n | --limit) : ;;
+		-o | --format) _allocq_words "table folded pprof speedscope json" "$current" ;;
+		--color) _allocq_words "auto always never" "$current" ;;
+		--output) _allocq_files ;;
+		*)
+			if [[ $current == -* ]]; then
+				_allocq_words "-f --file -F --function -m --module -l --line --for --live --map-size --max-rate -n --limit -o --format --header --no-header --bytes --color --output --force -h --help" "$current"
+			else
+				_allocq_both "$current"
+			fi
 			;;
 		esac
 		;;

@@ -21,6 +21,7 @@ from allocq.commands.doctor.diagnose import CANNOT, GOOD, LESS, NOT_GOOD, READY,
 from allocq.commands.doctor.doctor import in_lines
 from allocq.commands.doctor.facts import Cache, Cost, Facts, Recorder, recorder
 from allocq.host import machine as host
+from allocq.host.tracefs import TraceFacts
 from allocq.storage.recording.writer import Writer
 
 CONFIG = "CONFIG_MEM_ALLOC_PROFILING"
@@ -53,6 +54,7 @@ READY_FACTS = Facts(
     file_cost=Cost(0.0001, 3, 2),
     file="mm/slub.c",
     recorder=Recorder("/var/lib/allocq", True, 7),
+    tracing=TraceFacts("/sys/kernel/tracing", synthetic=True),
 )
 NOTHING_READ = {
     "format_version": None,
@@ -418,6 +420,26 @@ def test_the_recorder(running: bool | None, age: float | None, state: str, words
     facts = dataclasses.replace(READY_FACTS, recorder=Recorder("/r", running, age))
     finding = next(each for each in diagnose.findings(facts) if each.item == "recorder")
     assert (finding.state, finding.value) == (state, words)
+
+
+@pytest.mark.parametrize(
+    ("tracing", "state", "words", "mend"),
+    [
+        (TraceFacts("/t", synthetic=True), GOOD, "allocations and frees", ""),
+        (TraceFacts("/t"), GOOD, "no frees (CONFIG_SYNTH_EVENTS)", ""),
+        (TraceFacts("/t", synthetic=True, left=1), NOT_GOOD, "a killed one has left", "stacks"),
+        (TraceFacts("/t", synthetic=True, left=3), NOT_GOOD, "3 killed ones have left", "stacks"),
+        (TraceFacts(None, "tracefs is not mounted", "mount it"), NOT_GOOD, "mounted", "mount it"),
+        (TraceFacts("/t", "/t: permission denied", "x", denied=True), UNKNOWN, "denied", ""),
+        (None, UNKNOWN, "", ""),
+    ],
+)
+def test_call_stacks(tracing: TraceFacts | None, state: str, words: str, mend: str) -> None:
+    facts = dataclasses.replace(READY_FACTS, tracing=tracing)
+    [finding] = [each for each in diagnose.findings(facts) if each.item == "call stacks"]
+    assert (finding.state, bool(finding.mend)) == (state, bool(mend))
+    assert words in finding.value and mend in finding.mend
+    assert diagnose.verdict(facts) == READY  # nothing else needs it
 
 
 def test_a_recorder_is_found_and_not_disturbed(tmp_path: Path) -> None:

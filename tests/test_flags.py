@@ -346,3 +346,19 @@ def test_options_stand_in_front_of_the_command_to_run(name: str) -> None:
     # -- may itself be a word of the command.
     assert values_both_ways([name, "--", "--", "a"])[0] == {"command": ["--", "a"]}
     assert values_both_ways([name, "--", "-x"])[1] == {"command": ["-x"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["a", "--live", "b", "--", "ls", "-l"],
+         {"words": ["a", "b"], "live": True, "command": ["ls", "-l"]}),
+        (["a", "--", "sh", "--", "-n", "1"], {"words": ["a"], "command": ["sh", "--", "-n", "1"]}),
+        (["a", "--"], {"words": ["a"], "command": []}),
+        (["a", "--for", "--", "b"], {"words": ["a", "b"], "span": "--"}),
+        (["-n", "3", "a", "--for=1s"], {"words": ["a"], "limit": "3", "span": "1s"}),
+        (["--", "a"], {"command": ["a"]}),
+    ],
+)  # fmt: skip
+def test_a_command_behind_dashes(words: list[str], values: dict[str, object]) -> None:
+    assert values_both_ways(["stacks", *words]) == (values, values)

@@ -38,7 +38,7 @@ EXAMPLES = {
 }
 # Those ask the running kernel, whatever they are told.
 LIVE = (
-    r"allocq (bench|verify|check|record|top -b|diff (before\.txt )?--(?!source)"
+    r"allocq (bench|verify|check|record|stacks|top -b|diff (before\.txt )?--(?!source)"
     r"|report (before\.txt /proc|--output))"
 )
 # On a machine without a kernel that counts, the rest get the sample.

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ..errors import AllocqError, OutputError
 from ..options.commands import COMMANDS, Command, Operand
-from ..options.reader import Fault, Misread
+from ..options.reader import Fault, Misread, dashes
 from ..options.shared import FAILED, INTERRUPTED, Option, OptionKind
 from ..output.stream import complain, say
 from .help import HELP, NAME, VERSION, command_help, main_help, version_line
@@ -48,6 +49,20 @@ def _run(argv: list[str]) -> int:
             raise
         return _misused(error, argv)
     return result if isinstance(result, int) else 0
+
+
+class _Dashed(TyperCommand):
+    """A command with an operand behind `--`."""
+
+    operand: Operand
+    options: tuple[Option, ...]
+
+    def parse_args(self, context: Any, args: list[str]) -> list[str]:
+        at = dashes(args, self.options)
+        left: list[str] = super().parse_args(context, args[:at])
+        if at < len(args):
+            context.obj = {self.operand.name: args[at + 1 :]}
+        return left
 
 
 def _misused(error: Any, argv: list[str]) -> int:
@@ -102,8 +117,13 @@ def _group(group: Command) -> typer.Typer:
 
 
 def _add(app: typer.Typer, command: Command) -> None:
+    behind = next((each for each in command.operands if each.behind_dashes), None)
+    kind: type[TyperCommand] = TyperCommand
+    if behind is not None:
+        kind = type("Dashed", (_Dashed,), {"operand": behind, "options": command.options})
     app.command(
         command.word,
+        cls=kind,
         add_help_option=False,
         context_settings={"allow_interspersed_args": not command.runs},
     )(_function(command))
@@ -127,7 +147,7 @@ def _version(asked: bool) -> None:
 def _function(command: Command) -> Callable[..., int]:
     """A function whose signature gives Typer the command's parameters."""
 
-    def run(help: bool, **values: Any) -> int:
+    def run(help: bool, context: typer.Context | None = None, **values: Any) -> int:
         given = {
             name: value
             for name, value in values.items()
@@ -136,13 +156,16 @@ def _function(command: Command) -> Callable[..., int]:
         for option in command.options:
             if option.kind == OptionKind.SWITCH and values[option.name] is not None:
                 given[option.name] = values[option.name]
+        given |= (context.obj if context else None) or {}
         for operand in command.operands:
             # Typer 0.16 does not miss one under Click 8.3 and later.
             if operand.required and operand.name not in given:
                 raise words_of(Misread(Fault.MISSING_OPERAND, operand.metavar), command)
         return command.run(given)
 
-    parameters = [_operand(operand) for operand in command.operands]
+    operands = [operand for operand in command.operands if not operand.behind_dashes]
+    parameters = [_parameter("context", typer.Context, None)]
+    parameters += [_operand(operand) for operand in operands]
     parameters += [_option(option) for option in command.options]
     show = _help(lambda: command_help(command))
     info = typer.Option(*HELP.flags, is_eager=True, callback=show)

@@ -25,7 +25,8 @@ from .shared import (
 @dataclass(frozen=True, slots=True)
 class Operand:
     """A word on the command line that is no option. many: any number of them, kept in order.
-    runs: the words are another command with its arguments, so no option of allocq follows them."""
+    runs: the words are another command with its arguments, so no option of allocq follows them.
+    behind_dashes: they are that, and begin behind `--`; other operands come before."""
 
     name: str
     metavar: str
@@ -33,12 +34,15 @@ class Operand:
     required: bool = True
     many: bool = False
     runs: bool = False
+    behind_dashes: bool = False
 
     @property
     def usage(self) -> str:
         """The word in a usage line."""
         if self.runs:
             return f"[--] {self.metavar} [ARG...]"
+        if self.behind_dashes:
+            return f"[-- {self.metavar} [ARG...]]"
         word = self.metavar + ("..." if self.many else "")
         return word if self.required else f"[{word}]"
 
@@ -375,6 +379,30 @@ TOP_OPTIONS = (
            "Begin the replay with the last listing that is not later than TIME ('10 min ago', 1h,"
            " 2026-11-23T06:20, @SECONDS; default: the first).", "TIME"),
     *named(SOURCE_OPTIONS, "interface"),
+)  # fmt: skip
+
+WATCH_PANEL = "What to watch"
+WATCH_TIME = "10s"
+MAX_RATE = 100_000
+STACKS_FORMATS = ("table", "folded", "pprof", "speedscope", "json")
+STACKS_OPTIONS = (
+    *named(FILTER_OPTIONS, "file", "function", "module", "line"),
+    Option("span", ("--for",), TEXT, WATCH_PANEL,
+           f"Watch for TIME (default: {WATCH_TIME}; with COMMAND, until it ends).", "TIME"),
+    Option("live", ("--live",), FLAG, WATCH_PANEL,
+           "Pair frees with allocations, and show what was allocated in that time and not freed in"
+           " it."),
+    Option("map_size", ("--map-size",), TEXT, WATCH_PANEL,
+           "Let the kernel remember N allocations for --live, and an eighth of that, at least 2048,"
+           " of stacks; what finds its tables full is counted as dropped (default: 16384).", "N"),
+    Option("max_rate", ("--max-rate",), TEXT, WATCH_PANEL,
+           f"Stop when more than N allocations a second are counted (default: {MAX_RATE}).", "N"),
+    Option("limit", ("-n", "--limit"), TEXT, _V, "Show only the N largest stacks.", "N"),
+    Option("format", ("-o", "--format"), TEXT, _V,
+           "Output format; flame graph tools read folded, go tool pprof reads pprof (default:"
+           " table).", "FORMAT", STACKS_FORMATS),
+    *named(VIEW_OPTIONS, "header", "bytes", "color"),
+    *OUTPUT_OPTIONS,
 )  # fmt: skip
 
 REPORT_FORMATS = ("html", "markdown")
@@ -742,6 +770,35 @@ COMMANDS = (
         examples=(
             "allocq check -- ./run-tests.sh",
             "allocq check --max-growth 4K --module xfs -o junit --report leak.xml -- mount /mnt",
+        ),
+    ),
+    Command(
+        "stacks",
+        "Show which call stacks allocate through a tag, file, function or module, while it watches."
+        " Exit status 1: none did; 3: COMMAND failed.",
+        "commands.stacks:stacks_command",
+        STACKS_OPTIONS,
+        (
+            Operand(
+                "words",
+                "WORD",
+                "A file, directory, FILE:LINE, function or module.",
+                required=False,
+                many=True,
+            ),
+            Operand(
+                "command",
+                "COMMAND",
+                "The command to run and watch, without a shell: all words behind -- belong to it.",
+                required=False,
+                many=True,
+                behind_dashes=True,
+            ),
+        ),
+        examples=(
+            "allocq stacks alloc_pipe_info --for 30s",
+            "allocq stacks mm/slub.c:3347 --live -- ./run-tests.sh",
+            "allocq stacks xfs -o pprof --output xfs.pb.gz",
         ),
     ),
     Command(

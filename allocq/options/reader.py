@@ -41,6 +41,17 @@ def by_flag(options: tuple[Option, ...]) -> dict[str, tuple[Option, bool]]:
     return table
 
 
+def dashes(words: list[str], options: tuple[Option, ...]) -> int:
+    """Where the `--` is that ends the options; the number of words if there is none."""
+    table = by_flag(options)
+    at = 0
+    while at < len(words) and words[at] != "--":
+        match = table.get(words[at])
+        takes_value = match and match[0].kind in (OptionKind.TEXT, OptionKind.LIST)
+        at += 2 if takes_value else 1
+    return min(at, len(words))
+
+
 def read_plain(
     argv: list[str],
     options: tuple[Option, ...] = QUERY_OPTIONS,
@@ -66,7 +77,11 @@ def read_words(
     rest = iter(argv)
     for word in rest:
         if word == "--" and operands:
-            words += rest
+            behind = next((operand for operand in operands if operand.behind_dashes), None)
+            if behind is None:
+                words += rest
+            else:
+                values[behind.name] = list(rest)
             break
         if word[:1] != "-" or (word == "-" and operands):
             words.append(word)
@@ -118,6 +133,8 @@ def _take_operands(
 ) -> None:
     """Add the operands by name."""
     for operand in operands:
+        if operand.behind_dashes:
+            continue
         if operand.many and words:
             values[operand.name], words = words, []
         elif words:

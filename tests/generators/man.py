@@ -100,6 +100,8 @@ def _synopsis(command: Command) -> list[str]:
         word = f"Ar {operand.metavar}" + (" ..." if operand.many else "")
         if operand.runs:
             lines += [r".Op Fl \-", f".Ar {operand.metavar}", ".Op Ar ARG ..."]
+        elif operand.behind_dashes:
+            lines.append(rf".Op Fl \- Ar {operand.metavar} Op Ar ARG ...")
         else:
             lines.append(f".{word}" if operand.required else f".Op {word}")
     return lines

@@ -135,6 +135,8 @@ def _leaf(command: Command) -> str:
         operand_kind(command), "_files"
     )
     for place, operand in enumerate(() if runs(command) else command.operands, 1):
+        if operand.behind_dashes:
+            continue
         where = "*" if operand.many else str(place)
         colons = ":" if operand.required or operand.many else "::"
         specs.append(_quoted(f"{where}{colons}{_message(operand.metavar)}:{action}"))

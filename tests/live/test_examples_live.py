@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from test_man import EXAMPLES, run_examples
 
-# What these do takes most of a minute, and has live tests of its own.
-LONG = ("allocq-bench.1", "allocq-verify.1")
+# What these do takes most of a minute, or has another kernel, and has live tests of its own.
+APART = ("allocq-bench.1", "allocq-stacks.1", "allocq-verify.1")
 SHIM = '#!/bin/sh\nexec "$PYTHON" -I -m allocq "$@"\n'
 
 
-@pytest.mark.parametrize("page", [page for page in EXAMPLES if EXAMPLES[page] and page not in LONG])
+@pytest.mark.parametrize(
+    "page", [page for page in EXAMPLES if EXAMPLES[page] and page not in APART]
+)
 def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
     # What takes the whole screen is tested on an emulated terminal.
     examples = [

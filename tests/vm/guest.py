@@ -64,6 +64,14 @@ def find_kernel(old: bool = False) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
+def find_x86_kernel() -> Path | None:
+    """The bzImage to test on: ALLOCQ_TEST_KERNEL_X86. GuestError if it is no file."""
+    named = os.environ.get("ALLOCQ_TEST_KERNEL_X86")
+    if named and not Path(named).is_file():
+        raise GuestError(f"ALLOCQ_TEST_KERNEL_X86: no such file: {named}")
+    return Path(named) if named else None
+
+
 def find_arm64_kernel() -> Path | None:
     """The arm64 image to test on: ALLOCQ_TEST_KERNEL_ARM64. GuestError if it is no file."""
     named = os.environ.get("ALLOCQ_TEST_KERNEL_ARM64")

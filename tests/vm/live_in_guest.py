@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guest import HOW_TO_GET_A_KERNEL, POLL_SECONDS, Guest, GuestError, Machine, find_kernel
+from guest import (
+    HOW_TO_GET_A_KERNEL,
+    POLL_SECONDS,
+    Guest,
+    GuestError,
+    Machine,
+    find_kernel,
+    find_x86_kernel,
+)
 
 LIVE = Path(__file__).resolve().parents[1] / "live"
 REPORTS = "reports.jsonl"
@@ -27,7 +35,8 @@ SILENT_SECONDS = float(os.environ.get("ALLOCQ_GUEST_SECONDS", "900"))
 PROCESSORS = os.cpu_count() or 1
 MARKER = (
     'guest(kernel="new", cpus=2, mem=None, params=()): the machine that a live test wants; kernel '
-    '"old" is one without the ioctl, params are kernel parameters; the same marker shares a boot'
+    '"old" is one without the ioctl, "x86" a PC with the tracing that others lack, params are '
+    "kernel parameters; the same marker shares a boot"
 )
 
 
@@ -60,9 +69,12 @@ def _machine(
     mem: str | None = None,
     params: tuple[str, ...] = (),
 ) -> Machine:
-    image = find_kernel(old=kernel == "old")
+    image = find_x86_kernel() if kernel == "x86" else find_kernel(old=kernel == "old")
     if image is None:
         what, how = "test kernel", HOW_TO_GET_A_KERNEL
+        if kernel == "x86":
+            what = "x86 test kernel"
+            how = "a bzImage of Linux 7.3 with CONFIG_HIST_TRIGGERS (tests/README.md)"
         if kernel == "old":
             what = "test kernel without the ioctl"
             how = "tests/vm/build-kernel --package linux-source-6.12 (tests/README.md)"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ...host.machine import BOOT_PARAMETER, count_cpus
+from ...host.tracefs import TraceFacts
 from ...units import format_size
 from .facts import Cache, Cost, Facts, Profiling, Recorder
 
@@ -83,6 +84,7 @@ def findings(facts: Facts) -> list[Finding]:
         _cost("cost of one file", facts.file_cost, "calls", facts.file),
         _cache(facts.cache, facts.uid, facts.content_id),
         _recorder(facts.recorder),
+        _stacks(facts.tracing),
     ]  # fmt: skip
 
 
@@ -102,6 +104,22 @@ def _recorder(recorder: Recorder | None) -> Finding:
         return Finding(item, NOT_GOOD, f"{state}, but without a sample in {recorder.folder}")
     value = f"{state}, last sample {_age(max(0, round(recorder.age)))} old, in {recorder.folder}"
     return Finding(item, GOOD if recorder.running else UNKNOWN, value)
+
+
+def _stacks(tracing: TraceFacts | None) -> Finding:
+    item = "call stacks"
+    if tracing is None:
+        return Finding(item, UNKNOWN, "")
+    if tracing.why:
+        state = UNKNOWN if tracing.denied else NOT_GOOD
+        return Finding(item, state, tracing.why, "" if tracing.denied else tracing.fix)
+    value = "allocq stacks can watch allocations"
+    value += " and frees" if tracing.synthetic else ", but no frees (CONFIG_SYNTH_EVENTS)"
+    if tracing.left:
+        dead = "a killed one has" if tracing.left == 1 else f"{tracing.left} killed ones have"
+        value += f"; {dead} left triggers behind, which the next run removes"
+        return Finding(item, NOT_GOOD, value, "allocq stacks alloc_pipe_info --for 1s")
+    return Finding(item, GOOD, value)
 
 
 def _age(seconds: int) -> str:

@@ -25,6 +25,7 @@ from ...core.text import parse
 from ...errors import AllocqError, FormatError
 from ...host import machine as host
 from ...host.root import as_root
+from ...host.tracefs import TraceFacts, trace_facts
 from ...sources.source import ALLOCINFO
 from ...storage.recording.schema import default_folder
 
@@ -116,6 +117,8 @@ class Facts(Profiling):
     """The cost of filtering by one file in the kernel."""
     file: str | None = None
     recorder: Recorder | None = None
+    tracing: TraceFacts | None = None
+    """What `stacks` needs."""
 
 
 def gather_profiling() -> Profiling:
@@ -158,6 +161,7 @@ def gather() -> Facts:
         facts.open_error = error.strerror
     facts.cache = cache(facts.content_id)
     facts.recorder = recorder(default_folder())
+    facts.tracing = trace_facts()
     return facts
 
 

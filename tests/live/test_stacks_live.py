@@ -1,0 +1,307 @@
+"""`allocq stacks` on a PC in QEMU, whose tracefs has histogram triggers, and where it has none.
+
+The programs that allocate count for themselves, or by /proc/allocinfo, what they hold.
+ALLOCQ_STACKS_SECONDS=60 loads the kernel for so long, ALLOCQ_STACKS_KILLS=100 kills so many.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import ALLOCQ, Result, allocq, refused, until
+
+TRACEFS = Path("/sys/kernel/tracing")
+INSTANCES = TRACEFS / "instances"
+SECONDS = float(os.environ.get("ALLOCQ_STACKS_SECONDS", "3"))
+KILLS = int(os.environ.get("ALLOCQ_STACKS_KILLS", "1"))
+x86 = pytest.mark.guest(kernel="x86")
+
+# Pipes on two paths, most of them closed, and some kept open by a child that outlives the program.
+# What /proc/allocinfo counts before and after is compared with what the stacks say.
+PROGRAM = """
+import json, os, sys
+out, loops, kept_pipes, kept_fifos = sys.argv[1], *map(int, sys.argv[2:5])
+def held():
+    with open("/proc/allocinfo") as file:
+        rows = [line.split() for line in file if line.endswith("func:alloc_pipe_info \\n")]
+    return {row[2]: [int(row[0]), int(row[1])] for row in rows}
+before = held()
+pipes = [os.pipe() for _ in range(kept_pipes)]
+def fifo(number):
+    path = f"{out}.fifo{number}"
+    os.mkfifo(path)
+    return os.open(path, os.O_RDWR)
+fifos = [fifo(number) for number in range(kept_fifos)]
+for _ in range(loops):
+    for fd in os.pipe():
+        os.close(fd)
+for _ in range(loops):
+    os.close(os.open(f"{out}.fifo0", os.O_RDWR)) if not kept_fifos else None
+after = held()
+child = os.fork()
+if not child:
+    os.closerange(0, 3)  # whoever reads what the program prints does not wait for this child
+    os.setsid()
+    import signal
+    signal.pause()
+grown = {place: [now - then for now, then in zip(after[place], before[place])] for place in after}
+with open(out, "w") as file:
+    json.dump({"child": child, "grown": grown}, file)
+"""
+
+FORKS = """
+import os, signal
+for _ in range(20):
+    if not os.fork():
+        os._exit(0)
+    os.wait()
+"""
+
+LOAD = """
+import os, sys, time
+end, count = time.monotonic() + float(sys.argv[2]), 0
+while time.monotonic() < end:
+    for fd in os.pipe():
+        os.close(fd)
+    count += 1
+with open(sys.argv[1], "w") as file:
+    file.write(str(count))
+"""
+
+
+def python(program: str, *words: object) -> list[str]:
+    return [sys.executable, "-I", "-S", "-c", program, *map(str, words)]
+
+
+def stacks(*words: str, run: Sequence[str] = ()) -> Result:
+    if "--map-size" not in words:  # emulated, larger tables take seconds to make
+        words = (*words, "--map-size", "2048")
+    return allocq("stacks", *words, *(["--", *run] if run else []), timeout=300)
+
+
+def asked(*words: str, run: Sequence[str] = (), status: int = 0) -> dict[str, Any]:
+    done = stacks(*words, "-o", "json", run=run)
+    assert done.status == status, done
+    document: dict[str, Any] = json.loads(done.out)
+    return document
+
+
+def left() -> list[str]:
+    """What is of allocq in tracefs."""
+    events = (TRACEFS / "synthetic_events").read_text().split("\n")
+    return [
+        name
+        for name in [*os.listdir(INSTANCES), *events]
+        if name.startswith(("allocq-", "allocq_"))
+    ]
+
+
+@pytest.fixture(autouse=True)
+def mounted(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.node.get_closest_marker("guest") is None:
+        yield
+        return
+    if not INSTANCES.is_dir():
+        subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACEFS], check=True)
+    yield
+    assert left() == []
+
+
+def through(document: dict[str, Any], function: str) -> list[dict[str, Any]]:
+    return [
+        stack
+        for stack in document["stacks"]
+        if any(frame.startswith(f"{function}+") for frame in stack["stack"])
+    ]
+
+
+@x86
+def test_pipes_of_two_paths_agree_with_the_counters(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    document = asked("alloc_pipe_info", "--live", run=python(PROGRAM, out, 300, 51, 7))
+    told = json.loads(out.read_text())
+    try:
+        # A pipe takes two objects: both tags of the function.
+        pipes, fifos = through(document, "create_pipe_files"), through(document, "fifo_open")
+        assert [stack["calls"] for stack in pipes] == [351, 351]
+        assert [stack["calls"] for stack in fifos] == [7, 7]
+        assert [stack["live_calls"] for stack in pipes] == [51, 51]
+        assert [stack["live_calls"] for stack in fifos] == [7, 7]
+        # By tag, to the byte.
+        assert len(told["grown"]) == 2
+        for place, grown in told["grown"].items():
+            of_tag = [stack for stack in document["stacks"] if stack["tag"] == place]
+            live = [sum(stack[key] for stack in of_tag) for key in ("live_bytes", "live_calls")]
+            assert live == grown, place
+        # What leaks is on top, and what is freed is not there.
+        assert document["stacks"][0] in pipes
+        assert document["dropped"] == {}
+        assert all("alloc_pipe_info+" in stack["stack"][0] for stack in document["stacks"])
+        assert document["total"]["live_calls"] == 2 * (51 + 7)
+        assert 0 < document["cost"]["seconds_per_event"] < 0.01
+    finally:
+        os.kill(told["child"], signal.SIGKILL)
+
+
+@x86
+def test_a_loop_that_frees_is_no_leak(tmp_path: Path) -> None:
+    done = stacks("fs/pipe.c:902", "--live", run=python(PROGRAM, tmp_path / "out", 200, 0, 1))
+    told = json.loads((tmp_path / "out").read_text())
+    os.kill(told["child"], signal.SIGKILL)
+    assert done.status == 0, done
+    lines = done.out.decode().splitlines()
+    assert lines[1].split() == ["1.0K", "1", "100.0%", "alloc_pipe_info"]
+    assert "fifo_open" in lines[2] and "create_pipe_files" not in done.out.decode()
+    assert any(line.split()[:2] == ["1.0K", "1"] and "not freed in 1 stack" in line
+               for line in lines)  # fmt: skip
+
+
+@x86
+def test_a_function_that_is_inlined_is_found() -> None:
+    document = asked("copy_signal", run=python(FORKS))
+    assert "inlined: copy_signal into copy_process" in document["notes"]
+    forks = through(document, "__do_sys_clone")
+    assert sum(stack["calls"] for stack in forks) == 20
+    assert {stack["tag"].partition(":")[0] for stack in forks} == {"kernel/fork.c"}
+
+
+@x86
+def test_pages_are_found_by_their_stacks() -> None:
+    pages = 3000
+    program = f"import mmap; m = mmap.mmap(-1, {pages} << 12, 34)\nfor i in range({pages}):"
+    program += " m[i << 12] = 1"
+    document = asked("mm/memory.c", "--live", "--map-size", "32768", run=python(program))
+    total = document["total"]
+    # Without the folios that were allocated and mapped as larger ones, there are at least these.
+    assert total["bytes"] >= pages << 12, total
+    assert total["live_bytes"] < total["bytes"] // 10  # the program has ended
+    assert document["dropped"] == {}
+
+
+@x86
+def test_what_is_dropped_is_told(tmp_path: Path) -> None:
+    run = python(PROGRAM, tmp_path / "out", 1, 400, 1)
+    document = asked("alloc_pipe_info", "--live", "--map-size", "128", run=run)
+    told = json.loads((tmp_path / "out").read_text())
+    os.kill(told["child"], signal.SIGKILL)
+    dropped = document["dropped"]["kmalloc addresses"]
+    assert 0 < dropped <= 804
+    assert any("dropped, for the tables were full" in note for note in document["notes"])
+
+
+@x86
+def test_a_load_loses_no_event_unsaid(tmp_path: Path) -> None:
+    out = tmp_path / "count"
+    document = asked("alloc_pipe_info", "--live", run=python(LOAD, out, SECONDS), status=1)
+    loops = int(out.read_text())
+    assert document["dropped"] == {} and document["stacks"] == []
+    # Two objects a loop, each in four tables: allocations by stack and by address, frees likewise.
+    assert 8 * loops <= document["cost"]["events"] < 8 * loops + 200 and loops
+    document = asked("alloc_pipe_info", run=python(LOAD, out, SECONDS))
+    pipes = through(document, "create_pipe_files")
+    assert [stack["calls"] for stack in pipes] == [int(out.read_text())] * 2
+    assert document["dropped"] == {}
+
+
+@x86
+def test_it_stops_where_there_is_too_much() -> None:
+    run = python(LOAD, "/dev/null", 4)
+    document = asked("alloc_pipe_info", "--max-rate", "1", run=run)
+    assert document["seconds"] < 4
+    assert any(note.startswith("stopped early: ") for note in document["notes"])
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[subprocess.Popen[bytes]]:
+    """allocq, as soon as its triggers are set."""
+    command = [
+        *ALLOCQ,
+        "stacks",
+        "alloc_pipe_info",
+        "--live",
+        "--for",
+        "300s",
+        "--map-size",
+        "2048",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            until(lambda: any(map(is_set, INSTANCES.glob(f"allocq-{process.pid}-*"))), 120)
+            yield process
+        finally:
+            process.kill()
+
+
+def is_set(instance: Path) -> bool:
+    with contextlib.suppress(OSError):
+        text = (instance / "events/kmem/kfree/trigger").read_text()
+        return "onmatch" in text
+    return False
+
+
+@x86
+def test_nothing_is_left_however_it_ends() -> None:
+    theirs = INSTANCES / "allocqX-1-1"
+    theirs.mkdir()
+    trigger = theirs / "events/kmem/kmalloc/trigger"
+    trigger.write_text("hist:keys=call_site")
+    try:
+        for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+            with watching() as process:
+                assert INSTANCES.joinpath(left()[0]).stat().st_mode & 0o777 == 0o700
+                process.send_signal(number)
+                out, err = process.communicate(timeout=60)
+                assert process.returncode == status, err
+                assert bool(out) == (number == signal.SIGINT)
+                assert left() == []
+        for _ in range(KILLS):
+            with watching() as process:
+                process.kill()
+                process.wait()
+        assert len([name for name in left() if name.startswith("allocq-")]) == 1
+        report = json.loads(allocq("doctor", "-o", "json").out)
+        [finding] = [each for each in report["findings"] if each["item"] == "call stacks"]
+        assert finding["state"] == "not good" and "a killed one has left" in finding["value"]
+        with watching() as process:  # another one that lives is left alone
+            asked("alloc_pipe_info", run=python(LOAD, "/dev/null", 0.1))
+            assert any(name.startswith(f"allocq-{process.pid}-") for name in left())
+            process.terminate()
+            process.communicate(timeout=60)
+        assert "call_site" in trigger.read_text()
+    finally:
+        trigger.write_text("!hist:keys=call_site")
+        theirs.rmdir()
+
+
+@x86
+def test_what_is_missing_is_told_in_a_line(
+    unprivileged: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    subprocess.run(["umount", TRACEFS], check=True)
+    try:
+        done = stacks("alloc_pipe_info")
+        refused(done, "cannot trace allocations: tracefs is not mounted")
+        assert "mount -t tracefs" in done.err
+    finally:
+        subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACEFS], check=True)
+    other = unprivileged([*ALLOCQ, "stacks", "alloc_pipe_info"])
+    assert other.returncode == 2 and "permission denied" in other.stderr
+    done = stacks("no_such_function")
+    assert done.status == 1 and "no tag matches no_such_function" in done.err
+
+
+def test_a_kernel_without_histogram_triggers() -> None:
+    """User-Mode Linux has none."""
+    start = time.monotonic()
+    refused(stacks("alloc_pipe_info"), "cannot trace allocations")
+    assert time.monotonic() - start < 60
