@@ -53,6 +53,9 @@ def pages(prose: Path, version: str) -> dict[str, str]:
     made["allocq-recording.5"] = _page(
         "allocq-recording", 5, "the samples that allocq records", prose, version, None
     )
+    made["allocq-changes.7"] = _page(
+        "allocq-changes", 7, "what changed in allocq, and what does not", prose, version, None
+    )
     return made
 
 

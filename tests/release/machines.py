@@ -10,12 +10,14 @@ from pathlib import Path
 class Machine:
     """name: as wheels, rpm and uname call it.
 
-    glibc: the oldest that its wheel runs with. policies: the wheel tags of that glibc.
+    glibc: the oldest that its wheel runs with. policies: the wheel tags of that glibc. pythons:
+    those for which the compiled packages that allocq needs are to be had as wheels.
     """
 
     name: str
     zig: str
     deb: str
+    rpm: str
     qemu: str
     bits: int = 64
     big_endian: bool = False
@@ -23,6 +25,7 @@ class Machine:
     policies: tuple[str, ...] = ("manylinux_2_17", "manylinux2014")
     abi: str = ""
     cpu: str = ""
+    pythons: tuple[str, ...] = ("3.11", "3.12", "3.13", "3.14")
 
     def target(self, libc: str) -> list[str]:
         """The compiler's flags for "gnu" or "musl"."""
@@ -36,14 +39,19 @@ class Machine:
         return [f"{policy}_{self.name}" for policy in policies]
 
 
-MACHINES = (
-    Machine("x86_64", "x86_64", "amd64", "x86_64"),
-    Machine("aarch64", "aarch64", "arm64", "aarch64"),
-    Machine("armv7l", "arm", "armhf", "arm", bits=32, abi="eabihf"),
-    Machine("i686", "x86", "i386", "i386", bits=32, cpu="i686"),
-    Machine("ppc64le", "powerpc64le", "ppc64el", "ppc64le"),
-    Machine("s390x", "s390x", "s390x", "s390x", big_endian=True),
-    Machine("riscv64", "riscv64", "riscv64", "riscv64", glibc="2.31", policies=("manylinux_2_31",)),
+MACHINES = (  # fmt: skip
+    Machine("x86_64", "x86_64", "amd64", "x86_64", "x86_64"),
+    Machine("aarch64", "aarch64", "arm64", "aarch64", "aarch64"),
+    Machine("armv7l", "arm", "armhf", "armv7hl", "arm", bits=32, abi="eabihf", pythons=()),
+    Machine(
+        "i686", "x86", "i386", "i686", "i386", bits=32, cpu="i686", pythons=("3.11", "3.12", "3.13")
+    ),
+    Machine("ppc64le", "powerpc64le", "ppc64el", "ppc64le", "ppc64le"),
+    Machine("s390x", "s390x", "s390x", "s390x", "s390x", big_endian=True),
+    Machine(
+        "riscv64", "riscv64", "riscv64", "riscv64", "riscv64",
+        glibc="2.31", policies=("manylinux_2_31",), pythons=(),
+    ),
 )
 LIBCS = ("gnu", "musl")
 """A wheel for each; the static program is always musl's."""
