@@ -10,7 +10,8 @@ from pathlib import Path
 class Machine:
     """name: as wheels, rpm and uname call it.
 
-    glibc: the oldest that its wheel runs with. policies: the wheel tags of that glibc. pythons:
+    glibc: the oldest that its wheel runs with. policies: the wheel tags of that glibc. headers: the
+    oldest glibc whose headers zig has, if that is newer; the symbols are checked. pythons:
     those for which the compiled packages that allocq needs are to be had as wheels.
     """
 
@@ -23,13 +24,14 @@ class Machine:
     big_endian: bool = False
     glibc: str = "2.17"
     policies: tuple[str, ...] = ("manylinux_2_17", "manylinux2014")
+    headers: str = ""
     abi: str = ""
     cpu: str = ""
     pythons: tuple[str, ...] = ("3.11", "3.12", "3.13", "3.14")
 
     def target(self, libc: str) -> list[str]:
         """The compiler's flags for "gnu" or "musl"."""
-        version = f".{self.glibc}" if libc == "gnu" else ""
+        version = f".{self.headers or self.glibc}" if libc == "gnu" else ""
         cpu = [f"-mcpu={self.cpu}"] if self.cpu else []
         return ["-target", f"{self.zig}-linux-{libc}{self.abi}{version}", *cpu]
 
@@ -46,7 +48,7 @@ MACHINES = (  # fmt: skip
     Machine(
         "i686", "x86", "i386", "i686", "i386", bits=32, cpu="i686", pythons=("3.11", "3.12", "3.13")
     ),
-    Machine("ppc64le", "powerpc64le", "ppc64el", "ppc64le", "ppc64le"),
+    Machine("ppc64le", "powerpc64le", "ppc64el", "ppc64le", "ppc64le", headers="2.19"),
     Machine("s390x", "s390x", "s390x", "s390x", "s390x", big_endian=True),
     Machine(
         "riscv64", "riscv64", "riscv64", "riscv64", "riscv64",
