@@ -41,7 +41,6 @@ allocq: bogus-mail-host *
 allocq: bogus-mail-host-in-debian-changelog *
 allocq: root-in-contact *
 """
-PURE = ("click", "typer", "typing-extensions")
 COMPILED = ("cffi", "orjson")
 # typer's own helpers and cffi's compiler are of no use to a program that is built.
 LEFT_OUT = ("cffi/", "cffi-*/entry_points.txt", "typer-*/entry_points.txt", "*/RECORD", "*/REQUESTED")
@@ -53,7 +52,7 @@ def download(machinery: Machinery, machine: Machine) -> list[Path]:
     wheels = set()
     for python in machine.pythons or ("3.11",):
         place = machinery.cache / "vendored" / f"{machine.name}-{python}"
-        names = (*PURE, *(COMPILED if machine.pythons else ()))
+        names = [name for name in locked if machine.pythons or name not in COMPILED]
         lock = "".join(locked[name] for name in names)
         if not (place / "lock").exists() or (place / "lock").read_text() != lock:
             shutil.rmtree(place, ignore_errors=True)
