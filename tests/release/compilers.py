@@ -89,5 +89,5 @@ def basic_environment(machinery: Machinery) -> dict[str, str]:
         "TZ": "UTC",
         "PYTHONHASHSEED": "0",
         "SOURCE_DATE_EPOCH": str(machinery.epoch),
-        "ZIG_GLOBAL_CACHE_DIR": str(machinery.cache / "zig"),
+        "ZIG_GLOBAL_CACHE_DIR": str(machinery.compiled or machinery.cache / "zig"),
     }

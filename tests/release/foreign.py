@@ -69,7 +69,9 @@ def prepare(machinery: Machinery, machine: Machine, deb: Path) -> Root:
     place = root.path / "t"
     core = ROOT / "allocq" / "core"
     (place / "allocq").mkdir(parents=True)
-    shutil.copytree(ROOT / "tests", place / "tests", ignore=shutil.ignore_patterns("corpus", "cases"))
+    shutil.copytree(
+        ROOT / "tests", place / "tests", ignore=shutil.ignore_patterns("corpus", "cases")
+    )
     (place / "lib").mkdir()
     (place / "lib" / "hypothesis.py").write_text(STAND_IN)
     cc = compiler(machinery, machine, "gnu")

@@ -51,8 +51,14 @@ MACHINES = (  # fmt: skip
     Machine("ppc64le", "powerpc64le", "ppc64el", "ppc64le", "ppc64le", headers="2.19"),
     Machine("s390x", "s390x", "s390x", "s390x", "s390x", big_endian=True),
     Machine(
-        "riscv64", "riscv64", "riscv64", "riscv64", "riscv64",
-        glibc="2.31", policies=("manylinux_2_31",), pythons=(),
+        "riscv64",
+        "riscv64",
+        "riscv64",
+        "riscv64",
+        "riscv64",
+        glibc="2.31",
+        policies=("manylinux_2_31",),
+        pythons=(),
     ),
 )
 LIBCS = ("gnu", "musl")
@@ -72,6 +78,8 @@ class Machinery:
     cache: Path
     scratch: Path
     epoch: int
+    compiled: Path | None = None
+    """The compiler's own cache, if it is elsewhere."""
 
     @property
     def python(self) -> Path:

@@ -29,6 +29,8 @@ SITE = PRIVATE / "lib" / "python3" / "site-packages"
 UNITS = PurePosixPath("usr/lib/systemd/system")
 UNIT_KINDS = (".service", ".timer", ".socket", ".path", ".target")
 KINDS = ("deb", "rpm")
+# rpm leaves directories behind that no package owns; these may be there without another package.
+OWNED = {"allocq", "bash-completion", "fish", "zsh"}
 MAINTAINER = "the allocq authors <root@localhost>"
 COMMON = {"Apache-2.0": "Apache License", "MPL-2.0": "Mozilla Public License Version 2.0"}
 OVERRIDES = """\
@@ -43,7 +45,13 @@ allocq: root-in-contact *
 """
 COMPILED = ("cffi", "orjson")
 # typer's own helpers and cffi's compiler are of no use to a program that is built.
-LEFT_OUT = ("cffi/", "cffi-*/entry_points.txt", "typer-*/entry_points.txt", "*/RECORD", "*/REQUESTED")
+LEFT_OUT = (
+    "cffi/",
+    "cffi-*/entry_points.txt",
+    "typer-*/entry_points.txt",
+    "*/RECORD",
+    "*/REQUESTED",
+)
 
 
 def download(machinery: Machinery, machine: Machine) -> list[Path]:
@@ -246,7 +254,7 @@ def contents(root: Path) -> list[dict[str, object]]:
         if path.is_symlink():
             entries.append({"src": str(path.readlink()), "dst": place, "type": "symlink"})
         elif path.is_dir():
-            if "allocq" in place.split("/"):
+            if not OWNED.isdisjoint(place.split("/")):
                 entries.append({"dst": place, "type": "dir", "file_info": {"mode": 0o755}})
         else:
             mode = path.stat().st_mode & 0o777
@@ -306,8 +314,5 @@ def scripts(kind: str, units: list[str]) -> dict[str, str]:
         "preremove": start
         + (disable if units else "")
         + (_CLEAN if kind == "deb" else f"{removing} || exit 0\n{_CLEAN}"),
-        "postremove": start
-        + gone
-        + (after if units else "")
-        + (forget if kind == "deb" else ""),
+        "postremove": start + gone + (after if units else "") + (forget if kind == "deb" else ""),
     }

@@ -58,7 +58,9 @@ class Root:
         return {path for path in found if not OTHERS.match(path)}
 
 
-def debootstrap(machinery: Machinery, suite: str, deb: str = "", include: Sequence[str] = ()) -> Path:
+def debootstrap(
+    machinery: Machinery, suite: str, deb: str = "", include: Sequence[str] = ()
+) -> Path:
     """A minimal root, kept for the next time; of another machine, its packages are only downloaded."""
     place = machinery.cache / "roots" / "-".join(filter(None, (suite, deb)))
     done = place.with_suffix(".complete")
@@ -68,7 +70,8 @@ def debootstrap(machinery: Machinery, suite: str, deb: str = "", include: Sequen
         words = ["debootstrap", "--variant=minbase"]
         words += ["--foreign", f"--arch={deb}"] if deb else []
         words += [f"--include={','.join(include)}"] if include else []
-        run([*words, suite, str(place), MIRROR])
+        # An older debootstrap does not know the name of a newer suite.
+        run([*words, suite, str(place), MIRROR, "/usr/share/debootstrap/scripts/sid"])
         done.touch()
     return place
 
@@ -77,7 +80,9 @@ def run(words: Sequence[str | Path]) -> str:
     """Run a command of this machine; returns its standard output. RuntimeError."""
     done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, words))}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        raise RuntimeError(
+            f"{' '.join(map(str, words))}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        )
     return done.stdout
 
 
@@ -114,9 +119,18 @@ def works(root: Root, command: str, how: str, version: str) -> None:
     root.run(command, "query", "--sample", "--no-such", fails=True)
 
 
+def is_empty(path: Path) -> bool:
+    """Is it a directory without a file below it?"""
+    return path.is_dir() and not any(
+        each.is_symlink() or each.is_file() for each in path.rglob("*")
+    )
+
+
 def left_behind(root: Root, before: set[str]) -> None:
-    """Assert that everything is as it was."""
-    added, lost = root.paths() - before, before - root.paths()
+    """Assert that everything is as it was. pip leaves directories, empty."""
+    after = root.paths()
+    added = {path for path in after - before if not is_empty(root.path / path[1:])}
+    lost = before - after
     if added or lost:
         raise RuntimeError(f"{root.path.name}: left {sorted(added)[:20]}, lost {sorted(lost)[:20]}")
 
@@ -174,7 +188,9 @@ def check_wheel(machinery: Machinery, suite: str, wheel: Path) -> None:
         for python in PYTHONS[suite]:
             number = python.removeprefix("python")
             wanted = [str(wheel), "pip", "setuptools", "wheel"]
-            platforms = [f"--platform=manylinux{each}_x86_64" for each in ("2014", "_2_17", "_2_28")]
+            platforms = [
+                f"--platform=manylinux{each}_x86_64" for each in ("2014", "_2_17", "_2_28")
+            ]
             words = ["download", "-q", "--only-binary=:all:", f"--python-version={number}"]
             run([machinery.python, "-m", "pip", *words, *platforms, "-d", house, *wanted])
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/w"}
@@ -195,3 +211,13 @@ def check_wheel(machinery: Machinery, suite: str, wheel: Path) -> None:
             left = [path for path in home.rglob("*allocq*") if "log" not in str(path)]
             if left:
                 raise RuntimeError(f"pipx: left {left}")
+
+
+def install_here(machinery: Machinery, output: Path) -> Path:
+    """An environment of this machine with the release in it, to compare with."""
+    place = machinery.scratch / "here"
+    if not place.exists():
+        run([machinery.python, "-m", "venv", place])
+        words = ["install", "-q", "--disable-pip-version-check", "--find-links", output, "allocq"]
+        run([place / "bin" / "pip", *words])
+    return place

@@ -56,9 +56,7 @@ def make_sdist(machinery: Machinery, output: Path) -> Path:
     tree = copy_tree(machinery.scratch / "tree")
     made = machinery.scratch / "sdist"
     made.mkdir()
-    name = backend(
-        machinery, tree, f"build_sdist({str(made)!r})", basic_environment(machinery)
-    )
+    name = backend(machinery, tree, f"build_sdist({str(made)!r})", basic_environment(machinery))
     packed = io.BytesIO()
     with (
         tarfile.open(made / name) as old,

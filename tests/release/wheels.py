@@ -34,17 +34,13 @@ def make_wheel(
 
 def run(machinery: Machinery, words: list[str | Path]) -> str:
     """Run a tool; returns its output. Raises RuntimeError."""
-    done = subprocess.run(
-        words, env=basic_environment(machinery), capture_output=True, text=True
-    )
+    done = subprocess.run(words, env=basic_environment(machinery), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, words))}:\n{done.stdout}\n{done.stderr}")
     return done.stdout
 
 
-def check_wheel(
-    machinery: Machinery, wheel: Path, machine: Machine, libc: str, work: Path
-) -> None:
+def check_wheel(machinery: Machinery, wheel: Path, machine: Machine, libc: str, work: Path) -> None:
     """Its extension needs no newer C library than its tags say, and only the stable ABI."""
     run(machinery, [machinery.python, "-m", "abi3audit", "--strict", str(wheel)])
     with zipfile.ZipFile(wheel) as archive:
