@@ -288,7 +288,14 @@ def ask_all(first: int, last: int, program: str) -> int:
 
 def start(shim: Path, program: Path, first: int, last: int) -> subprocess.Popen[str]:
     """A process with the shim that asks these questions."""
-    words = ["--worker", shlex.quote(str(program)), "--first", str(first), "--questions", str(last - first)]
+    words = [
+        "--worker",
+        shlex.quote(str(program)),
+        "--first",
+        str(first),
+        "--questions",
+        str(last - first),
+    ]
     environment = {**os.environ, "LD_PRELOAD": str(shim), "PYTHONHASHSEED": "0"}
     return subprocess.Popen(
         [sys.executable, __file__, *words],

@@ -30,8 +30,10 @@ def check_cluster(machinery: Machinery, deb: Path, folder: Path) -> None:
         root.apt("update")
         shutil.copy(deb, root.path / "tmp")
         root.apt("install", f"/tmp/{deb.name}")
+        known = root.run("allocq", "--help")
         for container in containers(machinery, manifest):
-            try_container(root, container)
+            if f"\n  {container['args'][0]} " in known:
+                try_container(root, container)
 
 
 def containers(machinery: Machinery, manifest: Path) -> list[dict[str, Any]]:

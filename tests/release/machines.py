@@ -41,7 +41,7 @@ class Machine:
         return [f"{policy}_{self.name}" for policy in policies]
 
 
-MACHINES = (  # fmt: skip
+MACHINES = (
     Machine("x86_64", "x86_64", "amd64", "x86_64", "x86_64"),
     Machine("aarch64", "aarch64", "arm64", "aarch64", "aarch64"),
     Machine("armv7l", "arm", "armhf", "armv7hl", "arm", bits=32, abi="eabihf", pythons=()),

@@ -1,10 +1,10 @@
 """deb and rpm, from a wheel: what is in it is put where a distribution has it.
 
-/usr/lib/allocq is a prefix of its own, as a virtual environment is: bin/allocq, and python3 beside it,
-which is the distribution's; lib/python3/site-packages with allocq and the packages that it needs.
-Distributions have them too old (Debian 12: typer 0.7, no orjson), each at another version. A
-compiled one is there once for each Python, side by side, so the package outlives an upgrade of the
-distribution. Where the index has no wheel for a machine, its distribution's packages are needed.
+/usr/lib/allocq is a prefix of its own, as a virtual environment is: bin/allocq, and python3 beside
+it, which is the distribution's; lib/python3/site-packages with allocq and the packages that it
+needs. Distributions have them too old (Debian 12: typer 0.7, no orjson), each at another version.
+A compiled one is there once for each Python, side by side, so the package outlives an upgrade of
+the distribution. For machines without wheels of them, the distribution's packages are needed.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def left_out(name: str) -> bool:
 
 def placed(name: str, kind: str) -> PurePosixPath | None:
     """Where a file of the wheel belongs; None: nowhere."""
-    head, _, rest = name.partition(".data/")
+    _, _, rest = name.partition(".data/")
     if not rest:
         return SITE / name
     what, _, rest = rest.partition("/")

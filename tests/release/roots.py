@@ -61,7 +61,7 @@ class Root:
 def debootstrap(
     machinery: Machinery, suite: str, deb: str = "", include: Sequence[str] = ()
 ) -> Path:
-    """A minimal root, kept for the next time; of another machine, its packages are only downloaded."""
+    """A minimal root, kept for the next time. Of another machine, its packages are only there."""
     place = machinery.cache / "roots" / "-".join(filter(None, (suite, deb)))
     done = place.with_suffix(".complete")
     if not done.exists():
