@@ -35,7 +35,7 @@ class Root:
         """Run a command in it; returns its standard output. RuntimeError."""
         done = subprocess.run(
             ["chroot", str(self.path), *words],
-            env={**ENVIRONMENT, **more}, cwd="/", capture_output=True, text=True,
+            env={**ENVIRONMENT, **more}, cwd="/", capture_output=True, text=True, errors="surrogateescape",
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
         if (done.returncode != 0) != fails:
@@ -78,7 +78,9 @@ def debootstrap(
 
 def run(words: Sequence[str | Path]) -> str:
     """Run a command of this machine; returns its standard output. RuntimeError."""
-    done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        words, capture_output=True, text=True, errors="surrogateescape", stdin=subprocess.DEVNULL
+    )
     if done.returncode:
         raise RuntimeError(
             f"{' '.join(map(str, words))}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

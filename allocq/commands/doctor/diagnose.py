@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ...host.machine import BOOT_PARAMETER, count_cpus
 from ...host.installation import PACKAGERS
+from ...host.machine import BOOT_PARAMETER, count_cpus
 from ...units import format_size
 from .facts import Cache, Cost, Facts, Profiling, Recorder
 
