@@ -35,8 +35,8 @@ class Root:
         """Run a command in it; returns its standard output. RuntimeError."""
         done = subprocess.run(
             ["chroot", str(self.path), *words],
-            env={**ENVIRONMENT, **more}, cwd="/", capture_output=True, text=True, errors="surrogateescape",
-            stdin=subprocess.DEVNULL,
+            env={**ENVIRONMENT, **more}, cwd="/", stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, errors="surrogateescape",
         )  # fmt: skip
         if (done.returncode != 0) != fails:
             raise RuntimeError(
