@@ -1,5 +1,6 @@
 """What pyproject.toml cannot say: the extension, and the program that is compiled beside it."""
 
+import os
 import runpy
 import tempfile
 from functools import partial
@@ -22,9 +23,14 @@ class BuildFront(build_scripts):
         build = runpy.run_path("allocq/core/build.py")
         compiler = new_compiler()
         customize_compiler(compiler)
+        if other := os.environ.get("ALLOCQ_PROGRAM_CC"):  # for another C library than the extension
+            compiler.compiler_so[0] = compiler.linker_exe[0] = other
         self.mkpath(self.build_dir)
         link = partial(
-            compiler.link_executable, output_progname="allocq", output_dir=self.build_dir
+            compiler.link_executable,
+            output_progname="allocq",
+            output_dir=self.build_dir,
+            extra_postargs=["-s"],
         )
         # Whatever lies in build_dir, or beside it, goes into the wheel.
         with tempfile.TemporaryDirectory() as scratch:

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -240,7 +241,7 @@ class Asker:
 
     def __init__(self, folder: Path, program: str) -> None:
         self.folder = folder
-        self.program = program
+        self.program = shlex.split(program)
         self._current = -1
         self.tags: list[Tag] = []
         os.environ["SIMULATED_KERNEL"] = str(folder / "kernel")
@@ -265,7 +266,7 @@ class Asker:
             self.forget()
         run: Callable[..., Result] = here
         if asked.native:
-            run = lambda *argv: allocq(*argv, program=[self.program])  # noqa: E731
+            run = lambda *argv: allocq(*argv, program=self.program)  # noqa: E731
         try:
             said = wrong(asked, self.tags, run(*asked.argv()))
         except Exception as error:
@@ -287,7 +288,14 @@ def ask_all(first: int, last: int, program: str) -> int:
 
 def start(shim: Path, program: Path, first: int, last: int) -> subprocess.Popen[str]:
     """A process with the shim that asks these questions."""
-    words = ["--worker", str(program), "--first", str(first), "--questions", str(last - first)]
+    words = [
+        "--worker",
+        shlex.quote(str(program)),
+        "--first",
+        str(first),
+        "--questions",
+        str(last - first),
+    ]
     environment = {**os.environ, "LD_PRELOAD": str(shim), "PYTHONHASHSEED": "0"}
     return subprocess.Popen(
         [sys.executable, __file__, *words],

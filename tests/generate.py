@@ -25,7 +25,7 @@ def made() -> dict[Path, str]:
     files[Path("completions/allocq.bash")] = bash.completion()
     files[Path("completions/_allocq")] = zsh.completion()
     files[Path("completions/allocq.fish")] = fish.completion()
-    files[Path("allocq/core/flags.h")] = front.header()
+    files[Path("allocq/core/flags.h")] = front.header(__version__)
     files[Path("man/screen.svg")] = picture.svg(ROOT)
     files[Path("README.md")] = readme.with_table((ROOT / "README.md").read_text())
     return files

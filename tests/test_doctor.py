@@ -30,6 +30,7 @@ DEBUG = f"{CONFIG}_DEBUG"
 
 READY_FACTS = Facts(
     versions={"allocq": "1", "python": "3.11.7", "typer": "1", "cffi": "1", "orjson": "1"},
+    installation="pipx, wheel",
     kernel="7.3.4",
     machine="x86_64",
     distribution="Debian",
@@ -265,6 +266,8 @@ def test_counters_that_miss_something_are_told_and_no_hindrance() -> None:
 def test_a_missing_library() -> None:
     missing = changed(versions={**READY_FACTS.versions, "orjson": None})
     assert state(missing, "software") == (NOT_GOOD, "python3 -m pip install orjson")
+    missing = changed(versions={**READY_FACTS.versions, "orjson": None}, installation="deb")
+    assert state(missing, "software") == (NOT_GOOD, "sudo apt-get install --reinstall allocq")
 
 
 def test_the_two_ways_give_another_number_of_tags() -> None:

@@ -458,7 +458,7 @@ def test_peak_memory(static: Path, tmp_path: Path, argv: tuple[str, ...]) -> Non
         (["query", "--source", str(oracle.SAMPLE), "-o", "table"], "this format needs Python"),
         (["query", "--source", str(oracle.SAMPLE), "-o", "json"], "this format needs Python"),
         (["tree"], "this needs Python"),
-        (["--version"], "this needs Python"),
+        (["--version", "x"], "this needs Python"),
         ([], "this needs Python"),
     ],
     ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else "",

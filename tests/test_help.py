@@ -11,6 +11,7 @@ from command import allocq
 from generators.declared import COMMANDS, LEAVES, Command, flags
 
 import allocq as package
+from allocq.host.installation import installation
 from allocq.options.reader import read_words
 
 ROOT = Path(__file__).parents[1]
@@ -68,11 +69,8 @@ def test_the_usage_of_operands() -> None:
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])
 def test_the_version(flag: str) -> None:
-    assert allocq(flag) == (0, f"allocq {package.__version__}\n".encode(), "")
-
-
-def test_the_version_is_the_projects() -> None:
-    assert f'\nversion = "{package.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+    answer = f"allocq {package.__version__} ({installation(package.__version__)})\n"
+    assert allocq(flag) == (0, answer.encode(), "")
 
 
 def page(*argv: str, columns: int = 80, **env: str) -> list[str]:

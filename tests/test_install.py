@@ -145,11 +145,17 @@ def hostile(tmp_path: Path) -> Path:
     return where
 
 
-def answers(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> None:
-    """Assert that this is allocq: a plain query, the app, and a mistake."""
+def answers(
+    *command: str | Path,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    how: str = "pip, built here",
+) -> None:
+    """Assert that this is allocq: a plain query, the app, and a mistake. how: it was installed."""
     env = {**os.environ, **(env or {})}
     assert good([*command, *QUERY], cwd=cwd, env=env) == "2\n"
-    assert good([*command, "--version"], cwd=cwd, env=env) == f"allocq {allocq.__version__}\n"
+    version = good([*command, "--version"], cwd=cwd, env=env)
+    assert version == f"allocq {allocq.__version__} ({how})\n"
     wrong = run([*command, "query", "--sample", "--frmat"], cwd=cwd, env=env)
     assert wrong.returncode == 2 and wrong.stdout == ""
     assert wrong.stderr.startswith("allocq: no such option: --frmat")
@@ -346,11 +352,19 @@ def test_without_any_python_a_plain_query_is_answered(bare: Path) -> None:
         assert (wrong.returncode, wrong.stderr) == (2, "allocq: no such file: /no/such/file\n")
 
 
+def test_without_any_python_it_knows_its_version(bare: Path) -> None:
+    for flag in ("--version", "-V"):
+        assert good([bare, flag]) == f"allocq {allocq.__version__} (no Python)\n"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([bare, "-V"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "allocq: cannot write the answer: No space left on device\n"
+
+
 @pytest.mark.parametrize(
     ("argv", "why"),
     [
         ((), "this needs Python"),
-        (("--version",), "this needs Python"),
         (("tree",), "this needs Python"),
         (("query", "--help"), "this needs Python"),
         (("query", "--source", "SAMPLE", "-e", "x"), "this needs Python"),
@@ -376,7 +390,7 @@ def test_without_any_python_it_says_what_it_cannot(
 def test_a_python_without_allocq_says_which(bare: Path, tmp_path: Path) -> None:
     """As a copied program finds one beside it."""
     good([sys.executable, "-m", "venv", "--without-pip", tmp_path])
-    done = run([bare, "--version"])
+    done = run([bare, "doctor"])
     assert (done.returncode, done.stdout) == (2, "")
     assert re.match(r"allocq: \S+/bin/python3 has no module allocq, .*\nhint: .*\n\Z", done.stderr)
     sample = ROOT / "allocq" / "sample.txt"
@@ -390,7 +404,7 @@ def test_a_python_that_does_not_start_is_no_python(bare: Path, tmp_path: Path) -
         package.mkdir(parents=True)
         (package / "__main__.py").touch()
     (bare.parent / "python3.2").write_text("no program\n")
-    done = run([bare, "--version"])
+    done = run([bare, "doctor"])
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(
         "allocq: this needs Python, but no Python with allocq was found\n"
@@ -431,6 +445,6 @@ def test_it_runs_from_an_editable_install(tmp_path: Path, hostile: Path) -> None
     good([sys.executable, "-m", "venv", "--without-pip", venv])
     lend(site_of(venv))
     install(venv / "bin" / "python", "--no-build-isolation", "-e", tree)
-    answers(venv / "bin" / "allocq", cwd=hostile, env=HOSTILE)
+    answers(venv / "bin" / "allocq", cwd=hostile, env=HOSTILE, how="editable")
     found = good([venv / "bin" / "python", "-I", "-c", "import allocq; print(allocq.__file__)"])
     assert found.startswith(str(tree))

@@ -70,8 +70,10 @@ def _group_help(group: Command) -> str:
 
 
 def version_line() -> str:
-    """`allocq --version`."""
-    return f"{NAME} {__version__}\n"
+    """`allocq --version`. core/front.c prints it where there is no Python."""
+    from ..host.installation import installation
+
+    return f"{NAME} {__version__} ({installation(__version__)})\n"
 
 
 def summary(command: Command) -> str:

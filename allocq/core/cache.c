@@ -9,11 +9,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/random.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -267,7 +268,8 @@ static void write_file(int folder, const char *head, const char *text, size_t le
 	bool written;
 	int fd;
 
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+	/* glibc has a function for it from 2.25 on, and manylinux2014 is 2.17. */
+	if (syscall(SYS_getrandom, &random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
 		return;
 	snprintf(name, sizeof(name), PASSING_PREFIX "%016" PRIx64, random);
 	fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | SAFE_FLAGS, 0600);

@@ -219,6 +219,11 @@ static int output_failed(int error)
 	return front_complain(&problem);
 }
 
+int front_print(const char *text)
+{
+	return dprintf(STDOUT_FILENO, "%s", text) < 0 ? output_failed(-errno) : STATUS_MATCH;
+}
+
 int front_out_of_memory(void)
 {
 	return output_failed(-ENOMEM);

@@ -3,6 +3,7 @@
  * The flags of a plain `query`, read as Python's reader reads them. What this file is not sure of it
  * leaves to Python: misspelt flags, help, operands, regular expressions, sums.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "front.h"
@@ -32,6 +33,19 @@ static int find_word(const char *const *list, const char *word)
 		if (!strcmp(list[i], word))
 			return i;
 	return -1;
+}
+
+bool front_asks_version(char *const *words)
+{
+	return words[0] && !words[1] && find_word(version_flags, words[0]) >= 0;
+}
+
+int front_print_version(void)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "allocq %s (no Python)\n", version);
+	return front_print(line);
 }
 
 /* What is said once the flags are read together. */

@@ -99,3 +99,6 @@ static const struct flag flags[] = {
 	{ "explain", OPTION_EXPLAIN, TAKES_NOTHING },
 	{ "list-listings", OPTION_LIST_LISTINGS, TAKES_NOTHING },
 };
+
+static const char *const version_flags[] = { "-V", "--version", NULL };
+static const char version[] = "0.1.0";

@@ -309,6 +309,8 @@ static int run(struct query *query, bool understood, char *const *argv)
 {
 	if (!understood) {
 		exec_python(argv);
+		if (front_asks_version(argv + 1))
+			return front_print_version();
 		return no_python("this needs Python, but no Python with allocq was found");
 	}
 	if (!serves(query)) {

@@ -30,6 +30,10 @@ struct query {
  * mistake, which Python words.
  */
 bool front_read_flags(char *const *words, struct query *query);
+/* Do the words ask for the version alone? Python also says how it was installed. */
+bool front_asks_version(char *const *words);
+/* Returns the exit status. */
+int front_print_version(void);
 
 /* deliver.c */
 /*
@@ -40,6 +44,8 @@ int front_answer(const struct query *query, aq_source *source, aq_problem *probl
 /* One line on standard error, with nothing in it that a terminal could act on. */
 void front_say(const char *prefix, const char *message);
 int front_out_of_memory(void);
+/* Print a text on standard output; returns the exit status. */
+int front_print(const char *text);
 int front_complain(const aq_problem *problem);
 
 /* complete.c */

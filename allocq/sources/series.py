@@ -328,11 +328,13 @@ def open_series(folder: str | os.PathLike[str]) -> Series:
 
 
 def _not_on_disk() -> set[int]:
-    """The file systems whose files are better not read to see what is in them."""
+    """The file systems whose files are better not read to see what is in them. In a bare root, the
+    places are plain directories."""
     found = set()
     for path in ("/proc", "/sys", "/dev"):
         with contextlib.suppress(OSError):
-            found.add(os.stat(path).st_dev)
+            if os.path.ismount(path):
+                found.add(os.stat(path).st_dev)
     return found
 
 

@@ -121,18 +121,24 @@ int close(int fd)
 	return (int)syscall(SYS_close, fd);
 }
 
-int fstatfs(int fd, struct statfs *status)
+int fstatfs64(int fd, struct statfs64 *status)
 {
+#ifdef SYS_fstatfs64 /* 32 bits */
+	int done = (int)syscall(SYS_fstatfs64, fd, sizeof(*status), status);
+#else
 	int done = (int)syscall(SYS_fstatfs, fd, status);
+#endif
 
 	if (!done && is_kernel(fd))
 		status->f_type = PROC_SUPER_MAGIC;
 	return done;
 }
 
-int fstatfs64(int fd, struct statfs64 *status)
+/* allocq asks for large files, so this one is another program's where the two differ. */
+int fstatfs(int fd, struct statfs *status)
 {
-	return fstatfs(fd, (struct statfs *)status);
+	return sizeof(*status) == sizeof(struct statfs64) ? fstatfs64(fd, (struct statfs64 *)status) :
+							    (int)syscall(SYS_fstatfs, fd, status);
 }
 
 /* What a sum over all possible CPUs costs. */

@@ -10,12 +10,17 @@ HEAD = """\
 """
 
 
-def header() -> str:
-    """core/flags.h: an enum of the options and a table of their spellings."""
+def header(version: str) -> str:
+    """core/flags.h: an enum of the options, a table of their spellings, the version."""
     query = next(command for command in declared.COMMANDS if command.name == "query")
     names = "".join(f"\t{_constant(option)},\n" for option in query.options)
     rows = "".join(_rows(option) for option in query.options)
-    return f"{HEAD}enum {{\n{names}}};\n\nstatic const struct flag flags[] = {{\n{rows}}};\n"
+    asks = "".join(f'"{flag}", ' for flag in declared.VERSION.flags)
+    return (
+        f"{HEAD}enum {{\n{names}}};\n\nstatic const struct flag flags[] = {{\n{rows}}};\n\n"
+        f"static const char *const version_flags[] = {{ {asks}NULL }};\n"
+        f'static const char version[] = "{version}";\n'
+    )
 
 
 def _constant(option: declared.Option) -> str:

@@ -57,6 +57,9 @@ def pages(prose: Path, version: str) -> dict[str, str]:
     made["allocq-parquet.5"] = _page(
         "allocq-parquet", 5, "the Parquet files of many hosts and hours", prose, version, None
     )
+    made["allocq-changes.7"] = _page(
+        "allocq-changes", 7, "what changed in allocq, and what does not", prose, version, None
+    )
     return made
 
 

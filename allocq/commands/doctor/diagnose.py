@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ...host.installation import PACKAGERS
 from ...host.machine import BOOT_PARAMETER, count_cpus
 from ...host.tracefs import TraceFacts
 from ...units import format_size
@@ -67,6 +68,7 @@ def findings(facts: Facts) -> list[Finding]:
     """All findings in the order of the report."""
     return [
         _software(facts),
+        Finding("installed", GOOD, facts.installation),
         Finding("kernel", GOOD, " ".join(filter(None, (facts.kernel, facts.machine)))),
         Finding("distribution", *_known(facts.distribution)),
         _user(facts),
@@ -136,7 +138,9 @@ def _known(value: object, words: str = "") -> tuple[str, str]:
 def _software(facts: Facts) -> Finding:
     missing = [name for name, version in facts.versions.items() if version is None]
     value = ", ".join(f"{name} {version or 'missing'}" for name, version in facts.versions.items())
-    mend = f"python3 -m pip install {' '.join(missing)}" if missing else ""
+    mend = ""
+    if missing:
+        mend = PACKAGERS.get(facts.installation, f"python3 -m pip install {' '.join(missing)}")
     return Finding("software", NOT_GOOD if missing else GOOD, value, mend)
 
 

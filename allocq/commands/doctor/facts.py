@@ -24,6 +24,7 @@ from ...core.table import Table
 from ...core.text import parse
 from ...errors import AllocqError, FormatError
 from ...host import machine as host
+from ...host.installation import installation
 from ...host.root import as_root
 from ...host.tracefs import TraceFacts, trace_facts
 from ...sources.source import ALLOCINFO
@@ -93,6 +94,7 @@ class Facts(Profiling):
     """Facts about the machine. Errors are `strerror` texts; None is unknown unless noted."""
 
     versions: dict[str, str | None]
+    installation: str
     kernel: str
     machine: str
     distribution: str | None
@@ -143,6 +145,7 @@ def gather() -> Facts:
     facts = Facts(
         **dataclasses.asdict(gather_profiling()),
         versions=versions(),
+        installation=installation(__version__),
         kernel=os.uname().release,
         machine=os.uname().machine,
         distribution=host.distribution(),

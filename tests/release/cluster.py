@@ -1,0 +1,87 @@
+"""The Containerfile and the DaemonSet: by the public schemas, and its mounts in a guest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from .machines import Machinery
+from .roots import Root, bare, run
+from .tree import ROOT
+
+GUEST = ROOT / "tests" / "vm" / "guest.py"
+
+
+def check_cluster(machinery: Machinery, deb: Path, folder: Path) -> None:
+    """Valid, and each container's command works with no more than the manifest grants."""
+    manifest = folder / "allocq-daemonset.yaml"
+    tools = machinery.tools / "bin"
+    said = run([tools / "kubernetes-validate", "--strict", manifest])
+    if "passed" not in said:
+        raise RuntimeError(said)
+    run([tools / "hadolint", folder / "Containerfile"])
+    with bare(machinery, "trixie") as root:
+        root.apt("update")
+        shutil.copy(deb, root.path / "tmp")
+        root.apt("install", f"/tmp/{deb.name}")
+        known = root.run("allocq", "--help")
+        for container in containers(machinery, manifest):
+            if f"\n  {container['args'][0]} " in known:
+                try_container(root, container)
+
+
+def containers(machinery: Machinery, manifest: Path) -> list[dict[str, Any]]:
+    """The manifest's containers, read by the tools' YAML."""
+    program = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)"
+    document = json.loads(run([machinery.python, "-c", program, manifest]))
+    found: list[dict[str, Any]] = document["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def script(root: Path, container: dict[str, Any]) -> str:
+    """What a shell in a guest does: the root read-only, the mounts, no capability, the command.
+
+    A command that goes on without end is ended after a while; record must have samples then.
+    """
+    rights = container["securityContext"]
+    assert rights["readOnlyRootFilesystem"] and not rights["allowPrivilegeEscalation"]
+    lines = ["set -e", f"mount --bind {root} {root}", f"mount -o remount,bind,ro {root}"]
+    lines += [f"mount -t proc -o ro proc {root}/proc"]
+    for mount in container["volumeMounts"]:
+        lines += [f"mount -t tmpfs -o mode=0755 tmpfs {root}{mount['mountPath']}"]
+    kept = [f"+{name.lower()}" for name in rights["capabilities"].get("add", [])]
+    least = shlex.join(
+        ["chroot", str(root), "setpriv", f"--bounding-set={','.join(['-all', *kept])}",
+         f"--inh-caps={','.join(['-all', *kept])}", "--no-new-privs"]
+    )  # fmt: skip
+    command = shlex.join(["allocq", *container["args"]])
+    lines += [
+        f"{least} sh -c 'grep CapEff /proc/self/status; ! touch /x 2>/dev/null'",
+        f"{least} timeout --signal=TERM 8 {command} || [ $? = 124 ]",
+        f"{least} allocq query --interface ioctl --count",
+    ]
+    if container["args"][0] == "record":
+        lines += [f"{least} allocq query --source /var/lib/allocq --count"]
+    return "\n".join(lines)
+
+
+def try_container(root: Root, container: dict[str, Any]) -> None:
+    """Run its command in a guest whose kernel has /proc/allocinfo."""
+    if "ALLOCQ_TEST_KERNEL" not in os.environ:
+        raise RuntimeError("no test kernel: ALLOCQ_TEST_KERNEL (tests/README.md)")
+    for mount in container["volumeMounts"]:
+        (root.path / mount["mountPath"][1:]).mkdir(parents=True, exist_ok=True)
+    words = ["--kernel", os.environ["ALLOCQ_TEST_KERNEL"], "--timeout", "300", "--"]
+    done = subprocess.run(
+        [sys.executable, GUEST, *words, "sh", "-c", script(root.path, container)],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    lines = done.stdout.split()
+    if done.returncode or "0000000000000000" not in lines or "0" in lines:
+        raise RuntimeError(f"{container['name']}: {done.returncode}\n{done.stdout}\n{done.stderr}")
