@@ -648,12 +648,12 @@ def _open_dumped(
     from .vmcore.listing import INTERFACE, read_dump
 
     path = "standard input" if name == "-" else name
+    if interface == "ioctl":  # as the front says it, which looks no further
+        raise InterfaceError(f"{path} is a saved listing: it has no ioctl", "omit --interface")
     dump = examine(fd, path)
     if vmlinux is None:
         what = "the running kernel's memory" if dump.is_live else "a crash dump"
         raise UsageError(f"{path} is {what}: its kernel's debug info is needed", where(dump))
-    if interface == "ioctl":
-        raise InterfaceError(f"{path} is a crash dump: it has no ioctl", "omit --interface")
     if listing not in (None, "1", "last", "all"):
         raise _no_such_listing(path, 1)
     read = read_dump(fd, dump, os.fspath(vmlinux))
