@@ -105,4 +105,10 @@ def test_the_others_in_turn(work: Path) -> None:
         done = subprocess.run(
             ["bash", "-c", command], capture_output=True, text=True, env=env, cwd=work
         )
-        assert (done.returncode, done.stdout + done.stderr) == (0, output), command
+        said = done.stdout + done.stderr
+        assert (done.returncode, _sized(said)) == (0, _sized(output)), command
+
+
+def _sized(output: str) -> str:
+    """Without the sizes of files, which the release of the Parquet library decides."""
+    return re.sub(r"[0-9.]+K became [0-9.]+K", "N became N", output)
