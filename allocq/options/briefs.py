@@ -39,6 +39,7 @@ ROWS = {
     "min_size": (("min_size", "max_size"), "At least, at most SIZE: 64K, 1.5G, 1MB."),
     "min_calls": (("min_calls", "max_calls"), "At least, at most N live allocations."),
     "color": (("color", "pager"), "Colors, paging: auto, always, never."),
+    "reverse": (("reverse", "limit"), "Reverse the order; show the first N."),
     "count": (("count", "quiet"), "Print the number; only the status."),
     "output": (("force", "output"), "Write to FILE, whole; --force replaces it."),
     "inaccurate": (
