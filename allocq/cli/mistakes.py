@@ -23,6 +23,7 @@ _COMMAND_HABITS = {
     "snapshot": "dump export record save",
     "diff": "compare delta growth trend",
     "check": "gate leak leaks run test",
+    "stacks": "callers callstack callstacks stack stacktrace trace who",
     "doctor": "config env info probe status",
     "verify": "selftest self-test",
     "bench": "benchmark perf time",

@@ -24,7 +24,9 @@ TRACEFS = Path("/sys/kernel/tracing")
 INSTANCES = TRACEFS / "instances"
 SECONDS = float(os.environ.get("ALLOCQ_STACKS_SECONDS", "3"))
 KILLS = int(os.environ.get("ALLOCQ_STACKS_KILLS", "1"))
-x86 = pytest.mark.guest(kernel="x86")
+# One CPU: with two, an emulated kernel once panicked in the middle of the instruction of a
+# tracepoint, as if the other CPU had just switched it.
+x86 = pytest.mark.guest(kernel="x86", cpus=1)
 
 # Pipes on two paths, most of them closed, and some kept open by a child that outlives the program.
 # What /proc/allocinfo counts before and after is compared with what the stacks say.
@@ -184,7 +186,7 @@ def test_pages_are_found_by_their_stacks() -> None:
     total = document["total"]
     # Without the folios that were allocated and mapped as larger ones, there are at least these.
     assert total["bytes"] >= pages << 12, total
-    assert total["live_bytes"] < total["bytes"] // 10  # the program has ended
+    assert total["live_bytes"] < total["bytes"] // 2  # the program has ended, others have not
     assert document["dropped"] == {}
 
 
