@@ -313,13 +313,14 @@ def test_a_folder_without_listings_is_refused(tmp_path: Path) -> None:
         refused(here("query", "--source", place), "holds no saved listings")
 
 
-def test_a_recording_is_read_where_proc_is_a_plain_directory(recorded: Path) -> None:
+def test_a_folder_is_read_where_proc_is_a_plain_directory(tmp_path: Path) -> None:
     """In a bare root. Another directory of this file system stands for /proc."""
-    if os.geteuid() != 0 or os.stat("/").st_dev != recorded.stat().st_dev:
+    if os.geteuid() != 0 or os.stat("/").st_dev != tmp_path.stat().st_dev:
         pytest.skip("only root can mount, and only a directory of the file system of /")
-    hide = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /proc && exec "$@"', str(recorded)]
-    done = allocq("query", "--source", str(recorded), "-c", program=[*hide, *ALLOCQ])
-    assert (done.err, done.out) == ("", b"30\n")
+    (tmp_path / "20251123-010000Z.txt").write_bytes(oracle.HEADER + b"4096 1 a.c:1 func:f\n")
+    hide = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /proc && exec "$@"', str(tmp_path)]
+    done = allocq("query", "--source", str(tmp_path), "-c", program=[*hide, *ALLOCQ])
+    assert (done.err, done.out) == ("", b"1\n")
 
 
 def test_the_program_in_front_hands_a_directory_over(recorded: Path) -> None:
