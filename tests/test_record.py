@@ -320,7 +320,7 @@ def test_a_folder_is_read_where_proc_is_a_plain_directory(tmp_path: Path) -> Non
     (tmp_path / "20251123-010000Z.txt").write_bytes(oracle.HEADER + b"4096 1 a.c:1 func:f\n")
     hide = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /proc && exec "$@"', str(tmp_path)]
     done = allocq("query", "--source", str(tmp_path), "-c", program=[*hide, *ALLOCQ])
-    assert (done.err, done.out) == ("", b"1\n")
+    assert (done.status, done.out) == (0, b"1\n"), done.err
 
 
 def test_the_program_in_front_hands_a_directory_over(recorded: Path) -> None:
