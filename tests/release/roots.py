@@ -53,7 +53,9 @@ class Root:
         return done.stdout
 
     def apt(self, *words: str) -> None:
-        self.run("apt-get", "-y", "-qq", "--no-install-recommends", *words)
+        """A mirror may be some weeks behind."""
+        stale = ("-o", "Acquire::Check-Valid-Until=false")
+        self.run("apt-get", "-y", "-qq", "--no-install-recommends", *stale, *words)
 
     def paths(self) -> set[str]:
         """What is in it."""
