@@ -17,7 +17,7 @@ from pathlib import Path
 import oracle
 import pytest
 import simulated
-from command import MODULE, Result, allocq, here, refused, until
+from command import ALLOCQ, MODULE, Result, allocq, here, refused, until
 from hypothesis import given
 from hypothesis import strategies as st
 from recording_child import sample
@@ -311,6 +311,16 @@ def test_a_folder_without_listings_is_refused(tmp_path: Path) -> None:
     refused(here("query", "--source", str(tmp_path)), "holds no listing that can be read")
     for place in ("/proc", "/sys", "/proc/self"):
         refused(here("query", "--source", place), "holds no saved listings")
+
+
+def test_a_folder_is_read_where_proc_is_a_plain_directory(tmp_path: Path) -> None:
+    """In a bare root. Another directory of this file system stands for /proc."""
+    if os.geteuid() != 0 or os.stat("/").st_dev != tmp_path.stat().st_dev:
+        pytest.skip("only root can mount, and only a directory of the file system of /")
+    (tmp_path / "20251123-010000Z.txt").write_bytes(oracle.HEADER + b"4096 1 a.c:1 func:f\n")
+    hide = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /proc && exec "$@"', str(tmp_path)]
+    done = allocq("query", "--source", str(tmp_path), "-c", program=[*hide, *ALLOCQ])
+    assert (done.status, done.out) == (0, b"1\n"), done.err
 
 
 def test_the_program_in_front_hands_a_directory_over(recorded: Path) -> None:

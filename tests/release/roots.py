@@ -25,6 +25,13 @@ ENVIRONMENT = {
 }
 
 
+# Its /proc is there only while the command runs.
+_ENTER = (
+    "unshare", "--mount", "sh", "-c",
+    'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"',
+)  # fmt: skip
+
+
 class Root:
     """A directory to chroot to."""
 
@@ -34,7 +41,7 @@ class Root:
     def run(self, *words: str, fails: bool = False, **more: str) -> str:
         """Run a command in it; returns its standard output. RuntimeError."""
         done = subprocess.run(
-            ["chroot", str(self.path), *words],
+            [*_ENTER, str(self.path), *words],
             env={**ENVIRONMENT, **more}, cwd="/", stdin=subprocess.DEVNULL,
             capture_output=True, text=True, errors="surrogateescape",
         )  # fmt: skip
@@ -46,7 +53,9 @@ class Root:
         return done.stdout
 
     def apt(self, *words: str) -> None:
-        self.run("apt-get", "-y", "-qq", "--no-install-recommends", *words)
+        """A mirror may be some weeks behind."""
+        stale = ("-o", "Acquire::Check-Valid-Until=false")
+        self.run("apt-get", "-y", "-qq", "--no-install-recommends", *stale, *words)
 
     def paths(self) -> set[str]:
         """What is in it."""
