@@ -12,7 +12,6 @@ from pathlib import Path
 
 from .machines import Machinery
 
-MIRROR = "http://deb.debian.org/debian"
 # What apt, dpkg, rpm and the packages that allocq needs keep for themselves.
 OTHERS = re.compile(
     r"/(var/(cache|log|lib/(apt|dpkg|rpm|systemd|python))|proc|sys|dev|tmp|root|w)(/|$)|/etc/hosts$"
@@ -80,9 +79,18 @@ def debootstrap(
         words += ["--foreign", f"--arch={deb}"] if deb else []
         words += [f"--include={','.join(include)}"] if include else []
         # An older debootstrap does not know the name of a newer suite.
-        run([*words, suite, str(place), MIRROR, "/usr/share/debootstrap/scripts/sid"])
+        run([*words, suite, str(place), mirror(), "/usr/share/debootstrap/scripts/sid"])
         done.touch()
     return place
+
+
+def mirror() -> str:
+    """Where this machine's apt gets Debian's packages. RuntimeError if it has none of Debian."""
+    of_debian = ("Origin: Debian", "Label: Debian")
+    sites = run(["apt-get", "indextargets", "--format", "$(SITE)", *of_debian]).split()
+    if not sites:
+        raise RuntimeError("apt knows no mirror of Debian: bare roots need one")
+    return sites[0]
 
 
 def run(words: Sequence[str | Path]) -> str:
