@@ -488,7 +488,7 @@ complete -c allocq -n '__allocq_command doctor' -l color -x -a 'auto always neve
 complete -c allocq -n '__allocq_command doctor' -s h -l help -d 'Show this message and exit'
 
 complete -c allocq -n '__allocq_command profiling' -l persist -d 'Set it at each boot too'
-complete -c allocq -n '__allocq_command profiling' -l dry-run -d 'Say what on or off would do, and change nothing'
+complete -c allocq -n '__allocq_command profiling' -l dry-run -d 'Show what on or off would print and do'
 complete -c allocq -n '__allocq_command profiling' -s o -l format -x -a 'table json' -d 'Output format of status'
 complete -c allocq -n '__allocq_command profiling' -l color -x -a 'auto always never' -d 'Colorize tables'
 complete -c allocq -n '__allocq_command profiling' -s h -l help -d 'Show this message and exit'

@@ -49,7 +49,8 @@ def profiling_command(values: Mapping[str, object], fd: int = 1) -> int:
     persist, dry = bool(values.get("persist")), bool(values.get("dry_run"))
     if persist:
         check_persistent()
-    lines = [_switch(facts, on, dry)]
+    lines = ["Dry run: nothing is changed."] if dry else []
+    lines.append(_switch(facts, on, dry))
     if persist:
         lines += _persist(facts, on, dry)
     out.write("".join(f"{line}\n" for line in lines).encode())

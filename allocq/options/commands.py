@@ -264,7 +264,7 @@ PROFILING_OPTIONS = (
            "Set it at each boot too: write /etc/sysctl.d/90-allocq.conf, and show the boot"
            " parameter. The boot loader is not touched."),
     Option("dry_run", ("--dry-run",), FLAG, "What to do",
-           "Say what on or off would do, and change nothing."),
+           "Show what on or off would print and do; change nothing."),
     Option("format", ("-o", "--format"), TEXT, _V, "Output format of status (default: table).",
            "FORMAT", PROFILING_FORMATS),
     *named(VIEW_OPTIONS, "color"),

@@ -46,7 +46,7 @@ def test_on_and_off_set_the_switch_and_say_so(value: str, kernel: str) -> None:
         assert (dry.status, switch()) == (0, was)
         done = allocq("profiling", action)
         assert (done.status, done.err, switch()) == (0, "", now)
-        assert done.out == dry.out
+        assert dry.out == b"Dry run: nothing is changed.\n" + done.out
         if was == now:
             assert done.out == f"vm.mem_profiling is already {now}.\n".encode()
         else:
@@ -118,6 +118,9 @@ def test_what_on_and_off_say_of_a_gap_is_so(kernel: str, cat_allocinfo: Callable
 def test_persist_writes_a_file_that_sysctl_takes() -> None:
     done = allocq("profiling", "off", "--persist")
     assert (done.status, switch()) == (0, "0")
+    assert PERSISTENT.read_text().splitlines()[-1] == "vm.mem_profiling = 0"
+    dry = allocq("profiling", "on", "--persist", "--dry-run")
+    assert dry.out.startswith(b"Dry run: nothing is changed.\n") and switch() == "0"
     assert PERSISTENT.read_text().splitlines()[-1] == "vm.mem_profiling = 0"
     assert PERSISTENT.stat().st_mode & 0o777 == 0o644
     assert b"sysctl.vm.mem_profiling=never" in done.out
