@@ -9,7 +9,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from errno import ENOMEM
 from importlib import import_module
@@ -26,7 +26,7 @@ from ..storage.compression import MAGIC, unpack
 from .matcher import Matcher
 from .snapshot import Snapshot as Snapshot
 from .snapshot import tags_of as tags_of
-from .vmcore.recognise import is_dump, open_dump
+from .vmcore.recognise import dump_in, is_dump, is_kcore, open_dump
 
 if TYPE_CHECKING:
     from typing import Self
@@ -612,10 +612,17 @@ def open_source(
     if name is not None and "\0" in name:
         raise SourceError(f"no such file: {name!r}")
     chosen = _listing_of(listing)
-    if name is not None and (fd := open_dump(name)) is not None:
+    if name is not None and is_kcore(name) and (fd := open_dump(name)) is not None:
         with open(fd, "rb", buffering=0):
             return _open_dumped(fd, name, interface, chosen, vmlinux)
     native = NativeSource(name, interface)
+    try:
+        if name is not None and native.is_file and dump_in(native.fd, native.path):
+            with closing(native):
+                return _open_dumped(native.fd, name, interface, chosen, vmlinux)
+    except BaseException:
+        native.close()
+        raise
     if vmlinux is not None:
         native.close()
         shown = "the running kernel" if name is None else native.path

@@ -29,7 +29,7 @@ def open_dump(path: str) -> int | None:
             return None
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except PermissionError:
-        if os.path.realpath(path) != _KCORE:
+        if not is_kcore(path):
             return None
         raise AccessError(f"{path}: permission denied", _why_denied()) from None
     except (OSError, ValueError):
@@ -49,6 +49,20 @@ def _why_denied() -> str:
     if os.geteuid():
         return "only root can read it"
     return "root is denied too: a container, or lockdown of the kernel, blocks it"
+
+
+def is_kcore(path: str) -> bool:
+    """Is it the memory of the running kernel?"""
+    return os.path.realpath(path) == _KCORE
+
+
+def dump_in(fd: int, path: str) -> bool:
+    """Does an open file begin as a crash dump does? SourceError."""
+    try:
+        status = os.fstat(fd)
+        return stat.S_ISREG(status.st_mode) and status.st_size > 0 and _begins_dump(fd)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _begins_dump(fd: int) -> bool:
