@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from test_man import ENDLESS, EXAMPLES, run_examples
 
-# What these do takes most of a minute, or has another kernel, and has live tests of its own.
-APART = ("allocq-bench.1", "allocq-stacks.1", "allocq-verify.1")
+# What these do takes most of a minute, or needs another kernel or an object store, and has tests of its own.
+APART = ("allocq-bench.1", "allocq-ship.1", "allocq-stacks.1", "allocq-verify.1")
 # What mounts, takes the whole screen, or runs until a signal has tests of its own, too.
 ELSEWHERE = rf"mount /|allocq top (?!.*-b)|{ENDLESS}"
 SHIM = '#!/bin/sh\nexec "$PYTHON" -I -m allocq "$@"\n'
