@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_man import ENDLESS, EXAMPLES, run_examples
 
-# What these do takes most of a minute, or needs another kernel or an object store, and has tests of its own.
+# These take a minute, or need another kernel or an object store; they have tests of their own.
 APART = ("allocq-bench.1", "allocq-ship.1", "allocq-stacks.1", "allocq-verify.1")
 # What mounts, takes the whole screen, or runs until a signal has tests of its own, too.
 ELSEWHERE = rf"mount /|allocq top (?!.*-b)|{ENDLESS}"
