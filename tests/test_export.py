@@ -13,7 +13,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import oracle
@@ -186,7 +186,7 @@ def test_it_takes_less_than_32_mib(tmp_path: Path) -> None:
 
 
 def test_more_connections_than_there_is_room_for_push_out_the_oldest() -> None:
-    with exporter(preexec_fn=_few_files) as running:
+    with exporter(preexec_fn=_files(64)) as running:
         clients = [running.connect() for _ in range(100)]
         assert running.get()[0] == 200
         clients[0].settimeout(10)
@@ -195,10 +195,66 @@ def test_more_connections_than_there_is_room_for_push_out_the_oldest() -> None:
             client.close()
 
 
-def _few_files() -> None:
+def test_few_open_files_are_served_with_or_it_says_so_at_the_start() -> None:
+    """Each limit: either every one of some clients, together and in a row, is answered, or there is
+    one error that names the limit."""
+    limits = (8, 16, 22, 24, 26, 33, 34, 64)
+    served = []
+    for limit in limits:
+        try:
+            running = Exporter("--sample", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0",
+                               "--max-age", "0s", preexec_fn=_files(limit))  # fmt: skip
+        except AssertionError as error:
+            said = str(error).splitlines()
+            assert said and said[0].startswith("allocq: too few open files are allowed"), said
+            assert "ulimit -n" in said[0] and len(said) <= 2, said
+            continue
+        served.append(limit)
+        try:
+            for _ in range(3):
+                assert running.values()["allocq_up"] == {(): 1}
+            clients = [running.connect() for _ in range(4)]
+            for client in clients:
+                client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            for client in clients:
+                assert client.recv(100).startswith(b"HTTP/1.1 200"), limit
+                client.close()
+        finally:
+            assert running.end()[0] == 0
+    assert served == [limit for limit in limits if limit >= served[0]] and 33 in served
+
+
+def test_a_full_server_closes_nobody_until_another_comes() -> None:
+    with exporter(preexec_fn=_files(33)) as running:
+        clients = []
+        while not clients or not _closed(clients[0]):
+            clients.append(running.connect())
+            time.sleep(0.1)
+        # Only the first made room, and those that are left are answered.
+        assert len(clients) > 4 and not any(map(_closed, clients[1:]))
+        time.sleep(0.3)
+        for client in clients[1:]:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            client.settimeout(10)
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+        for client in clients:
+            client.close()
+
+
+def _closed(client: socket.socket) -> bool:
+    client.settimeout(0)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def _files(limit: int) -> Callable[[], None]:
     import resource
 
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
 def test_who_says_nothing_is_cut_off_and_time_is_not_spent_on_them(running: Exporter) -> None:

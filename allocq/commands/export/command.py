@@ -174,8 +174,9 @@ def _serve(export: Export) -> int:
     from .addresses import bound, url_of
     from .answers import Answers
     from .requests import Request
-    from .server import Server
+    from .server import Server, room_for_connections
 
+    room_for_connections()  # before anything else fails for want of them
     stop = _Stop()
     passwords = None if export.passwords is None else Passwords(export.passwords)
     tls = None if export.certificates is None else tls_context(export.certificates)
@@ -191,6 +192,10 @@ def _serve(export: Export) -> int:
             headers = {"accept": accept, "accept-encoding": "gzip"}
             Answers(collector).answer(Request("GET", "/metrics", "", headers))
         collector.forget()
+        every = watchdog_seconds()
+        often = every / 2 if every else None
+        answers = Answers(collector, passwords)
+        server = Server(listeners, answers.answer, tls, idle=_Alive(often), often=often)
         settle()
         try:
             drop_rights(export.user)
@@ -202,10 +207,6 @@ def _serve(export: Export) -> int:
         urls = ", ".join(url_of(listener, tls is not None) for listener in listeners)
         say(f"allocq: metrics at {urls}")
         notify("READY=1", f"STATUS=metrics at {urls}")
-        every = watchdog_seconds()
-        often = every / 2 if every else None
-        answers = Answers(collector, passwords)
-        server = Server(listeners, answers.answer, tls, idle=_Alive(often), often=often)
         server.serve(stop.read)
         notify("STOPPING=1")
     return FOUND
