@@ -518,6 +518,75 @@ def test_a_key_of_another_certificate_is_said(certificates: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("option", ["--passwords", "--tls-cert", "--tls-key", "--tls-client-ca"])
+@pytest.mark.parametrize("kind", ["FIFO", "directory", "/dev/zero", "/dev/null", "socket", "huge"])
+def test_only_a_regular_file_is_read(
+    certificates: Path, tmp_path: Path, option: str, kind: str
+) -> None:
+    """Neither does it wait for who never writes, nor read what never ends."""
+    path = tmp_path / "it"
+    words = "not a regular file"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(path))
+    elif kind == "huge":
+        path.touch(0o600)
+        os.truncate(path, 1 << 40)
+        words = "larger than 1 MiB"
+    else:
+        path.symlink_to(kind)
+    names = {"--tls-cert": "server.pem", "--tls-key": "server.key", "--tls-client-ca": "ca.pem"}
+    files = {each: str(certificates / name) for each, name in names.items()} | {option: str(path)}
+    argv = [word for pair in files.items() for word in pair]
+    done = allocq("export", "--sample", "--listen", "127.0.0.1:0", *argv, timeout=20)
+    refused(done, f"cannot read {path}: {words}")
+
+
+@pytest.mark.parametrize("option", ["--tls-cert", "--tls-key", "--tls-client-ca"])
+@pytest.mark.parametrize("damage", ["text", "empty", "binary", "DER", "cut", "broken", "other"])
+def test_what_is_no_pem_is_said_in_words(
+    certificates: Path, tmp_path: Path, option: str, damage: str
+) -> None:
+    names = {"--tls-cert": "server.pem", "--tls-key": "server.key", "--tls-client-ca": "ca.pem"}
+    data = (certificates / names[option]).read_bytes()
+    other = "ca.pem" if option == "--tls-key" else "ca.key"
+    der = base64.b64decode(b"".join(data.splitlines()[1:-1])) if damage == "DER" else b""
+    bad = tmp_path / "bad"
+    bad.write_bytes({
+        "text": b"hello\n", "empty": b"", "binary": os.urandom(999), "DER": der,
+        "cut": data[:100], "broken": data[:60] + b"!!!!" + data[64:],
+        "other": (certificates / other).read_bytes(),
+    }[damage])  # fmt: skip
+    files = {each: str(certificates / name) for each, name in names.items()} | {option: str(bad)}
+    argv = [word for pair in files.items() for word in pair]
+    done = here("export", "--sample", "--listen", "127.0.0.1:0", *argv)
+    refused(done, str(bad), "damaged" if damage in ("cut", "broken") else "in PEM format")
+    assert "_ssl.c" not in done.err and "pem lib" not in done.err.lower()
+
+
+def test_a_key_with_a_password_is_said(certificates: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(
+        ["openssl", "ec", "-in", certificates / "server.key", "-aes128", "-passout", "pass:secret",
+         "-out", key], check=True, capture_output=True)  # fmt: skip
+    argv = ("--tls-cert", str(certificates / "server.pem"), "--tls-key", str(key))
+    refused(here("export", "--sample", *argv), "the key has a password")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+def test_a_signal_ends_it_while_it_starts(tmp_path: Path, number: int) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with subprocess.Popen([*MODULE, "export", "--source", str(tmp_path / "fifo")],
+                          stderr=subprocess.PIPE) as process:  # fmt: skip
+        time.sleep(1)
+        process.send_signal(number)
+        assert process.wait(10) != 0
+
+
 NOBODY = "65534"
 
 

@@ -177,7 +177,6 @@ def _serve(export: Export) -> int:
     from .server import Server, room_for_connections
 
     room_for_connections()  # before anything else fails for want of them
-    stop = _Stop()
     passwords = None if export.passwords is None else Passwords(export.passwords)
     tls = None if export.certificates is None else tls_context(export.certificates)
     with contextlib.ExitStack() as opened:
@@ -197,6 +196,7 @@ def _serve(export: Export) -> int:
         answers = Answers(collector, passwords)
         server = Server(listeners, answers.answer, tls, idle=_Alive(often), often=often)
         settle()
+        stop = _Stop()
         try:
             drop_rights(export.user)
         except OSError as error:
