@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -345,6 +346,96 @@ def test_a_source_that_cannot_be_read_any_more_is_an_answer(tmp_path: Path) -> N
         assert len(lines) == 3 and "allocq_up is 0" in lines[1] and "again" in lines[2]
 
 
+def _listing(size: int) -> bytes:
+    return oracle.HEADER + f"{size:12} 1 mm/a.c:1 func:f \n".encode()
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that the user which root becomes can search: those of pytest are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="allocq-test-") as made:
+        Path(made).chmod(0o711)
+        yield Path(made)
+
+
+def test_a_file_that_is_replaced_is_read_anew(reachable: Path) -> None:
+    path, new = reachable / "listing.txt", reachable / "new"
+    path.write_bytes(_listing(1))
+    errors = 0
+    with exporter("--source", str(path), "--max-age", "0s") as running:
+
+        def check(size: int) -> None:
+            values = running.values()
+            assert values["allocq_up"] == {(): int(size >= 0)}
+            assert values["allocq_read_errors_total"] == {(): errors}
+            assert ("allocq_bytes" in values) == (size >= 0)
+            assert size < 0 or sums(values, "allocq_bytes") == size
+
+        check(1)
+        for size in (2, 3):
+            new.write_bytes(_listing(size))
+            new.rename(path)
+            check(size)
+        new.write_bytes(gzip.compress(_listing(4)))
+        new.rename(path)
+        check(4)
+        # Gone, or no file any more: until there is one again.
+        for change in (path.unlink, lambda: os.mkfifo(path), path.unlink, path.mkdir, path.rmdir,
+                       lambda: path.symlink_to(path), path.unlink):  # fmt: skip
+            change()
+            errors += 1
+            check(-1)
+        path.write_bytes(_listing(5))
+        check(5)
+        # Moved aside, and back; behind a link.
+        path.rename(new)
+        errors += 1
+        check(-1)
+        new.rename(path)
+        check(5)
+        path.rename(reachable / "first")
+        (reachable / "second").write_bytes(_listing(6))
+        path.symlink_to("first")
+        check(5)
+        new.symlink_to("second")
+        new.rename(path)
+        check(6)
+        new.write_bytes(b"\x7fELF".ljust(4096, b"\0"))
+        new.rename(path)
+        errors += 1
+        check(-1)
+        assert running.end()[0] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root")
+def test_a_new_file_that_only_root_reads_is_an_answer(reachable: Path) -> None:
+    path, new = reachable / "listing.txt", reachable / "new"
+    path.write_bytes(_listing(1))
+    path.chmod(0o600)
+    with exporter("--source", str(path), "--max-age", "0s") as running:
+        assert sums(running.values(), "allocq_bytes") == 1
+        new.write_bytes(_listing(2))
+        new.chmod(0o600)
+        new.rename(path)
+        assert running.values()["allocq_up"] == {(): 0}
+        path.chmod(0o644)
+        assert sums(running.values(), "allocq_bytes") == 2
+    # Where the name cannot be looked up, what is open is served while it has one.
+    (reachable / "closed").mkdir(0o700)
+    path = reachable / "closed" / "listing.txt"
+    path.write_bytes(_listing(3))
+    with exporter("--source", str(path), "--max-age", "0s") as running:
+        assert sums(running.values(), "allocq_bytes") == 3
+        path.unlink()
+        assert running.values()["allocq_up"] == {(): 0}
+
+
+def test_a_source_that_can_be_read_once_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    done = allocq("export", "--source", str(tmp_path / "fifo"), timeout=20)
+    refused(done, "fifo cannot be read again")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
 def test_a_signal_ends_it_quickly_and_well(number: int) -> None:
     with exporter() as running:
@@ -577,16 +668,6 @@ def test_a_key_with_a_password_is_said(certificates: Path, tmp_path: Path) -> No
     refused(here("export", "--sample", *argv), "the key has a password")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
-def test_a_signal_ends_it_while_it_starts(tmp_path: Path, number: int) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    with subprocess.Popen([*MODULE, "export", "--source", str(tmp_path / "fifo")],
-                          stderr=subprocess.PIPE) as process:  # fmt: skip
-        time.sleep(1)
-        process.send_signal(number)
-        assert process.wait(10) != 0
-
-
 NOBODY = "65534"
 
 
@@ -643,8 +724,8 @@ def test_it_says_when_it_is_ready() -> None:
     """As a service manager hears it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         # An abstract one: it is told by another user than this.
-        name = f"allocq-test-{os.getpid()}"
-        heard.bind(f"\0{name}")
+        heard.bind("")  # the kernel takes a free name
+        name = heard.getsockname()[1:].decode()
         heard.settimeout(20)
         env = {**os.environ, "NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "400000"}
         with exporter(env=env) as running:
