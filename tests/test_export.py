@@ -11,9 +11,10 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import oracle
@@ -186,7 +187,7 @@ def test_it_takes_less_than_32_mib(tmp_path: Path) -> None:
 
 
 def test_more_connections_than_there_is_room_for_push_out_the_oldest() -> None:
-    with exporter(preexec_fn=_few_files) as running:
+    with exporter(preexec_fn=_files(64)) as running:
         clients = [running.connect() for _ in range(100)]
         assert running.get()[0] == 200
         clients[0].settimeout(10)
@@ -195,10 +196,66 @@ def test_more_connections_than_there_is_room_for_push_out_the_oldest() -> None:
             client.close()
 
 
-def _few_files() -> None:
+def test_few_open_files_are_served_with_or_it_says_so_at_the_start() -> None:
+    """Each limit: either every one of some clients, together and in a row, is answered, or there is
+    one error that names the limit."""
+    limits = (8, 16, 22, 24, 26, 33, 34, 64)
+    served = []
+    for limit in limits:
+        try:
+            running = Exporter("--sample", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0",
+                               "--max-age", "0s", preexec_fn=_files(limit))  # fmt: skip
+        except AssertionError as error:
+            said = str(error).splitlines()
+            assert said and said[0].startswith("allocq: too few open files are allowed"), said
+            assert "ulimit -n" in said[0] and len(said) <= 2, said
+            continue
+        served.append(limit)
+        try:
+            for _ in range(3):
+                assert running.values()["allocq_up"] == {(): 1}
+            clients = [running.connect() for _ in range(4)]
+            for client in clients:
+                client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            for client in clients:
+                assert client.recv(100).startswith(b"HTTP/1.1 200"), limit
+                client.close()
+        finally:
+            assert running.end()[0] == 0
+    assert served == [limit for limit in limits if limit >= served[0]] and 33 in served
+
+
+def test_a_full_server_closes_nobody_until_another_comes() -> None:
+    with exporter(preexec_fn=_files(33)) as running:
+        clients = []
+        while not clients or not _closed(clients[0]):
+            clients.append(running.connect())
+            time.sleep(0.1)
+        # Only the first made room, and those that are left are answered.
+        assert len(clients) > 4 and not any(map(_closed, clients[1:]))
+        time.sleep(0.3)
+        for client in clients[1:]:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            client.settimeout(10)
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+        for client in clients:
+            client.close()
+
+
+def _closed(client: socket.socket) -> bool:
+    client.settimeout(0)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def _files(limit: int) -> Callable[[], None]:
     import resource
 
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
 def test_who_says_nothing_is_cut_off_and_time_is_not_spent_on_them(running: Exporter) -> None:
@@ -287,6 +344,96 @@ def test_a_source_that_cannot_be_read_any_more_is_an_answer(tmp_path: Path) -> N
         assert running.end()[0] == 0
         lines = running.said.splitlines()
         assert len(lines) == 3 and "allocq_up is 0" in lines[1] and "again" in lines[2]
+
+
+def _listing(size: int) -> bytes:
+    return oracle.HEADER + f"{size:12} 1 mm/a.c:1 func:f \n".encode()
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that the user which root becomes can search: those of pytest are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="allocq-test-") as made:
+        Path(made).chmod(0o711)
+        yield Path(made)
+
+
+def test_a_file_that_is_replaced_is_read_anew(reachable: Path) -> None:
+    path, new = reachable / "listing.txt", reachable / "new"
+    path.write_bytes(_listing(1))
+    errors = 0
+    with exporter("--source", str(path), "--max-age", "0s") as running:
+
+        def check(size: int) -> None:
+            values = running.values()
+            assert values["allocq_up"] == {(): int(size >= 0)}
+            assert values["allocq_read_errors_total"] == {(): errors}
+            assert ("allocq_bytes" in values) == (size >= 0)
+            assert size < 0 or sums(values, "allocq_bytes") == size
+
+        check(1)
+        for size in (2, 3):
+            new.write_bytes(_listing(size))
+            new.rename(path)
+            check(size)
+        new.write_bytes(gzip.compress(_listing(4)))
+        new.rename(path)
+        check(4)
+        # Gone, or no file any more: until there is one again.
+        for change in (path.unlink, lambda: os.mkfifo(path), path.unlink, path.mkdir, path.rmdir,
+                       lambda: path.symlink_to(path), path.unlink):  # fmt: skip
+            change()
+            errors += 1
+            check(-1)
+        path.write_bytes(_listing(5))
+        check(5)
+        # Moved aside, and back; behind a link.
+        path.rename(new)
+        errors += 1
+        check(-1)
+        new.rename(path)
+        check(5)
+        path.rename(reachable / "first")
+        (reachable / "second").write_bytes(_listing(6))
+        path.symlink_to("first")
+        check(5)
+        new.symlink_to("second")
+        new.rename(path)
+        check(6)
+        new.write_bytes(b"\x7fELF".ljust(4096, b"\0"))
+        new.rename(path)
+        errors += 1
+        check(-1)
+        assert running.end()[0] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root")
+def test_a_new_file_that_only_root_reads_is_an_answer(reachable: Path) -> None:
+    path, new = reachable / "listing.txt", reachable / "new"
+    path.write_bytes(_listing(1))
+    path.chmod(0o600)
+    with exporter("--source", str(path), "--max-age", "0s") as running:
+        assert sums(running.values(), "allocq_bytes") == 1
+        new.write_bytes(_listing(2))
+        new.chmod(0o600)
+        new.rename(path)
+        assert running.values()["allocq_up"] == {(): 0}
+        path.chmod(0o644)
+        assert sums(running.values(), "allocq_bytes") == 2
+    # Where the name cannot be looked up, what is open is served while it has one.
+    (reachable / "closed").mkdir(0o700)
+    path = reachable / "closed" / "listing.txt"
+    path.write_bytes(_listing(3))
+    with exporter("--source", str(path), "--max-age", "0s") as running:
+        assert sums(running.values(), "allocq_bytes") == 3
+        path.unlink()
+        assert running.values()["allocq_up"] == {(): 0}
+
+
+def test_a_source_that_can_be_read_once_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    done = allocq("export", "--source", str(tmp_path / "fifo"), timeout=20)
+    refused(done, "fifo cannot be read again")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
@@ -462,6 +609,65 @@ def test_a_key_of_another_certificate_is_said(certificates: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("option", ["--passwords", "--tls-cert", "--tls-key", "--tls-client-ca"])
+@pytest.mark.parametrize("kind", ["FIFO", "directory", "/dev/zero", "/dev/null", "socket", "huge"])
+def test_only_a_regular_file_is_read(
+    certificates: Path, tmp_path: Path, option: str, kind: str
+) -> None:
+    """Neither does it wait for who never writes, nor read what never ends."""
+    path = tmp_path / "it"
+    words = "not a regular file"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(path))
+    elif kind == "huge":
+        path.touch(0o600)
+        os.truncate(path, 1 << 40)
+        words = "larger than 1 MiB"
+    else:
+        path.symlink_to(kind)
+    names = {"--tls-cert": "server.pem", "--tls-key": "server.key", "--tls-client-ca": "ca.pem"}
+    files = {each: str(certificates / name) for each, name in names.items()} | {option: str(path)}
+    argv = [word for pair in files.items() for word in pair]
+    done = allocq("export", "--sample", "--listen", "127.0.0.1:0", *argv, timeout=20)
+    refused(done, f"cannot read {path}: {words}")
+
+
+@pytest.mark.parametrize("option", ["--tls-cert", "--tls-key", "--tls-client-ca"])
+@pytest.mark.parametrize("damage", ["text", "empty", "binary", "DER", "cut", "broken", "other"])
+def test_what_is_no_pem_is_said_in_words(
+    certificates: Path, tmp_path: Path, option: str, damage: str
+) -> None:
+    names = {"--tls-cert": "server.pem", "--tls-key": "server.key", "--tls-client-ca": "ca.pem"}
+    data = (certificates / names[option]).read_bytes()
+    other = "ca.pem" if option == "--tls-key" else "ca.key"
+    der = base64.b64decode(b"".join(data.splitlines()[1:-1])) if damage == "DER" else b""
+    bad = tmp_path / "bad"
+    bad.write_bytes({
+        "text": b"hello\n", "empty": b"", "binary": os.urandom(999), "DER": der,
+        "cut": data[:100], "broken": data[:60] + b"!!!!" + data[64:],
+        "other": (certificates / other).read_bytes(),
+    }[damage])  # fmt: skip
+    files = {each: str(certificates / name) for each, name in names.items()} | {option: str(bad)}
+    argv = [word for pair in files.items() for word in pair]
+    done = here("export", "--sample", "--listen", "127.0.0.1:0", *argv)
+    refused(done, str(bad), "damaged" if damage in ("cut", "broken") else "in PEM format")
+    assert "_ssl.c" not in done.err and "pem lib" not in done.err.lower()
+
+
+def test_a_key_with_a_password_is_said(certificates: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(
+        ["openssl", "ec", "-in", certificates / "server.key", "-aes128", "-passout", "pass:secret",
+         "-out", key], check=True, capture_output=True)  # fmt: skip
+    argv = ("--tls-cert", str(certificates / "server.pem"), "--tls-key", str(key))
+    refused(here("export", "--sample", *argv), "the key has a password")
+
+
 NOBODY = "65534"
 
 
@@ -518,8 +724,8 @@ def test_it_says_when_it_is_ready() -> None:
     """As a service manager hears it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         # An abstract one: it is told by another user than this.
-        name = f"allocq-test-{os.getpid()}"
-        heard.bind(f"\0{name}")
+        heard.bind("")  # the kernel takes a free name
+        name = heard.getsockname()[1:].decode()
         heard.settimeout(20)
         env = {**os.environ, "NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "400000"}
         with exporter(env=env) as running:

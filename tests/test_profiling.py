@@ -72,6 +72,15 @@ def test_an_unknown_action() -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "shown"),
+    [("\udcff", "\\xff"), ("a'b", "a'b"), ("a\nb", "a\\x0ab"), ("\x1b[1m", "\\x1b[1m"), ("é", "é")],
+)
+def test_an_unknown_action_is_shown_as_other_commands_show_words(word: str, shown: str) -> None:
+    refused(here("profiling", word), f"no action '{shown}'")
+    refused(here("query", "--sample", "--color", word), f"invalid value '{shown}' for --color")
+
+
+@pytest.mark.parametrize(
     ("parameter", "default", "late"),
     [
         ("", "y", False), ("", "n", True), ("1", "n", False), ("0", "y", True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import socket
 import struct
 import subprocess
@@ -100,6 +101,7 @@ def test_a_dump_on_standard_input(core: str, kernel: vmcores.Kernel) -> None:
         assert allocq("query", *words, stdin=file).out == vmcores.LINES
     done = allocq("query", *words, input=Path(core).read_bytes())
     refused(done, "--vmlinux is for crash dumps, and standard input is none")
+    assert "name the dump, a file, with --source" in done.err
     done = allocq("query", "--source", "-", input=Path(core).read_bytes())
     refused(done, "standard input is not a saved /proc/allocinfo but ELF", "from a pipe or packed")
 
@@ -289,7 +291,13 @@ def test_files_that_are_no_dumps(kernel: vmcores.Kernel, tmp_path: Path) -> None
     refused(ask_of(b"makedumpfile\0\0\0\0" + bytes(4096)), "flattened dump")
     core = vmcores.dump(kernel).write(tmp_path / "core").read_bytes()
     refused(ask_of(core.replace(b"VMCOREINFO\0", b"SOMETHING\0\0")), "VMCOREINFO")
-    refused(ask_of(gzip.compress(core)), "--vmlinux is for crash dumps")
+    for other in (gzip.compress(core), random.Random(1).randbytes(4096), b"", b"\x7fEL", bytes(99)):
+        done = ask_of(other)
+        refused(done, "--vmlinux is for crash dumps", "/file is none")
+        assert "ELF" in done.err and "--source" not in done.err, done.err
+    for unnamed in ((), ("--source", "/proc/version")):
+        done = here("query", *unnamed, "--vmlinux", str(kernel.vmlinux))
+        assert done.status == 2 and "ELF" not in done.err
     packed = tmp_path / "core.gz"
     packed.write_bytes(gzip.compress(core))
     refused(here("query", "--source", str(packed)), "but ELF", "packed")

@@ -30,7 +30,7 @@ def profiling_command(values: Mapping[str, object], fd: int = 1) -> int:
     """Run the command; returns 0. `status` returns 1 if the kernel does not count."""
     action = text(values, "action") or "status"
     if action not in PROFILING_ACTIONS:
-        raise UsageError(f"no action {action!r}", f"use one of: {', '.join(PROFILING_ACTIONS)}")
+        raise UsageError(f"no action '{action}'", f"use one of: {', '.join(PROFILING_ACTIONS)}")
     format = choice("format", values.get("format"), PROFILING_FORMATS) or "table"
     color = choice("color", values.get("color"), COLORS) or "auto"
     facts = gather_profiling()

@@ -45,6 +45,7 @@ _LOGGED = (
 )
 _NANOSECONDS = 1_000_000_000
 _DUMP_IS_A_FILE = "name the dump, a file, with --source"
+_NO_DUMP = "a dump begins as ELF or kdump, and is not packed; for any other file omit --vmlinux"
 
 
 _NEEDED_RARELY = (
@@ -626,7 +627,8 @@ def open_source(
     if vmlinux is not None:
         native.close()
         shown = "the running kernel" if name is None else native.path
-        raise UsageError(f"--vmlinux is for crash dumps, and {shown} is none", _DUMP_IS_A_FILE)
+        hint = _DUMP_IS_A_FILE if native.live or not native.is_file else _NO_DUMP
+        raise UsageError(f"--vmlinux is for crash dumps, and {shown} is none", hint)
     return Live(native) if native.live else Saved(native, chosen)
 
 

@@ -89,6 +89,8 @@ def _failed(text: str, error: OSError) -> OutputError:
         return OutputError(words, "end what listens there, or choose another port with --listen")
     if error.errno == errno.EACCES:
         return OutputError(words, "only root may take a port below 1024")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return OutputError(words, "allow more of them: ulimit -n")
     here = error.errno == errno.EADDRNOTAVAIL
     return OutputError(words, "name an address of this machine" if here else "")
 

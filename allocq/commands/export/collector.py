@@ -114,13 +114,20 @@ class Collector:
     """What prometheus-client asks for metrics.
 
     version: of allocq; open: opens the source, and is tried again at each reading until it
-    succeeds. One thread only.
+    succeeds; is_stale: must it be opened again? One thread only.
     """
 
-    def __init__(self, exposed: Exposed, version: str, open: Callable[[], Live | Saved]) -> None:
+    def __init__(
+        self,
+        exposed: Exposed,
+        version: str,
+        open: Callable[[], Live | Saved],
+        is_stale: Callable[[Live | Saved], bool] = lambda source: False,
+    ) -> None:
         self._exposed = exposed
         self._version = version
-        self._open = open
+        self._open, self._is_stale = open, is_stale
+        self._path = ALLOCINFO
         self._watcher: Watcher | None = None
         place = metrics.PLACE_WITH_LINE if exposed.line else metrics.PLACE
         self._places = _Dimension(place, place_with_line_of if exposed.line else place_of, exposed)
@@ -202,8 +209,12 @@ class Collector:
         ]
 
     def _read(self) -> Reading:
+        if self._watcher is not None and self._is_stale(self._watcher.source):
+            self._watcher.source.close()
+            self._watcher = None
         if self._watcher is None:
             self._watcher = Watcher(self._open())
+            self._path = self._watcher.source.path
         return self._watcher.read(self._exposed.filter)
 
     def _tell(self, trouble: str) -> None:
@@ -215,7 +226,7 @@ class Collector:
         self._trouble = trouble
 
     def _switch(self) -> float | None:
-        switch = profiling_switch(self._watcher.source.path if self._watcher else ALLOCINFO)
+        switch = profiling_switch(self._path)
         return None if switch is None else switch != "0"
 
     def _sums(self, reading: Reading) -> list[Samples]:

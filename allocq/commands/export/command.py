@@ -12,20 +12,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ... import __version__
-from ...errors import AccessError, OutputError, SourceError, UsageError
+from ...errors import OutputError, UsageError
 from ...host.rights import User, drop_rights, user_named
 from ...host.service import notify, settle, watchdog_seconds
 from ...options.commands import EXPORT_HOLD, EXPORT_LISTEN, EXPORT_MAX_AGE, EXPORT_TOP
 from ...options.shared import FOUND
 from ...output.openmetrics import need_library, prometheus_text
 from ...output.stream import Output, say, warn
-from ...sources.source import Live, Saved
 from ...storage.files import check_free, save
 from ...times import parse_duration
 from ...units import parse_size
 from ..arguments import Origin, number, read_filter, read_origin, strings, text
 from .access import Certificates
 from .collector import Collector, Exposed, Pattern
+from .opening import Opening
 
 _READABLE_BY_ALL = 0o644
 _MOST_SERIES = 10_000
@@ -174,9 +174,9 @@ def _serve(export: Export) -> int:
     from .addresses import bound, url_of
     from .answers import Answers
     from .requests import Request
-    from .server import Server
+    from .server import Server, room_for_connections
 
-    stop = _Stop()
+    room_for_connections()  # before anything else fails for want of them
     passwords = None if export.passwords is None else Passwords(export.passwords)
     tls = None if export.certificates is None else tls_context(export.certificates)
     with contextlib.ExitStack() as opened:
@@ -184,14 +184,20 @@ def _serve(export: Export) -> int:
         for address in export.listen:
             for listener in bound(address):
                 listeners.append(opened.enter_context(listener))
-        collector = Collector(export.exposed, __version__, _Opening(_for_many_reads(export.origin)))
+        opening = Opening(_for_many_reads(export.origin))
+        collector = Collector(export.exposed, __version__, opening, opening.is_stale)
         opened.callback(collector.close)
         # As root everything that is ever needed is opened and imported: later it cannot be.
         for accept in ("", "application/openmetrics-text; version=1.0.0"):
             headers = {"accept": accept, "accept-encoding": "gzip"}
             Answers(collector).answer(Request("GET", "/metrics", "", headers))
         collector.forget()
+        every = watchdog_seconds()
+        often = every / 2 if every else None
+        answers = Answers(collector, passwords)
+        server = Server(listeners, answers.answer, tls, idle=_Alive(often), often=often)
         settle()
+        stop = _Stop()
         try:
             drop_rights(export.user)
         except OSError as error:
@@ -202,10 +208,6 @@ def _serve(export: Export) -> int:
         urls = ", ".join(url_of(listener, tls is not None) for listener in listeners)
         say(f"allocq: metrics at {urls}")
         notify("READY=1", f"STATUS=metrics at {urls}")
-        every = watchdog_seconds()
-        often = every / 2 if every else None
-        answers = Answers(collector, passwords)
-        server = Server(listeners, answers.answer, tls, idle=_Alive(often), often=often)
         server.serve(stop.read)
         notify("STOPPING=1")
     return FOUND
@@ -228,30 +230,3 @@ class _Alive:
         if self._often is not None and (now := time.monotonic()) >= self._next:
             self._next = now + self._often / 2
             notify("WATCHDOG=1")
-
-
-class _Opening:
-    """Opens the source. A kernel without tags is no reason to end, it is an answer; what can only
-    be a mistake is one: SourceError, AccessError, UsageError."""
-
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
-        self._source: Live | Saved | None = None
-        if origin.path is None and not origin.sample:
-            try:
-                self._source = origin.open()
-            except AccessError:
-                raise
-            except SourceError:
-                return
-        else:
-            self._source = origin.open()
-            if not self._source.repeatable:
-                self._source.close()
-                raise UsageError(f"{self._source.path} cannot be read again", "name a file")
-            if isinstance(self._source, Saved):
-                self._source.prepare()
-
-    def __call__(self) -> Live | Saved:
-        source, self._source = self._source, None
-        return source or self._origin.open()

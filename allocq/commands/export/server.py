@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+import select
 import selectors
 import socket
 import time
@@ -16,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from ...errors import OutputError
 from .requests import LARGEST_HEAD, Request, Response, read_request
 
 if TYPE_CHECKING:
@@ -25,6 +28,9 @@ MOST_CONNECTIONS = 256
 _BACKLOG = 128
 _ACCEPTED_AT_ONCE = 64
 _PIECE = 1 << 16
+# Files that reading the tags and an answer open for a moment, and the one that is accepted last.
+_RESERVE = 8
+_FEWEST_CONNECTIONS = 4
 _NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -63,7 +69,8 @@ class Server:
 
     listeners: bound sockets; answer: what to say to a request; tls: None for plain HTTP; idle: is
     called now and then, at least every `often` seconds. The oldest connection that is still being
-    asked makes room for a new one where there are MOST_CONNECTIONS.
+    asked makes room for a new one where there are MOST_CONNECTIONS, or fewer where this process may
+    not have so many files open. OutputError where it may have hardly any.
     """
 
     def __init__(
@@ -82,7 +89,7 @@ class Server:
         self._idle, self._often = idle, often
         self._selector = selectors.DefaultSelector()
         self._connections: dict[_Connection, None] = {}  # oldest first
-        self._most = _room_for_connections()
+        self._most = room_for_connections()
 
     def serve(self, stop: int) -> None:
         """Serve. Nothing that a client does ends this."""
@@ -124,6 +131,8 @@ class Server:
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
             if len(self._connections) >= self._most:
+                if not _is_asked(listener):
+                    return
                 self._make_room()
             try:
                 accepted, _ = listener.accept()
@@ -134,6 +143,9 @@ class Server:
                     continue  # the client is gone already
                 if not self._connections:
                     time.sleep(0.1)
+                    return
+                # It is said of a listener that nobody waits at, too.
+                if not _is_asked(listener):
                     return
                 self._make_room()
                 continue
@@ -247,10 +259,31 @@ def _wanted_by_tls(error: OSError) -> int:
     return selectors.EVENT_WRITE if isinstance(error, ssl.SSLWantWriteError) else 0
 
 
-def _room_for_connections() -> int:
-    """At most MOST_CONNECTIONS, fewer where this process may not have so many files open."""
-    try:
-        limit = os.sysconf("SC_OPEN_MAX")
-    except (OSError, ValueError):
+def _is_asked(listener: socket.socket) -> bool:
+    """Does somebody wait to be accepted?"""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def room_for_connections() -> int:
+    """How many there may be, of MOST_CONNECTIONS. OutputError for hardly any."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS
-    return MOST_CONNECTIONS if limit < 0 else max(1, min(MOST_CONNECTIONS, limit - 32))
+    # A descriptor is a number below the limit, and whatever is open takes one.
+    free = sum(map(_is_free, range(min(limit, 2 * MOST_CONNECTIONS))))
+    room = min(MOST_CONNECTIONS, free - _RESERVE)
+    if room < _FEWEST_CONNECTIONS:
+        raise OutputError(
+            f"too few open files are allowed to serve: {limit} (ulimit -n)", "allow 64 or more"
+        )
+    return room
+
+
+def _is_free(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError as error:
+        return error.errno == errno.EBADF
+    return False
