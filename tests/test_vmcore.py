@@ -16,7 +16,9 @@ from pathlib import Path
 import oracle
 import pytest
 import vmcores
-from command import ALLOCQ, MODULE, Result, allocq, here, refused
+from command import ALLOCQ, MODULE, Result, allocq, here, query, refused
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import allocq as library
 from allocq.errors import SourceError, UsageError
@@ -570,3 +572,31 @@ def test_it_is_a_source_error(core: str, folder: Path) -> None:
     other = vmcores.compiled(folder, "OFF").vmlinux
     with pytest.raises(SourceError, match="another build"):
         library.open(core, vmlinux=other)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *(
+            b"\x7fELF" + bytes((bits, order, 1)) + bytes(9) + (4).to_bytes(2, name)
+            for bits in (1, 2)
+            for order, name in ((1, "little"), (2, "big"))
+        ),
+        b"KDUMP   ",
+        b"DISKDUMP",
+    ],
+)
+@settings(deadline=None, max_examples=200)
+@given(data=st.data())
+def test_wild_headers_are_one_clear_line(head: bytes, data: st.DataObject) -> None:
+    size = data.draw(st.sampled_from((20, 60, 500, 1 << 14)))
+    rest = data.draw(
+        st.one_of(
+            st.binary(min_size=size, max_size=size),
+            st.sampled_from((b"\xff", b"\x7f", b"\0", b"\1\0\0\0\0\0\0\0")).map(
+                lambda piece: (piece * size)[:size]
+            ),
+        )
+    )
+    done = query(head + rest, "--vmlinux", "/nowhere")
+    refused(done, "/proc/self/fd/")

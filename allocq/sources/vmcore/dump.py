@@ -11,10 +11,11 @@ import stat
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from ...errors import AccessError, FormatError, SourceError, UsageError
 from .elf import Elf, ElfType, build_id_of_notes
-from .recognise import ELF, FLATTENED, KDUMP, LONGEST
+from .recognise import ELF, FLATTENED, KDUMP, LONGEST, read_at
 
 _VMCOREINFO = b"VMCOREINFO"
 _LONGEST_INFO = 1 << 20
@@ -80,7 +81,7 @@ def examine(fd: int, path: str) -> Dump:
     """What dump it is. FormatError where it is none, or not whole."""
     try:
         size = os.fstat(fd).st_size
-        head = os.pread(fd, LONGEST, 0)
+        head = read_at(fd, LONGEST, 0)
         if head.startswith(FLATTENED):
             raise FormatError(
                 f"{path} is a flattened dump, as makedumpfile -F writes it",
@@ -94,7 +95,7 @@ def examine(fd: int, path: str) -> Dump:
 
 
 def _elf(fd: int, path: str, size: int) -> Dump:
-    elf = Elf(lambda length, at: os.pread(fd, length, at), path)
+    elf = Elf(partial(read_at, fd), path)
     if elf.type is not ElfType.CORE:
         raise FormatError(
             f"{path} is an ELF file, but no crash dump",
@@ -125,7 +126,7 @@ def _kdump(fd: int, path: str, size: int) -> Dump:
     """include/linux/diskdump.h of makedumpfile: a header, a second one, two bitmaps, descriptors of
     pages, pages."""
     truncated = FormatError(f"{path} is truncated, or makedumpfile could not finish it")
-    head = os.pread(fd, 464, 0)
+    head = read_at(fd, 464, 0)
     if len(head) < 464:
         raise truncated
     order = "<" if 0 < int.from_bytes(head[8:12], "little") < 1 << 16 else ">"
@@ -134,7 +135,7 @@ def _kdump(fd: int, path: str, size: int) -> Dump:
         raise FormatError(f"{path} is damaged: blocks of {block} bytes in a dump")
     if status & _INCOMPLETE:
         raise truncated
-    second = os.pread(fd, 64, block)
+    second = read_at(fd, 64, block)
     if len(second) < 64:
         raise truncated
     level, is_part = struct.unpack_from(f"{order}ii", second, 8)
@@ -146,7 +147,7 @@ def _kdump(fd: int, path: str, size: int) -> Dump:
     info_at, info_size = struct.unpack_from(f"{order}QQ", second, 32)
     if not 0 < info_size <= _LONGEST_INFO:
         raise FormatError(f"{path} has no VMCOREINFO: it was made of a dump without it")
-    info = os.pread(fd, info_size, info_at)
+    info = read_at(fd, info_size, info_at)
     descriptors = block * (1 + more + bitmaps)
     if len(info) < info_size or descriptors > size:
         raise truncated
@@ -159,14 +160,14 @@ def _end_of_pages(fd: int, at: int, bitmaps_at: int, bitmaps_size: int, order: s
     """Where the last pages end, by the descriptors of the last ones."""
     pages, half, read = 0, bitmaps_size // 2, 0
     while read < half and (
-        piece := os.pread(fd, min(1 << 20, half - read), bitmaps_at + half + read)
+        piece := read_at(fd, min(1 << 20, half - read), bitmaps_at + half + read)
     ):
         pages += int.from_bytes(piece, "little").bit_count()
         read += len(piece)
     layout = struct.Struct(f"{order}QIIQ")
     first = max(0, pages - _LAST_PAGES)
     end = at + pages * layout.size
-    data = os.pread(fd, (pages - first) * layout.size, at + first * layout.size)
+    data = read_at(fd, (pages - first) * layout.size, at + first * layout.size)
     whole = len(data) - len(data) % layout.size
     ends: list[int] = [at + size for at, size, _, _ in layout.iter_unpack(data[:whole])]
     return max([end, *ends])
@@ -203,9 +204,9 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def _check(fd: int, vmlinux: str, dump: Dump) -> None:
-    if os.pread(fd, 4, 0) != ELF:
+    if read_at(fd, 4, 0) != ELF:
         raise FormatError(f"{vmlinux} is not a vmlinux, which is an ELF file", where(dump))
-    elf = Elf(lambda length, at: os.pread(fd, length, at), vmlinux)
+    elf = Elf(partial(read_at, fd), vmlinux)
     if elf.type not in (ElfType.PROGRAM, ElfType.SHARED):
         raise FormatError(f"{vmlinux} is an ELF file, but no kernel", where(dump))
     own = elf.build_id()

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 from ...errors import FormatError
 from .recognise import ELF
@@ -71,13 +72,21 @@ class Elf:
         self.order = "<" if ident[5] == 1 else ">"
         self._layout = _layout(self.order, self.is_64_bit)
         fields = self._fields(self._layout.header, 16)
-        kind, _, _, _, segments_at, sections_at, _, _, _, segments, _, sections, names = fields
+        kind, _, _, _, self._segments_at, sections_at, _, _, _, segments, _, sections, names = (
+            fields
+        )
         self.type = ElfType(kind) if kind in tuple(ElfType) else ElfType.OTHER
         self._names_at = names
         self._sections = (sections_at, sections)
-        if segments == _MANY and sections_at:
-            segments = self._fields(self._layout.section, sections_at)[7]
-        self.segments = list(self._areas(self._layout.segment, segments_at, segments))
+        self._number = segments
+
+    @cached_property
+    def segments(self) -> list[Area]:
+        """What of the file is where in memory. FormatError."""
+        number, sections_at = self._number, self._sections[0]
+        if number == _MANY and sections_at:
+            number = self._fields(self._layout.section, sections_at)[7]
+        return list(self._areas(self._layout.segment, self._segments_at, number))
 
     def _fields(self, layout: struct.Struct, at: int) -> tuple[int, ...]:
         data = self._read(layout.size, at)

@@ -12,6 +12,8 @@ KDUMP = (b"KDUMP   ", b"DISKDUMP")
 FLATTENED = b"makedumpfile\0"
 LONGEST = 16
 _KCORE = "/proc/kcore"
+_LAST = (1 << 63) - 1
+_MOST = 1 << 28
 
 
 def open_dump(path: str) -> int | None:
@@ -76,3 +78,8 @@ def is_dump(path: str) -> bool:
         return False
     os.close(fd)
     return True
+
+
+def read_at(fd: int, length: int, at: int) -> bytes:
+    """Some bytes of a file; none where a damaged header points to nowhere, or to too much."""
+    return os.pread(fd, length, at) if 0 <= at <= _LAST - length and length <= _MOST else b""
