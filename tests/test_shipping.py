@@ -153,6 +153,39 @@ def test_thinning_between_two_shipments_changes_nothing(tmp_path: Path) -> None:
     assert rows_of(root) == said(some, "h")
 
 
+@pytest.mark.parametrize("joins", [False, True])
+def test_after_a_lost_ledger_nothing_is_twice_and_nothing_is_left_out(
+    tmp_path: Path, joins: bool
+) -> None:
+    folder, root = tmp_path / "r", tmp_path / "root"
+    some = [at(n / 60, n) for n in range(58)]
+    append(folder, some[:30])
+    shipped(folder, root)
+    append(folder, some[30:40])
+    shipped(folder, root)
+    if joins:
+        list(compact(root, print))
+    append(folder, some[40:])
+    (folder / ledger.NAME).unlink()
+    assert [each.samples for each in shipped(folder, root)] == [18]
+    assert rows_of(root) == said(some, "h")
+    assert shipped(folder, root) == []
+    list(compact(root, print))
+    assert rows_of(root) == said(some, "h")
+    (folder / ledger.NAME).unlink()
+    assert shipped(folder, root) == []
+    assert rows_of(root) == said(some, "h")
+
+
+def test_other_content_gets_another_name(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    append(folder, [at(0, 1)])
+    (one,) = shipped(folder, tmp_path / "one")
+    append(folder, [at(0.5, 2)])
+    (two,) = shipped(folder, tmp_path / "two")
+    assert one.name != two.name
+
+
 CALLS = ("rename", "renameat", "linkat", "pwrite64", "fsync", "fdatasync", "unlink", "mkdirat")
 
 

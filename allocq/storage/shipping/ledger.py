@@ -99,12 +99,12 @@ class Ledger:
         for name, hour, host, boot, kernel, samples, id in rows:
             yield Entry(name, hour, host, boot, kernel, _unpacked(samples), id)
 
-    def begin(self, destination: str, entry: Entry) -> int:
-        """Note a file that will be written; returns its id."""
+    def begin(self, destination: str, entry: Entry, done: bool = False) -> int:
+        """Note a file that will be written, or samples that are there already; returns its id."""
         with self._writing():
             cursor = self._connection.execute(
                 "INSERT INTO files (destination, name, hour, host, boot, kernel, samples, done)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     destination,
                     entry.name,
@@ -113,6 +113,7 @@ class Ledger:
                     entry.boot,
                     entry.kernel,
                     _packed(entry.samples),
+                    done,
                 ),
             )
         return int(cursor.lastrowid or 0)

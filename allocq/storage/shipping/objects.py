@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from ...errors import MissingExtraError, OutputError, UsageError
 from ..parquet.folder import Fill
+from ..parquet.reading import Content
 from ..parquet.schema import partition
 
 _CONNECT, _REQUEST, _ALL = timedelta(seconds=5), timedelta(seconds=60), timedelta(seconds=90)
@@ -78,6 +79,10 @@ class Objects:
             else:
                 return
         self.put(hour, name, fill)
+
+    def samples(self, hour: datetime, host: str) -> set[Content]:
+        """None: who may write objects need not be allowed to read them."""
+        return set()
 
     def _path(self, hour: datetime, name: str) -> str:
         return f"{self._prefix}{'/'.join(partition(hour))}/{name}"
