@@ -322,6 +322,8 @@ def test_command(tmp_path: Path) -> None:
         (("--to", ""), "--to is missing"),
         (("--to", "root", "--source", ""), "--source is empty"),
         (("--to", "gs://bucket/x"), "cannot ship to gs://"),
+        (("--to", "git+s3://bucket/y"), "cannot ship to git+s3://"),
+        (("--to", "s3://[x/y"), "invalid address 's3://[x/y'"),
         (("--to", "s3://"), "invalid bucket name ''"),
         (("--to", "s3://Bucket"), "invalid bucket name 'Bucket'"),
         (("--to", "s3://key:secret@bucket/x"), "has a bucket and a prefix only"),
@@ -341,6 +343,12 @@ def test_mistakes(
     append(Path("r"), [at(0)])
     refused(here("ship", *argv), words)
     assert not Path("root").exists()
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "ftp://h", "http://", "http://h:x", "http://[h"])
+def test_an_endpoint_that_is_no_address(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    refused(here("ship", "--to", "s3://bucket/x"), "AWS_ENDPOINT_URL is no address of a server")
 
 
 def test_a_directory_of_others_is_refused(tmp_path: Path) -> None:
@@ -418,6 +426,39 @@ def test_a_damaged_ledger_is_said(
     with pytest.raises(kind, match=ledger.NAME):
         shipped(tmp_path / "r", tmp_path / "root")
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("done", [0, 1])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE files SET samples = x'00'",
+        "UPDATE files SET samples = x'789c6304000002000200'",
+        "UPDATE files SET samples = 'text'",
+        "UPDATE files SET hour = 99999999999999",
+        "UPDATE files SET hour = -99999999999",
+        "UPDATE files SET hour = 99999999",
+        "UPDATE files SET hour = 'x'",
+        "UPDATE files SET host = x'ff'",
+        "UPDATE files SET name = '../../evil.parquet'",
+        "UPDATE facts SET value = x'ff'",
+        "DROP TABLE files",
+        "DROP TABLE facts",
+    ],
+)
+def test_a_ledger_with_damaged_rows_is_said(tmp_path: Path, change: str, done: int) -> None:
+    folder, root = str(tmp_path / "r"), str(tmp_path / "root")
+    append(Path(folder), [at(0)])
+    shipped(Path(folder), Path(root))
+    connection = sqlite3.connect(tmp_path / "r" / ledger.NAME, isolation_level=None)
+    connection.execute("UPDATE files SET done = ?", (done,))
+    connection.execute(change)
+    connection.close()
+    run = here("ship", "--source", folder, "--to", root, "--all")
+    assert run.status == 2
+    assert run.err.startswith(f"allocq: {folder}/{ledger.NAME} is damaged: ")
+    assert run.err.splitlines()[1].startswith("hint: remove it")
+    assert run.err.count("\n") == 2
 
 
 def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
