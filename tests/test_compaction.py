@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from parquet_files import HOUR_US, START_US, file_rows, rows_of, write_part
@@ -227,3 +229,23 @@ def test_a_full_disk_leaves_the_hour_as_it_was(
         list(compact(tmp_path, print))
     assert rows_of(tmp_path) == before
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_an_interrupt_in_the_midst_of_rows_is_one(tmp_path: Path) -> None:
+    """And not what Arrow makes of an exception between two of its steps."""
+    filled(tmp_path)
+    before = rows_of(tmp_path)
+    merged = compaction._merged
+
+    def interrupted(*given: Any) -> Iterator[Any]:
+        for rows in merged(*given):
+            signal.raise_signal(signal.SIGINT)
+            yield rows
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compaction, "_merged", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(compact(tmp_path, print))
+    assert rows_of(tmp_path) == before
+    assert not list(tmp_path.rglob(".*"))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -153,6 +153,39 @@ def test_thinning_between_two_shipments_changes_nothing(tmp_path: Path) -> None:
     assert rows_of(root) == said(some, "h")
 
 
+@pytest.mark.parametrize("joins", [False, True])
+def test_after_a_lost_ledger_nothing_is_twice_and_nothing_is_left_out(
+    tmp_path: Path, joins: bool
+) -> None:
+    folder, root = tmp_path / "r", tmp_path / "root"
+    some = [at(n / 60, n) for n in range(58)]
+    append(folder, some[:30])
+    shipped(folder, root)
+    append(folder, some[30:40])
+    shipped(folder, root)
+    if joins:
+        list(compact(root, print))
+    append(folder, some[40:])
+    (folder / ledger.NAME).unlink()
+    assert [each.samples for each in shipped(folder, root)] == [18]
+    assert rows_of(root) == said(some, "h")
+    assert shipped(folder, root) == []
+    list(compact(root, print))
+    assert rows_of(root) == said(some, "h")
+    (folder / ledger.NAME).unlink()
+    assert shipped(folder, root) == []
+    assert rows_of(root) == said(some, "h")
+
+
+def test_other_content_gets_another_name(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    append(folder, [at(0, 1)])
+    (one,) = shipped(folder, tmp_path / "one")
+    append(folder, [at(0.5, 2)])
+    (two,) = shipped(folder, tmp_path / "two")
+    assert one.name != two.name
+
+
 CALLS = ("rename", "renameat", "linkat", "pwrite64", "fsync", "fdatasync", "unlink", "mkdirat")
 
 
@@ -289,6 +322,8 @@ def test_command(tmp_path: Path) -> None:
         (("--to", ""), "--to is missing"),
         (("--to", "root", "--source", ""), "--source is empty"),
         (("--to", "gs://bucket/x"), "cannot ship to gs://"),
+        (("--to", "git+s3://bucket/y"), "cannot ship to git+s3://"),
+        (("--to", "s3://[x/y"), "invalid address 's3://[x/y'"),
         (("--to", "s3://"), "invalid bucket name ''"),
         (("--to", "s3://Bucket"), "invalid bucket name 'Bucket'"),
         (("--to", "s3://key:secret@bucket/x"), "has a bucket and a prefix only"),
@@ -308,6 +343,12 @@ def test_mistakes(
     append(Path("r"), [at(0)])
     refused(here("ship", *argv), words)
     assert not Path("root").exists()
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "ftp://h", "http://", "http://h:x", "http://[h"])
+def test_an_endpoint_that_is_no_address(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    refused(here("ship", "--to", "s3://bucket/x"), "AWS_ENDPOINT_URL is no address of a server")
 
 
 def test_a_directory_of_others_is_refused(tmp_path: Path) -> None:
@@ -385,6 +426,39 @@ def test_a_damaged_ledger_is_said(
     with pytest.raises(kind, match=ledger.NAME):
         shipped(tmp_path / "r", tmp_path / "root")
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("done", [0, 1])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE files SET samples = x'00'",
+        "UPDATE files SET samples = x'789c6304000002000200'",
+        "UPDATE files SET samples = 'text'",
+        "UPDATE files SET hour = 99999999999999",
+        "UPDATE files SET hour = -99999999999",
+        "UPDATE files SET hour = 99999999",
+        "UPDATE files SET hour = 'x'",
+        "UPDATE files SET host = x'ff'",
+        "UPDATE files SET name = '../../evil.parquet'",
+        "UPDATE facts SET value = x'ff'",
+        "DROP TABLE files",
+        "DROP TABLE facts",
+    ],
+)
+def test_a_ledger_with_damaged_rows_is_said(tmp_path: Path, change: str, done: int) -> None:
+    folder, root = str(tmp_path / "r"), str(tmp_path / "root")
+    append(Path(folder), [at(0)])
+    shipped(Path(folder), Path(root))
+    connection = sqlite3.connect(tmp_path / "r" / ledger.NAME, isolation_level=None)
+    connection.execute("UPDATE files SET done = ?", (done,))
+    connection.execute(change)
+    connection.close()
+    run = here("ship", "--source", folder, "--to", root, "--all")
+    assert run.status == 2
+    assert run.err.startswith(f"allocq: {folder}/{ledger.NAME} is damaged: ")
+    assert run.err.splitlines()[1].startswith("hint: remove it")
+    assert run.err.count("\n") == 2
 
 
 def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ..storage.shipping.directory import Directory
 from ..storage.shipping.objects import Objects
 from ..storage.shipping.ship import Shipped, remove_shipped, ship
 from .arguments import text
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
 
 
 def ship_command(values: Mapping[str, object]) -> int:
@@ -52,7 +55,7 @@ def _objects(to: str) -> Objects | None:
     if to.startswith("s3://"):
         return Objects(to)
     scheme, separator, _ = to.partition("://")
-    if separator and scheme.isalnum():
+    if separator and _SCHEME.fullmatch(scheme):
         raise UsageError(f"cannot ship to {scheme}://", "use a directory, or s3://BUCKET/PREFIX")
     return None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -194,17 +196,41 @@ def write(file: IO[bytes], schema: Schema, batches: Iterable[RecordBatch]) -> No
     """Write a Parquet file. OSError, and what making the batches raises."""
     target = _Target(file)
     source = _Source(batches, target)
-    _io().write_parquet(
-        reader(schema, source),
-        target,
-        compression=_COMPRESSION,
-        dictionary_enabled=True,
-        max_row_group_size=_ROWS_OF_A_GROUP,
-        data_page_row_count_limit=_ROWS_OF_A_PAGE,
-        key_value_metadata={key.decode(): value.decode() for key, value in schema.metadata.items()},
-    )
+    metadata = {key.decode(): value.decode() for key, value in schema.metadata.items()}
+    io, stream = _io(), reader(schema, source)
+    with _interrupts_held() as source.held:
+        io.write_parquet(
+            stream,
+            target,
+            compression=_COMPRESSION,
+            dictionary_enabled=True,
+            max_row_group_size=_ROWS_OF_A_GROUP,
+            data_page_row_count_limit=_ROWS_OF_A_PAGE,
+            key_value_metadata=metadata,
+        )
     if error := source.error or target.error:
         raise error
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[list[int]]:
+    """Answer a Ctrl-C when this is left: an exception that it raises between two steps of Rust
+    would be lost, or be a panic."""
+    held: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield held
+        return
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before):
+        yield held
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    try:
+        yield held
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            before(held[0], None)
 
 
 class UnreadableError(Exception):
@@ -239,9 +265,8 @@ def _batches(reader: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
 
 
 @contextlib.contextmanager
-def _readable() -> Iterator[None]:
-    """arro3 panics about many damaged files, which is a BaseException, and says so on standard
-    error, which is closed to it meanwhile."""
+def quiet() -> Iterator[None]:
+    """Close standard error to what Rust says of a panic."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             kept = os.dup(2)
@@ -250,6 +275,14 @@ def _readable() -> Iterator[None]:
             null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             stack.callback(os.close, null)
             os.dup2(null, 2)
+        yield
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """arro3 panics about many damaged files, which is a BaseException, and says so on standard
+    error."""
+    with quiet(), _interrupts_held():
         try:
             yield
         except (GeneratorExit, KeyboardInterrupt, SystemExit, MemoryError):
@@ -315,12 +348,15 @@ class _Source:
     def __init__(self, batches: Iterable[RecordBatch], target: _Target) -> None:
         self._batches, self._target = iter(batches), target
         self.error: BaseException | None = None
+        self.held: list[int] = []
 
     def __iter__(self) -> Iterator[RecordBatch]:
         return self
 
     def __next__(self) -> RecordBatch:
-        if self._target.error is None:
+        if self.held:
+            self.error = self.error or KeyboardInterrupt()
+        elif self._target.error is None:
             try:
                 return next(self._batches)
             except StopIteration:

@@ -90,6 +90,27 @@ class Folder:
                 raise OutputError(f"cannot write {where}: {error.strerror}") from None
             yield folder
 
+    @contextlib.contextmanager
+    def look(self, hour: datetime) -> Iterator[int | None]:
+        """The directory of an hour to read in, held as by `hour`; None if it is missing.
+        OutputError."""
+        date_name, hour_name = partition(hour)
+        with contextlib.ExitStack() as stack:
+            folder = None
+            try:
+                date = os.open(date_name, FOLDER_BELOW, dir_fd=self._root)
+                stack.callback(os.close, date)
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.flock(date, fcntl.LOCK_SH)
+                folder = os.open(hour_name, FOLDER_BELOW, dir_fd=date)
+                stack.callback(os.close, folder)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                where = self.root / date_name / hour_name
+                raise OutputError(f"cannot read {where}: {error.strerror}") from None
+            yield folder
+
     def _below(self, folder: int, name: str) -> int:
         try:
             os.mkdir(name, mode=0o700, dir_fd=folder)

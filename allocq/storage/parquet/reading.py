@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from arro3.core import RecordBatch
 
 _ROWS = 1 << 16
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -49,6 +51,33 @@ def parts_of(file: IO[bytes], path: str) -> tuple[str | None, list[str]]:
         (rows.column("host")[0].as_py() for rows in parquet.batches() if rows.num_rows), None
     )
     return host, parquet.parts
+
+
+Content = tuple[str, int, int, int, int]
+"""What tells a sample of a host from others: its boot, its time in microseconds, and of its rows
+how many they are and the sums of bytes and of calls."""
+
+
+def samples_of(file: IO[bytes], path: str, host: str) -> set[Content]:
+    """The samples of a host in a file. FormatError."""
+    sums: dict[tuple[str, Any], list[int]] = {}
+    names = ("host", "boot_id", "time", "bytes", "calls")
+    for rows in _Parquet(file, path).batches():
+        columns = [rows.column(name).to_pylist() for name in names]
+        for each, boot, time, size, calls in zip(*columns, strict=True):
+            if each == host:
+                held = sums.setdefault((boot, time), [0, 0, 0])
+                held[0] += 1
+                held[1] += size
+                held[2] += calls
+    return {
+        (boot, _microseconds(time), rows, size, calls)
+        for (boot, time), (rows, size, calls) in sums.items()
+    }
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - _BEGINNING) // timedelta(microseconds=1)
 
 
 def runs_of(file: IO[bytes], path: str) -> Iterator[Run]:

@@ -111,7 +111,12 @@ def safe_host(host: str) -> str:
 def file_name(host: str, hour: datetime, *origin: str) -> str:
     """The name of the file of a host and an hour. origin: what else makes its content unique; the
     same content always gets the same name."""
-    return f"{safe_host(host)}.{hour.astimezone(UTC):%Y%m%dT%H}.{digest(*origin)}{SUFFIX}"
+    return f"{name_prefix(host, hour)}{digest(*origin)}{SUFFIX}"
+
+
+def name_prefix(host: str, hour: datetime) -> str:
+    """How the names of all files of a host and an hour begin."""
+    return f"{safe_host(host)}.{hour.astimezone(UTC):%Y%m%dT%H}."
 
 
 def digest(*words: str) -> str:

@@ -6,11 +6,12 @@ import contextlib
 import os
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from ...errors import AllocqError
 from ..parquet.folder import Fill, Folder, names_in
-from ..parquet.reading import parts_of
-from ..parquet.schema import is_data
+from ..parquet.reading import Content, parts_of, samples_of
+from ..parquet.schema import is_data, name_prefix
 
 
 class Directory:
@@ -32,16 +33,32 @@ class Directory:
         """The same unless it is there already, perhaps joined with others."""
         self._folder.write(hour, name, fill, unless=lambda folder: _has(folder, name))
 
+    def samples(self, hour: datetime, host: str) -> set[Content]:
+        """The samples of a host and an hour that it has; damaged files have none. OutputError."""
+        found: set[Content] = set()
+        with self._folder.look(hour) as folder:
+            for name in [] if folder is None else _names(folder, name_prefix(host, hour)):
+                assert folder is not None
+                with contextlib.suppress(AllocqError, OSError), _opened(folder, name) as file:
+                    found |= samples_of(file, name, host)
+        return found
+
+
+def _names(folder: int, prefix: str = "") -> list[str]:
+    return [each for each in names_in(folder) if is_data(each) and each.startswith(prefix)]
+
 
 def _has(folder: int, name: str) -> bool:
-    found = names_in(folder)
+    found = _names(folder)
     if name in found:
         return True
     for each in found:
-        if is_data(each):
-            with contextlib.suppress(AllocqError, OSError):
-                fd = os.open(each, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-                with open(fd, "rb") as file:
-                    if name in parts_of(file, each)[1]:
-                        return True
+        with contextlib.suppress(AllocqError, OSError), _opened(folder, each) as file:
+            if name in parts_of(file, each)[1]:
+                return True
     return False
+
+
+def _opened(folder: int, name: str) -> IO[bytes]:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return open(os.open(name, flags, dir_fd=folder), "rb")

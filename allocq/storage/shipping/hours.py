@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..parquet.arrow import clean
 from ..parquet.hour import Hour
+from ..parquet.reading import Content
 from ..parquet.schema import digest, file_name, hour_of
 from ..recording.reader import Point, Recording, Taken
+from ..recording.sample import Sample
 from .ledger import Entry, Moment
 
 _HOUR_NS = 3_600_000_000_000
@@ -29,14 +32,14 @@ class Batch:
     def entry(self, recording: str) -> Entry:
         """The file. recording: what tells it from others."""
         moments = [(each.boottime, each.time) for each in self.taken]
-        first = min(moments)
+        content = " ".join(f"{boottime} {time}" for boottime, time in sorted(moments))
         name = file_name(
             self.host,
             hour_of(self.hour * 3_600_000_000),
             recording,
             self.boot,
             self.kernel,
-            f"{first[0]} {first[1]}",
+            content,
         )
         return Entry(name, self.hour, self.host, self.boot, self.kernel, moments)
 
@@ -128,6 +131,30 @@ def gathered(recording: Recording, batch: Batch) -> Hour:
             sample.counters,
         )
     return hour
+
+
+def without(recording: Recording, batch: Batch, there: set[Content]) -> Batch:
+    """What of a batch is not there yet. A thinned sample has other counters than it had."""
+    times = {(boot, time) for boot, time, *_ in there}
+    left = Batch(batch.hour, batch.host, batch.boot, batch.kernel)
+    for taken in batch.taken:
+        if (clean(taken.boot), taken.time // 1000) in times:
+            sample = next(recording.each(_in_order([taken])), None)
+            if sample is None or sample.seconds or _content(sample) in there:
+                continue
+        left.taken.append(taken)
+    return left
+
+
+def _content(sample: Sample) -> Content:
+    now, moment = sample.counters, sample.moment
+    return (
+        clean(moment.boot),
+        moment.time // 1000,
+        len(sample.subjects),
+        sum(now.bytes),
+        sum(now.calls),
+    )
 
 
 def _in_order(taken: Sequence[Taken]) -> list[Point]:

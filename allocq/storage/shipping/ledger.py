@@ -17,14 +17,19 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...errors import AccessError, FormatError, OutputError, SourceError, UsageError
+from ..parquet.schema import is_data
 from ..recording.sqlite import sqlite3
 
 NAME = "shipped.db"
 LOCK = "shipping"
 VERSION = 1
 _APPLICATION = 0x616C7173  # "alqs"
+_HOURS = (-80 * 8766, 8000 * 8766)
+"""An hour since 1970 is between these, which are days that a date can have."""
+_DAMAGED = ("malformed", "not a database", "no such table", "no such column", "constraint failed")
 _PATIENCE, _PAUSE = 10.0, 0.05
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TABLES = """
@@ -86,25 +91,27 @@ class Ledger:
         """What was noted under a key; what is noted now, if nothing was."""
         with self._writing():
             self._connection.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (key, otherwise))
-        row = self._connection.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
-        return str(row[0])
+        rows = self._read("SELECT value FROM facts WHERE key = ?", (key,))
+        if len(rows) != 1 or not isinstance(rows[0][0], str):
+            raise self._damaged(f"no text for {key}")
+        return rows[0][0]
 
     def entries(self, destination: str, done: bool) -> Iterator[Entry]:
         """The files of a destination that are done, or those that are not."""
-        rows = self._connection.execute(
+        rows = self._read(
             "SELECT name, hour, host, boot, kernel, samples, id FROM files"
             " WHERE destination = ? AND done = ? ORDER BY id",
             (destination, done),
-        ).fetchall()
-        for name, hour, host, boot, kernel, samples, id in rows:
-            yield Entry(name, hour, host, boot, kernel, _unpacked(samples), id)
+        )
+        for row in rows:
+            yield self._entry(*row)
 
-    def begin(self, destination: str, entry: Entry) -> int:
-        """Note a file that will be written; returns its id."""
+    def begin(self, destination: str, entry: Entry, done: bool = False) -> int:
+        """Note a file that will be written, or samples that are there already; returns its id."""
         with self._writing():
             cursor = self._connection.execute(
                 "INSERT INTO files (destination, name, hour, host, boot, kernel, samples, done)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     destination,
                     entry.name,
@@ -113,6 +120,7 @@ class Ledger:
                     entry.boot,
                     entry.kernel,
                     _packed(entry.samples),
+                    done,
                 ),
             )
         return int(cursor.lastrowid or 0)
@@ -131,8 +139,33 @@ class Ledger:
 
     def hours(self) -> list[int]:
         """The hours of all files."""
-        rows = self._connection.execute("SELECT DISTINCT hour FROM files WHERE done = 1")
-        return [int(hour) for (hour,) in rows]
+        rows = self._read("SELECT DISTINCT hour FROM files WHERE done = 1")
+        return [self._hour(hour) for (hour,) in rows]
+
+    def _read(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    def _entry(
+        self, name: Any, hour: Any, host: Any, boot: Any, kernel: Any, packed: Any, id: int
+    ) -> Entry:
+        texts = (name, host, boot, kernel)
+        if not all(isinstance(text, str) for text in texts):
+            raise self._damaged("what should be text is none")
+        if not is_data(name) or "/" in name or "\0" in name:
+            raise self._damaged("invalid file name")
+        try:
+            samples = _unpacked(packed)
+        except (zlib.error, ValueError, TypeError):
+            raise self._damaged("invalid samples") from None
+        return Entry(name, self._hour(hour), host, boot, kernel, samples, id)
+
+    def _hour(self, hour: object) -> int:
+        if not isinstance(hour, int) or not _HOURS[0] <= hour < _HOURS[1]:
+            raise self._damaged("invalid hour")
+        return hour
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -192,12 +225,17 @@ class Ledger:
             raise self._failed(error) from None
 
     def _failed(self, error: sqlite3.Error) -> OutputError:
-        if isinstance(error, sqlite3.DatabaseError) and "malformed" in str(error):
-            return OutputError(
-                f"{self._path} is damaged: {error}",
-                "without it nobody knows what was shipped; removing it ships all again",
-            )
+        words = str(error)
+        if any(each in words for each in _DAMAGED):
+            return self._damaged(words)
         return OutputError(f"cannot write {self._path}: {error}")
+
+    def _damaged(self, words: str) -> OutputError:
+        return OutputError(
+            f"{self._path} is damaged: {words}",
+            "remove it: what is in a directory already is found there; to an object store all is"
+            " shipped again",
+        )
 
 
 def _locked(folder: Path) -> int:
@@ -243,12 +281,10 @@ def _packed(samples: Sequence[Moment]) -> bytes:
 
 
 def _unpacked(packed: bytes) -> list[Moment]:
-    try:
-        raw = zlib.decompress(packed)
-    except zlib.error:
-        raise OutputError(
-            f"{NAME} is damaged", "without it nobody knows what was shipped"
-        ) from None
+    """ValueError, TypeError, zlib.error if it is damaged."""
+    raw = zlib.decompress(packed)
+    if len(raw) % 16:
+        raise ValueError("half a sample")
     numbers = [
         int.from_bytes(raw[at : at + 8], "little", signed=True) for at in range(0, len(raw), 8)
     ]

@@ -12,7 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import MissingExtraError, OutputError, UsageError
+from ..parquet.arrow import quiet
 from ..parquet.folder import Fill
+from ..parquet.reading import Content
 from ..parquet.schema import partition
 
 _CONNECT, _REQUEST, _ALL = timedelta(seconds=5), timedelta(seconds=60), timedelta(seconds=90)
@@ -25,7 +27,10 @@ class Objects:
     environment, as AWS_ENDPOINT_URL and the others. UsageError, MissingExtraError."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise UsageError(f"invalid address '{url}'", "use s3://BUCKET/PREFIX") from None
         bucket, prefix = parts.netloc, parts.path.strip("/")
         if parts.query or parts.fragment or "@" in bucket:
             raise UsageError(
@@ -37,6 +42,7 @@ class Objects:
         if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
             raise UsageError(f"invalid prefix '{prefix}'", "use s3://BUCKET/PREFIX")
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+        _check_endpoint(endpoint)
         self.name = f"s3://{bucket}/{prefix}".rstrip("/")
         if endpoint:
             self.name += f" at {endpoint.rstrip('/')}"
@@ -79,6 +85,10 @@ class Objects:
                 return
         self.put(hour, name, fill)
 
+    def samples(self, hour: datetime, host: str) -> set[Content]:
+        """None: who may write objects need not be allowed to read them."""
+        return set()
+
     def _path(self, hour: datetime, name: str) -> str:
         return f"{self._prefix}{'/'.join(partition(hour))}/{name}"
 
@@ -86,13 +96,14 @@ class Objects:
     def _failures(self) -> Iterator[None]:
         """Whatever goes wrong, in one line and without credentials."""
         try:
-            yield
-        except (MemoryError, OutputError):
+            with quiet():
+                yield
+        except (MemoryError, OutputError, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except Exception as error:
+        except BaseException as error:  # obstore panics about some values of AWS_*
             raise self._in_words(error) from None
 
-    def _in_words(self, error: Exception) -> OutputError:
+    def _in_words(self, error: BaseException) -> OutputError:
         from obstore import exceptions
 
         words = str(error)
@@ -134,6 +145,20 @@ def _reason(words: str) -> str:
             return reason
     line = words.splitlines()[0] if words else "unknown error"
     return line[:200]
+
+
+def _check_endpoint(endpoint: str) -> None:
+    if not endpoint:
+        return
+    try:
+        parts = urlsplit(endpoint)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not endpoint.isprintable() or " " in endpoint:
+        raise UsageError(
+            "AWS_ENDPOINT_URL is no address of a server", "use http://HOST:PORT or https://HOST"
+        )
 
 
 def _obstore() -> Any:

@@ -13,11 +13,12 @@ from typing import IO, Protocol
 from ..parquet import arrow
 from ..parquet.folder import Fill
 from ..parquet.hour import Hour
+from ..parquet.reading import Content
 from ..parquet.schema import hour_of
 from ..recording import schema
 from ..recording.reader import Recording
 from ..recording.thinning import remove
-from .hours import Batch, Contents, gathered
+from .hours import Batch, Contents, gathered, without
 from .ledger import Entry, Ledger
 
 Warn = Callable[[str], None]
@@ -30,6 +31,7 @@ class Destination(Protocol):
 
     def put(self, hour: datetime, name: str, fill: Fill) -> None: ...
     def put_again(self, hour: datetime, name: str, fill: Fill) -> None: ...
+    def samples(self, hour: datetime, host: str) -> set[Content]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,14 @@ def ship(
         identity = ledger.fact("recording", contents.identity())
         for entry in list(ledger.entries(destination.name, done=False)):
             yield from _put(recording, contents.batch_of(entry), entry, destination, ledger, warn)
-        shipped = ledger.entries(destination.name, done=True)
-        for batch in list(contents.missing(shipped, time.time_ns(), open_too)):
+        shipped = list(ledger.entries(destination.name, done=True))
+        noted = {(each.hour, each.host, each.boot, each.kernel) for each in shipped}
+        for whole in list(contents.missing(shipped, time.time_ns(), open_too)):
+            batch = whole
+            if (whole.hour, whole.host, whole.boot, whole.kernel) not in noted:
+                batch = _left(recording, whole, destination, ledger, identity)
+            if not batch.taken:
+                continue
             entry = batch.entry(identity)
             yield from _put(recording, batch, entry, destination, ledger, warn)
         for words in recording.warnings:
@@ -77,6 +85,21 @@ def remove_shipped(folder: Path, destination: Destination) -> list[Path]:
                 remove(path)
                 removed.append(path)
     return removed
+
+
+def _left(
+    recording: Recording, whole: Batch, destination: Destination, ledger: Ledger, identity: str
+) -> Batch:
+    """What has to be shipped of an hour of which nothing is noted: an earlier ledger was lost if
+    samples of it are there."""
+    there = destination.samples(hour_of(whole.hour * 3_600_000_000), whole.host)
+    left = without(recording, whole, there) if there else whole
+    missing = {(each.path, each.id) for each in left.taken}
+    found = [each for each in whole.taken if (each.path, each.id) not in missing]
+    if found:
+        batch = Batch(whole.hour, whole.host, whole.boot, whole.kernel, found)
+        ledger.begin(destination.name, batch.entry(identity), done=True)
+    return left
 
 
 def _put(
