@@ -11,7 +11,7 @@ from ...errors import SourceError
 from ...fleet import queries
 from ...fleet.engine import Engine
 from ...fleet.files import HOUR, MICROSECONDS, DataFile, Skip, Skipped, find_files
-from ...fleet.footers import Footer, read_footers, without_parts
+from ...fleet.footers import Footer, newest_time, read_footers, without_parts
 from ...fleet.samples import Pick, Span
 from ...units import format_time
 from .request import FleetRequest
@@ -133,11 +133,14 @@ class _Footers:
         return best
 
     def _newest(self, hours: Sequence[int | None], until: int) -> int | None:
-        times = [
-            min(footer.last, until)
-            for footer in self._of(hours)
-            if footer.last is not None and footer.first is not None and footer.first <= until
-        ]
+        times = []
+        for footer in self._of(hours):
+            if footer.last is None or footer.first is None or footer.first > until:
+                continue
+            if footer.last <= until:
+                times.append(footer.last)
+            elif (time := newest_time(self._engine.footers, footer.file, until)) is not None:
+                times.append(time)
         return max(times, default=None)
 
     def between(self, since: int | None, until: int, limit: int) -> list[Footer]:
