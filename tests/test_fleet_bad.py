@@ -269,6 +269,27 @@ def test_joined_files_are_not_counted_again(root: Path) -> None:
     assert rows(fleet("top", root, "-o", "jsonl"))[0]["bytes"] == 8192
 
 
+def test_files_that_name_themselves_or_each_other_stay(root: Path) -> None:
+    table = table_of([Sample("good", NOW - 60, (TAG,))])
+    good_file(root).unlink()
+    folder = next(root.glob("*/*"))
+
+    def put(name: str, *parts: str) -> None:
+        words = ", ".join(f'"{part}.parquet"' for part in parts)
+        metadata = {"allocq.schema": "1", "allocq.parts": f"[{words}]"}
+        save(folder / f"{name}.parquet", table, metadata)
+
+    put("a", "a")
+    assert ask("top", root)[0]["bytes"] == 4096
+    put("a", "b")
+    put("b", "a")
+    assert ask("top", root)[0]["bytes"] == 4096
+    put("c", "b")  # which were joined in turn
+    assert ask("top", root)[0]["bytes"] == 4096
+    put("d", "d", "e")
+    assert ask("top", root)[0]["bytes"] == 8192
+
+
 def test_files_that_are_replaced_meanwhile_are_listed_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,11 +188,29 @@ def _parts(value: bytes) -> frozenset[str]:
 def without_parts(footers: Sequence[Footer]) -> tuple[list[Footer], int]:
     """The files without those that were joined into another one of the same day, and how many
     these are: a compaction was ended before it removed them."""
-    joined: dict[str, set[str]] = defaultdict(set)
+    days: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for footer in footers:
-        joined[_day(footer)] |= footer.parts
+        days[_day(footer)][Path(footer.file.path).name] |= footer.parts
+    joined = {day: _joined(parts) for day, parts in days.items()}
     kept = [each for each in footers if Path(each.file.path).name not in joined[_day(each)]]
     return kept, len(footers) - len(kept)
+
+
+def _joined(parts: Mapping[str, set[str]]) -> set[str]:
+    """The names of files that were joined into others, which are not left out for that. Of files
+    that name each other, the first one stays, and a file is no part of itself."""
+    named = {part for name, each in parts.items() for part in each if part != name}
+    found: set[str] = set()
+    for name in sorted(parts, key=lambda name: (name in named, name)):
+        if name in found:
+            continue
+        below, left = {name}, [name]
+        while left:
+            new = parts.get(left.pop(), set()) - below
+            below |= new
+            left += new
+        found |= below - {name}
+    return found
 
 
 def _day(footer: Footer) -> str:
