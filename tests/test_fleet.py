@@ -368,6 +368,74 @@ def test_two_kernels_of_one_name_are_said_and_joined_by_function(root: Path) -> 
     assert "kernel 7.3.4 is several builds under one name: 1 function on other lines" in result.err
 
 
+CACHE = TAG._replace(file="mm/filemap.c", function="page_cache_ra_unbounded", bytes=9 << 20)
+SLAB = TAG._replace(file="mm/slub.c", function="alloc_slab_page", bytes=8 << 20)
+GROWING = TAG._replace(function="leak", bytes=2 << 20)
+
+
+@pytest.mark.parametrize("what", ["top", "grown", "outliers", "percentiles"])
+def test_memory_of_users_and_slab_pages_come_last(root: Path, what: str) -> None:
+    tags = (CACHE, SLAB, GROWING)
+    small = tuple(tag._replace(bytes=4096) for tag in tags)
+    write(root, [Sample(f"h{n}", NOW - 90, small, "1", "6.12") for n in range(6)])
+    write(root / "x", [Sample(f"h{n}", NOW - 60, small, "2") for n in range(6)])
+    write(root / "y", [Sample("h0", NOW - 30, tags, "2")])
+
+    def order(*argv: str) -> list[str]:
+        return [row["function"] for row in ask(what, root, *argv)]
+
+    largest = [tag.function for tag in tags]
+    assert order() == [GROWING.function, *largest[:2]]
+    assert order("-r") == [GROWING.function, SLAB.function, CACHE.function]
+    first = ask(what, root)[0]
+    key = next(key for key in first if key in {"bytes", "growth", "excess", "p99"})
+    assert order("--sort", key) == largest
+    assert [row["user_pages"] for row in ask(what, root)] == [False, True, False]
+
+
+def test_places_that_no_host_had_are_new(root: Path) -> None:
+    new, zero = TAG._replace(function="new"), TAG._replace(function="zero")
+    write(root, [Sample("a", NOW - 90, (TAG, zero._replace(bytes=0)), "1", "6.12")])
+    write(root / "x", [Sample("a", NOW - 60, (TAG, new, zero), "2")])
+    found = {row["function"]: row["new"] for row in ask("grown", root)}
+    assert found == {"new": True, "zero": False}
+    shown = fleet("grown", root, "-o", "table").out.decode()
+    assert "+4.0K#" in shown and "# new: no host had this place before" in shown
+
+
+def test_the_end_is_the_newest_sample(root: Path) -> None:
+    write(root, [one("a", 300, 1), one("a", 200, 2)])
+    newest = json.loads(fleet("hosts", root, "-o", "json").out)["hosts"][0]["last"]
+    for bound in ((), ("--since", "@0"), ("--since", "1h")):
+        head = json.loads(fleet("top", root, "-o", "json", *bound).out)["fleet"]
+        assert head["until"] == newest
+    until = json.loads(fleet("top", root, "-o", "json", "--until", f"@{NOW - 250}").out)
+    assert until["fleet"]["until"] != newest
+    result = fleet("top", root, "-o", "csv", "--since", f"@{NOW - 100}")
+    assert result.status == 1 and "holds no sample since 2026-11-18T11:05:00Z\n" in result.err
+
+
+def test_hosts_without_a_sample_in_the_window_are_counted(root: Path) -> None:
+    write(root, [one("a", 60, 1), one("b", 60, 1), one("c", 50 * HOUR, 1)])
+    assert "allocq: 1 of 3 hosts has no sample from " in fleet("top", root, "-o", "csv").err
+    assert not fleet("top", root, "-o", "csv", "--host", "a").err
+    assert not fleet("top", root, "-o", "csv", "--since", "@0").err
+
+
+def test_two_machines_of_one_name_are_said(root: Path) -> None:
+    write(root, [one("a", ago, 1, boot=boot) for ago, boot in ((90, "x"), (60, "y"), (30, "x"))])
+    for what in ("top", "hosts"):
+        result = fleet(what, root, "-o", "csv")
+        assert "1 host with boots that overlap in time: a; several machines" in result.err
+
+
+def test_hosts_show_the_kernel_before(root: Path) -> None:
+    write(root, [one("a", 90, 1, boot="1", kernel="6.12"), one("a", 60, 1, boot="2")])
+    assert "6.12 -> 7.3.4" in fleet("hosts", root, "-o", "table").out.decode()
+    row = ask("hosts", root)[0]
+    assert (row["kernel"], row["kernels"]) == ("7.3.4", 2)
+
+
 def test_few_peers_are_said(root: Path) -> None:
     write(root, [one(f"h{n}", 60, 1 << 30 if n == 0 else 0) for n in range(4)])
     result = fleet("outliers", root, "-o", "csv")
@@ -390,8 +458,8 @@ def test_counters_below_zero_are_left_out_of_sums(root: Path) -> None:
 def test_formats(root: Path, tmp_path: Path) -> None:
     write(root, [one("a", 60, 5 << 20), one("b", 60, 1 << 20)])
     assert fleet("top", root, "-o", "csv").out.decode().splitlines() == [
-        "bytes,calls,hosts,max,max_host,file,line,module,function,accurate,slab_pages,underflowed",
-        "6291456,2,2,5242880,a,a.c,1,,f,true,false,false",
+        "bytes,calls,hosts,max,max_host,file,line,module,function,accurate,slab_pages,underflowed,user_pages",
+        "6291456,2,2,5242880,a,a.c,1,,f,true,false,false,false",
     ]
     table = fleet("top", root, "-o", "table").out.decode().splitlines()
     assert table[0].split() == ["BYTES", "CALLS", "HOSTS", "MAX", "MAX_HOST", "WHERE", "FUNCTION"]
@@ -432,7 +500,7 @@ def test_mistakes(tmp_path: Path) -> None:
 
 def test_without_the_extra_it_says_how_to_install_it(tmp_path: Path) -> None:
     (tmp_path / "ibis").mkdir()
-    (tmp_path / "ibis" / "__init__.py").write_text("raise ImportError('no', name='ibis')")
+    (tmp_path / "ibis" / "__init__.py").write_text("raise ModuleNotFoundError('no', name='ibis')")
     env = {"PYTHONPATH": str(tmp_path)}
     result = allocq("fleet", "top", "--data", str(tmp_path), env=env, program=MODULE)
     refused(result, "fleet needs ibis, which is not installed")

@@ -9,7 +9,9 @@ import socket
 import subprocess
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from bench.fleet import SCHEMA, save
 from command import MODULE, Result, refused, unhurried, until
@@ -104,7 +106,6 @@ def other_schemas() -> dict[str, pa.Table]:
         "no zone": changed(table, "time", table["time"].cast(pa.timestamp("us"))),
         "binary": changed(table, "file", table["file"].cast(pa.binary())),
         "number": changed(table, "accurate", table["accurate"].cast(pa.int64())),
-        "null module": changed(table, "module", pa.nulls(1, pa.string())),
         "list": changed(table, "module", pa.array([["a"]])),
     }
 
@@ -268,6 +269,27 @@ def test_joined_files_are_not_counted_again(root: Path) -> None:
     assert rows(fleet("top", root, "-o", "jsonl"))[0]["bytes"] == 8192
 
 
+def test_files_that_name_themselves_or_each_other_stay(root: Path) -> None:
+    table = table_of([Sample("good", NOW - 60, (TAG,))])
+    good_file(root).unlink()
+    folder = next(root.glob("*/*"))
+
+    def put(name: str, *parts: str) -> None:
+        words = ", ".join(f'"{part}.parquet"' for part in parts)
+        metadata = {"allocq.schema": "1", "allocq.parts": f"[{words}]"}
+        save(folder / f"{name}.parquet", table, metadata)
+
+    put("a", "a")
+    assert ask("top", root)[0]["bytes"] == 4096
+    put("a", "b")
+    put("b", "a")
+    assert ask("top", root)[0]["bytes"] == 4096
+    put("c", "b")  # which were joined in turn
+    assert ask("top", root)[0]["bytes"] == 4096
+    put("d", "d", "e")
+    assert ask("top", root)[0]["bytes"] == 8192
+
+
 def test_files_that_are_replaced_meanwhile_are_listed_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +329,100 @@ def test_several_hosts_in_one_file(root: Path) -> None:
     assert ask("top", root)[0]["bytes"] == 3 * 4096
     assert [row["samples"] for row in ask("hosts", root)] == [3, 3, 1]
     assert ask("grown", root) == []
+
+
+REQUIRED = [name for name in SCHEMA.names if name != "content_id"]
+
+
+def foreign(path: Path, statistics: bool, name: str | None = None, value: object = None) -> None:
+    """Two samples of the host bad as another program writes them, all columns nullable; `value` in
+    the first row of a column."""
+    table = table_of([Sample("bad", NOW - ago, (TAG,)) for ago in (50, 40)])
+    columns = {}
+    for field in SCHEMA:
+        plain = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        whole = pa.int64() if pa.types.is_timestamp(plain) else plain
+        values = table[field.name].cast(plain).cast(whole).to_pylist()
+        if field.name == name:
+            values[0] = value
+        columns[field.name] = pa.array(values, whole).cast(plain)
+    table = pa.table(columns)
+    with pq.ParquetWriter(path, table.schema, write_statistics=statistics) as file:
+        file.write_table(table)
+        file.add_key_value_metadata({"allocq.schema": "1"})
+
+
+def test_a_file_without_statistics_is_good(root: Path) -> None:
+    foreign(beside(root), False)
+    found = {row["host"]: row["samples"] for row in ask("hosts", root)}
+    assert found == {"bad": 2, "good": 1}
+    assert ask("top", root)[0]["bytes"] == 8192
+    good_file(root).unlink()
+    assert ask("hosts", root)[0]["samples"] == 2
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_file_with_null(root: Path, name: str, statistics: bool) -> None:
+    foreign(beside(root), statistics, name)
+    for what in ("top", "hosts"):
+        only_the_good(root, "1 file skipped: NULL where allocq writes a value", what=what)
+
+
+ENDS = [2**63 - 1, 2**63 - 2, 2**62, -(2**62), -(2**63) + 1, -(2**63)]
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize("time", ENDS)
+def test_times_beyond_all_calendars(root: Path, time: int, statistics: bool) -> None:
+    foreign(beside(root), statistics, "time", time)
+    result = fleet("top", root, "-o", "jsonl")
+    assert [row["bytes"] for row in rows(result)] == [8192], result
+    assert ("1 host with a clock in the future" in result.err) == (time > 0)
+    found = {row["host"]: row for row in ask("hosts", root)}
+    assert found["bad"]["samples"] == (2 if time > 0 else 1) and "good" in found
+    assert (found["bad"]["ahead"] is not None) == (time > 0)
+    for what in ("grown", "outliers", "percentiles"):
+        for bound in ((), ("--since", "@0")):
+            assert fleet(what, root, "-o", "csv", *bound).status in (0, 1)
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize("time", [time for time in ENDS if time > 0])
+def test_a_clock_in_the_future_does_not_move_the_window(
+    root: Path, time: int, statistics: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data is older than a day, and one file holds good samples and one of the future."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(NOW + 100 * HOUR))
+    foreign(beside(root), statistics, "time", time)
+    assert {row["host"] for row in ask("hosts", root)} == {"bad", "good"}
+    assert ask("top", root)[0]["bytes"] == 8192
+
+
+@pytest.mark.parametrize("step", ["duckdb.connect", "allocq.fleet.footers._read"])
+def test_no_memory_is_said_wherever_it_ends(
+    root: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*words: object, **more: object) -> None:
+        raise duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate")
+
+    monkeypatch.setattr(step, full)
+    refused(fleet("top", root), "DuckDB ran out of memory")
+
+
+def test_little_memory(root: Path) -> None:
+    """Whatever part of it does not fit, no file is blamed, and nothing is said to be missing."""
+    command = [*MODULE, "fleet", "top", "--data", str(root), "-o", "csv"]
+    said = set()
+    for limit in range(160_000, 640_000, 60_000):
+        words = f'ulimit -v {limit}; exec "$@"'
+        done = subprocess.run(["bash", "-c", words, "bash", *command], capture_output=True)
+        err = done.stderr.decode()
+        assert "internal error" not in err and "Traceback" not in err, (limit, err)
+        assert "skipped" not in err and "not installed" not in err, (limit, err)
+        if err:
+            said.add(err)
+    assert any("memory" in err for err in said)
 
 
 def test_odd_names_are_left_out_of_filters_and_counted(root: Path) -> None:

@@ -25,8 +25,9 @@ COMMANDS = [
     for block in re.findall(r"^```console\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
     for command, output in re.findall(r"^# (.+)\n((?:(?!# ).*\n)*)", block, re.MULTILINE)
 ]
+SHARE = "/srv/allocq"
 ROLLOUT = 1_795_005_000  # in the middle of an hour
-OLD, NEW = "6.12.48", "7.3.4"
+OLD, NEW = "6.12.48-web", "7.3.4-web"
 
 
 def one(number: int, kernel: str, boot: str, when: float, leaked: int, host: int) -> Sample:
@@ -36,9 +37,14 @@ def one(number: int, kernel: str, boot: str, when: float, leaked: int, host: int
     made.subjects[0] = b"fs/pipe.c:%d func:alloc_pipe_info" % at
     made.subjects[1] = b"mm/slub.c:3347 func:alloc_slab_page"
     made.subjects[2] = b"net/core/sock.c:2210 func:sk_prot_alloc"
+    made.subjects[3] = b"mm/readahead.c:197 func:page_cache_ra_unbounded"
     for row in range(12):
         made.counters.bytes[row], made.counters.calls[row] = 4096 * (row + 1), row + 1
-    made.counters.bytes[0] = 65536 + leaked
+    made.counters.bytes[0], made.counters.calls[0] = 65536 + leaked, 64 + leaked // 1024
+    made.counters.bytes[3], made.counters.calls[3] = (
+        (800 + 10 * number) << 20,
+        204800 + 2560 * number,
+    )
     made.counters.bytes[2] += 4096 * number + (64 << 20 if host == 1 else 0)
     moment = replace(made.moment, time=round(when * 1e9), boottime=number, boot=boot, kernel=kernel)
     return replace(made, moment=moment)
@@ -74,12 +80,10 @@ def test_there_are_six_commands() -> None:
 
 
 def test_recording_on_one_host(tmp_path: Path) -> None:
-    """The first of them, on a simulated kernel, for a second."""
+    """The first two of them, on a simulated kernel, for a second."""
     kernel = Kernel(tmp_path)
     words = COMMANDS[0][0].removesuffix(" &").split()[2:]
     data = tmp_path / "data"
-    words = [str(data) if word == "/srv/allocq" else word for word in words]
-    assert str(data) in words
     child = kernel.start(str(tmp_path / "r"), *words)
     end = time.monotonic() + 60
     while not list((tmp_path / "r").glob("*.db")):
@@ -88,6 +92,8 @@ def test_recording_on_one_host(tmp_path: Path) -> None:
     time.sleep(0.5)
     child.terminate()
     assert child.wait(60) == 0
+    ship = [str(data) if word == SHARE else word for word in COMMANDS[1][0].split()[1:]]
+    assert kernel(*ship, "--source", str(tmp_path / "r")).returncode == 0
     done = kernel("fleet", "hosts", "--data", str(data), "-o", "csv")
     assert done.returncode == 0 and os.uname().nodename in done.stdout, done
 
@@ -101,7 +107,9 @@ def test_the_others_in_turn(work: Path) -> None:
     shown = dict(COMMANDS)
     grown = next(command for command in shown if "grown" in command)
     # The last command joins the files: that changes no answer.
-    for command, output in [*COMMANDS[1:], (grown, shown[grown])]:
+    ship = [(f"{COMMANDS[1][0]} --source web{host}", COMMANDS[1][1]) for host in range(1, 7)]
+    for command, output in [*ship, *COMMANDS[2:], (grown, shown[grown])]:
+        command = command.replace(SHARE, "fleet")
         done = subprocess.run(
             ["bash", "-c", command], capture_output=True, text=True, env=env, cwd=work
         )

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ..errors import MissingExtraError, SourceError
 from ..storage.parquet.schema import COLUMNS, Kind
 from .files import DataFile, Lost, escaped
+from .footers import microseconds, moment
 
 _NAMES = [column.name for column in COLUMNS]
 MEMORY = "256MiB"
@@ -27,7 +28,7 @@ Columns = Mapping[str, tuple[Kind, Iterable[Any]]]
 _DUCKDB_VALUES = {
     Kind.STRING: "unnest(?::VARCHAR[])",
     Kind.INTEGER: "unnest(?::BIGINT[])",
-    Kind.TIME: "make_timestamptz(unnest(?::BIGINT[]))",
+    Kind.TIME: "unnest(?::BIGINT[])",
 }
 
 
@@ -56,10 +57,13 @@ def open_engine(kind: str, master: str | None) -> Iterator[Engine]:
     try:
         import duckdb
         import ibis  # noqa: F401
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise _missing(error, INSTALL) from None
     with _interruptible(), _scratch() as scratch:
-        footers = duckdb.connect(config=_settings(scratch))
+        try:
+            footers = duckdb.connect(config=_settings(scratch))
+        except duckdb.OutOfMemoryException as error:
+            raise _too_large(error) from None
         try:
             footers.execute("SET TimeZone = 'UTC'")
             if kind == "duckdb":
@@ -67,6 +71,8 @@ def open_engine(kind: str, master: str | None) -> Iterator[Engine]:
             else:
                 with _spark(str(master), scratch) as session:
                     yield SparkEngine(session, footers)
+        except duckdb.OutOfMemoryException as error:
+            raise _too_large(error) from None
         finally:
             footers.close()
 
@@ -143,10 +149,14 @@ class DuckEngine:
         self._made += 1
         name = f"values_{self._made}"
         values = ", ".join(
-            f"{_DUCKDB_VALUES[kind]} AS {column}" for column, (kind, _) in columns.items()
+            f'{_DUCKDB_VALUES[kind]} AS "{column}"' for column, (kind, _) in columns.items()
+        )
+        meant = ", ".join(
+            f"{moment(column)} AS {column}" if kind is Kind.TIME else f'"{column}"'
+            for column, (kind, _) in columns.items()
         )
         self.footers.execute(
-            f"CREATE TEMP TABLE {name} AS SELECT {values}",
+            f"CREATE TEMP TABLE {name} AS SELECT {meant} FROM (SELECT {values})",
             [list(each) for _, each in columns.values()],
         )
         return self._ibis.table(name)
@@ -159,7 +169,7 @@ class DuckEngine:
     def rows(self, expression: Any) -> list[dict[str, Any]]:
         # Not with to_pyarrow, which imports pandas too. Python has no times after the year 9999.
         times = [name for name, kind in expression.schema().items() if kind.is_timestamp()]
-        columns = ", ".join(f"epoch_us({name}) AS {name}" for name in times)
+        columns = ", ".join(f"{microseconds(name)} AS {name}" for name in times)
         query = f"SELECT * {f'REPLACE ({columns})' if times else ''} FROM "
         with self._watched():
             self.footers.execute(f"{query} ({self._ibis.compile(expression)})")
@@ -172,8 +182,8 @@ class DuckEngine:
 
         try:
             yield
-        except duckdb.OutOfMemoryException as error:
-            raise _too_large(error) from None
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error as error:
             gone, damaged = faults(self.footers, self._files)
             if gone or damaged:
@@ -221,6 +231,8 @@ def faults(connection: Any, files: Sequence[DataFile]) -> tuple[list[str], list[
                 f"SELECT {sums}, bit_xor(hash(COLUMNS(*))) FROM read_parquet(?)",
                 [[escaped(file.path)]],
             ).fetchall()
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error:
             damaged.append(file.path)
     return gone, damaged
@@ -230,7 +242,7 @@ def faults(connection: Any, files: Sequence[DataFile]) -> tuple[list[str], list[
 def _spark(master: str, scratch: Path) -> Iterator[Any]:
     try:
         from pyspark.sql import SparkSession
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise _missing(error, INSTALL_SPARK) from None
     if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
         raise SourceError(

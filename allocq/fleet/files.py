@@ -37,6 +37,7 @@ class Skip(StrEnum):
     NO_VERSION = "not written by allocq"
     OTHER_VERSION = "written by a newer allocq"
     OTHER_SCHEMA = "other columns than allocq writes"
+    NULLS = "NULL where allocq writes a value"
 
 
 class Lost(Exception):

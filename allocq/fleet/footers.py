@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..storage.parquet.schema import COLUMNS, PARTS_KEY, VERSION, VERSION_KEY, Kind
-from .files import DataFile, Skip, Skipped, begun_well, escaped
+from .files import DataFile, Lost, Skip, Skipped, begun_well, escaped
 
 # What a footer says of each kind of column: its physical type, and what that stands for.
 _TYPES = {
@@ -24,6 +24,9 @@ _NULLABLE = [column.name for column in COLUMNS if column.nullable]
 _LONGEST = 60
 """Of longer strings, writers keep only the beginning in their statistics."""
 _AT_ONCE = 2000
+_FACTS = ("host", "boot_id", "kernel")
+_ENDLESS = (1 << 63) - 1
+"""What stands for a time that DuckDB takes for infinite, in microseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ def _some(connection: Any, files: Sequence[DataFile], skipped: Skipped) -> list[
 
     try:
         return _read(connection, files, skipped)
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error:
         if len(files) == 1:
             skipped.add(Skip.DAMAGED, files[0].name)
@@ -113,12 +118,63 @@ def _read(connection: Any, files: Sequence[DataFile], skipped: Skipped) -> list[
     footers = []
     for file in good:
         rows, nulls, host, boot, kernel, first, last = facts.get(file.path, (0, 0, *[None] * 5))
+        if rows and (nulls is None or first is None or last is None):
+            rows, nulls, host, boot, kernel, first, last = _read_facts(connection, file)
         if nulls:
-            skipped.add(Skip.OTHER_SCHEMA, file.name)
+            skipped.add(Skip.NULLS, file.name)
         elif rows:
             parts = _parts(notes[file.path].get(PARTS_KEY, b"[]"))
             footers.append(Footer(file, rows, host, boot, kernel, first, last, parts))
     return footers
+
+
+def _read_facts(connection: Any, file: DataFile) -> tuple[Any, ...]:
+    """What _statistics says, from the rows of a file that has no statistics."""
+    required = [column.name for column in COLUMNS if not column.nullable]
+    whole = " AND ".join(f"{name} IS NOT NULL" for name in required)
+    same = ", ".join(f"CASE WHEN min({name}) = max({name}) THEN min({name}) END" for name in _FACTS)
+    facts: tuple[Any, ...] = connection.execute(
+        f"SELECT count(*), count(*) FILTER (NOT ({whole})), {same},"
+        f" {microseconds('min(time)')}, {microseconds('max(time)')} FROM read_parquet(?)",
+        [[escaped(file.path)]],
+    ).fetchone()
+    return facts
+
+
+def newest_time(connection: Any, file: DataFile, until: int) -> int | None:
+    """The latest time of the rows of a file that is not later than `until`; Lost if it cannot be
+    read."""
+    import duckdb
+
+    try:
+        newest: int | None = connection.execute(
+            f"SELECT max({microseconds('time')}) FILTER ({microseconds('time')} <= ?)"
+            " FROM read_parquet(?)",
+            [until, [escaped(file.path)]],
+        ).fetchone()[0]
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error:
+        gone = not Path(file.path).exists()
+        raise Lost([file.path] if gone else [], [] if gone else [file.path]) from None
+    return newest
+
+
+def microseconds(time: str) -> str:
+    """DuckDB's expression for the microseconds since 1970 of a time, which may be infinite."""
+    return (
+        f"CASE WHEN {time} = 'infinity'::TIMESTAMPTZ THEN {_ENDLESS}"
+        f" WHEN {time} = '-infinity'::TIMESTAMPTZ THEN -{_ENDLESS} ELSE epoch_us({time}) END"
+    )
+
+
+def moment(value: str) -> str:
+    """The inverse of `microseconds`."""
+    return (
+        f"CASE WHEN {value} = {_ENDLESS} THEN 'infinity'::TIMESTAMPTZ"
+        f" WHEN {value} = -{_ENDLESS} THEN '-infinity'::TIMESTAMPTZ"
+        f" ELSE make_timestamptz({value}) END"
+    )
 
 
 def _parts(value: bytes) -> frozenset[str]:
@@ -132,11 +188,29 @@ def _parts(value: bytes) -> frozenset[str]:
 def without_parts(footers: Sequence[Footer]) -> tuple[list[Footer], int]:
     """The files without those that were joined into another one of the same day, and how many
     these are: a compaction was ended before it removed them."""
-    joined: dict[str, set[str]] = defaultdict(set)
+    days: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for footer in footers:
-        joined[_day(footer)] |= footer.parts
+        days[_day(footer)][Path(footer.file.path).name] |= footer.parts
+    joined = {day: _joined(parts) for day, parts in days.items()}
     kept = [each for each in footers if Path(each.file.path).name not in joined[_day(each)]]
     return kept, len(footers) - len(kept)
+
+
+def _joined(parts: Mapping[str, set[str]]) -> set[str]:
+    """The names of files that were joined into others, which are not left out for that. Of files
+    that name each other, the first one stays, and a file is no part of itself."""
+    named = {part for name, each in parts.items() for part in each if part != name}
+    found: set[str] = set()
+    for name in sorted(parts, key=lambda name: (name in named, name)):
+        if name in found:
+            continue
+        below, left = {name}, [name]
+        while left:
+            new = parts.get(left.pop(), set()) - below
+            below |= new
+            left += new
+        found |= below - {name}
+    return found
 
 
 def _day(footer: Footer) -> str:
@@ -166,7 +240,8 @@ def _fault(version: bytes | None, columns: Sequence[tuple[str, tuple[str, str]]]
 
 
 def _statistics(connection: Any, paths: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """(rows, NULLs where none may be, host, boot, kernel, first, last) by file."""
+    """(rows, NULLs where none may be, host, boot, kernel, first, last) by file; None where the
+    statistics do not tell."""
     if not paths:
         return {}
     one = (
@@ -182,15 +257,17 @@ def _statistics(connection: Any, paths: Sequence[str]) -> dict[str, tuple[Any, .
     when = (
         "CASE WHEN count(stats_{0}_value) FILTER (path_in_schema = 'time')"
         " = count(*) FILTER (path_in_schema = 'time') THEN"
-        " {0}(epoch_us(try_cast(stats_{0}_value AS TIMESTAMPTZ)))"
+        f" {{0}}({microseconds('try_cast(stats_{0}_value AS TIMESTAMPTZ)')})"
         " FILTER (path_in_schema = 'time') END"
     )
     rows = connection.execute(
         "SELECT file_name, sum(num_values) FILTER (path_in_schema = 'bytes')::BIGINT,"
-        " coalesce(sum(stats_null_count) FILTER (NOT list_contains(?, path_in_schema)), 0)::BIGINT,"
+        " CASE WHEN bool_and(stats_null_count IS NOT NULL)"
+        " FILTER (NOT list_contains($1, path_in_schema)) THEN"
+        " sum(stats_null_count) FILTER (NOT list_contains($1, path_in_schema)) END::BIGINT,"
         f" {one.format('host')}, {one.format('boot_id')}, {one.format('kernel')},"
         f" {when.format('min')}, {when.format('max')}"
-        " FROM parquet_metadata(?) GROUP BY file_name",
+        " FROM parquet_metadata($2) GROUP BY file_name",
         [_NULLABLE, list(paths)],
     ).fetchall()
     return {row[0]: tuple(row[1:]) for row in rows}

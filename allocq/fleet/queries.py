@@ -152,15 +152,16 @@ def _rank(count: Any, percent: int) -> Any:
 
 
 def growth(held: Any) -> Any:
-    """(key, growth, calls, before, after, calls_after, hosts, grew, largest, largest_host), from
-    the first to the last sample of each host. hosts: how many have the place; grew: on how many it
-    grew."""
+    """(key, growth, calls, before, after, calls_after, hosts, known, grew, largest, largest_host),
+    from the first to the last sample of each host. hosts: how many have the place; known: how many
+    had it in the first sample; grew: on how many it grew."""
     last = held.when == int(When.LAST)
     sides = held.group_by("host", "key").agg(
         before=ibis.ifelse(last, 0, held["size"]).sum().cast("int64"),
         after=ibis.ifelse(last, held["size"], 0).sum().cast("int64"),
         calls_after=ibis.ifelse(last, held["calls"], 0).sum().cast("int64"),
         more_calls=ibis.ifelse(last, held["calls"], -held["calls"]).sum().cast("int64"),
+        known=ibis.ifelse(last, 0, 1).max(),
     )
     each = sides.mutate(growth=sides.after - sides.before)
     first = ibis.window(group_by="key", order_by=[ibis.desc("growth"), "host"])
@@ -172,6 +173,7 @@ def growth(held: Any) -> Any:
         after=_.after.sum().cast("int64"),
         calls_after=_.calls_after.sum().cast("int64"),
         hosts=_.host.nunique(),
+        known=_.known.sum().cast("int64"),
         grew=ibis.ifelse(_.growth > 0, 1, 0).sum().cast("int64"),
         largest=_.growth.max(),
         largest_host=ibis.ifelse(_.rank == 0, _.host, ibis.null("int64")).max(),

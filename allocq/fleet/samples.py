@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 
 class When(IntEnum):
@@ -45,6 +46,20 @@ def by_host(spans: Iterable[Span]) -> dict[str, list[Span]]:
     for each in found.values():
         each.sort(key=lambda span: (span.first, span.last, span.boot, span.kernel))
     return dict(sorted(found.items()))
+
+
+def overlapping(spans: Iterable[Span]) -> list[str]:
+    """Hosts with boots that overlap in time, as no machine has them."""
+    found = []
+    for host, each in by_host(spans).items():
+        boots: dict[str, tuple[int, int]] = {}
+        for span in each:
+            first, last = boots.get(span.boot, (span.first, span.last))
+            boots[span.boot] = min(first, span.first), max(last, span.last)
+        ordered = sorted(boots.values())
+        if any(begin < end for (_, end), (begin, _) in pairwise(ordered)):
+            found.append(host)
+    return found
 
 
 def last_of(spans: Sequence[Span]) -> Pick:

@@ -80,8 +80,9 @@ GROWN_OPTIONS = (
     _SINCE,
     _UNTIL,
     Option("since_rollout", ("--since-rollout",), TEXT, DATA_PANEL,
-           "Compare each host before and after it got KERNEL (uname -r, or a glob): its last sample"
-           " before its first one with KERNEL, and its last sample with KERNEL.", "KERNEL"),
+           "Compare each host before and after it got KERNEL (uname -r, or a glob: '7.3.4*'): its"
+           " last sample before its first one with KERNEL, and its last sample with KERNEL.",
+           "KERNEL"),
     *_MORE,
     *FILTER_OPTIONS,
     Option("min_growth", ("--min-growth",), TEXT, _V,

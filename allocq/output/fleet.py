@@ -75,21 +75,33 @@ _MACHINE_PLACE = (
     Column("function", _TEXT),
 )
 _FLAGS = {
-    "top": (Column("accurate", _FLAG), Column("slab_pages", _FLAG), Column("underflowed", _FLAG)),
-    "grown": (Column("slab_pages", _FLAG), Column("user_pages", _FLAG)),
+    "top": (
+        Column("accurate", _FLAG),
+        Column("slab_pages", _FLAG),
+        Column("underflowed", _FLAG),
+        Column("user_pages", _FLAG),
+    ),
+    "grown": (Column("slab_pages", _FLAG), Column("user_pages", _FLAG), Column("new", _FLAG)),
     "outliers": (Column("slab_pages", _FLAG), Column("user_pages", _FLAG)),
-    "percentiles": (Column("slab_pages", _FLAG),),
+    "percentiles": (Column("slab_pages", _FLAG), Column("user_pages", _FLAG)),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of an answer about places: its numbers by column, and the place."""
+    """A row of an answer about places: its numbers by column, and the place. new: no host had it in
+    its first sample."""
 
     numbers: Mapping[str, Any]
     key: Key
     inaccurate: bool = False
     below: bool = False
+    new: bool = False
+
+    @property
+    def is_apart(self) -> bool:
+        """Is it memory of users, or counted at other places too?"""
+        return self.slab_pages or user_memory(self.key) is not None
 
     @property
     def slab_pages(self) -> bool:
@@ -137,6 +149,7 @@ class PlaceLayout:
             "underflowed": row.below,
             "slab_pages": row.slab_pages,
             "user_pages": user_memory(row.key) is not None,
+            "new": row.new,
         }
         return [marks[column.name] for column in self._flags]
 
@@ -152,10 +165,12 @@ class PlaceLayout:
 
 @dataclass(frozen=True, slots=True)
 class HostRow:
-    """One host. first, last, ahead: microseconds, ahead of this machine's clock."""
+    """One host. kernels: all of the window, the earliest first; first, last, ahead: microseconds,
+    ahead of this machine's clock."""
 
     host: str
     kernel: str
+    kernels: tuple[str, ...]
     boots: int
     first: int
     last: int
@@ -171,7 +186,8 @@ class HostLayout:
     def __init__(self, table: bool) -> None:
         self._table = table
         last = Column("ahead", _TEXT, spare=4) if table else Column("ahead", _NUMBER)
-        self.columns: list[Column] = [*HOST_COLUMNS[:-1], last]
+        kernels = [] if table else [Column("kernels", _NUMBER)]
+        self.columns: list[Column] = [*HOST_COLUMNS[:2], *kernels, *HOST_COLUMNS[2:-1], last]
 
     def rows(self, rows: Iterable[HostRow]) -> Iterable[Sequence[Value]]:
         """One row a host."""
@@ -182,7 +198,7 @@ class HostLayout:
                 ahead = duration_words(row.ahead // MICROSECONDS) if ahead else ""
             yield [
                 row.host,
-                row.kernel,
+                *self._kernels(row),
                 row.boots,
                 *times,
                 row.samples,
@@ -190,6 +206,11 @@ class HostLayout:
                 row.calls,
                 ahead,
             ]
+
+    def _kernels(self, row: HostRow) -> Sequence[Value]:
+        if not self._table:
+            return [row.kernel, len(row.kernels)]
+        return [row.kernel if row.kernels[0] == row.kernel else f"{row.kernels[0]} -> {row.kernel}"]
 
     def _time(self, time: int) -> str:
         text = format_time(time / MICROSECONDS)

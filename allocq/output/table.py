@@ -12,6 +12,8 @@ MARK = "~"
 LEGEND = f"{MARK} inaccurate: the kernel missed allocations"
 USER_MARK = "^"
 USER_LEGEND = f"{USER_MARK} memory of programs, page cache and tmpfs, not of the kernel itself"
+NEW_MARK = "#"
+NEW_LEGEND = f"{NEW_MARK} new: no host had this place before"
 BELOW_ZERO_LEGEND = f"{UNDERFLOW_MARK} underflowed: a counter is or was below zero"
 _LEGENDS = {MARK: LEGEND, SLAB_MARK: SLAB_LEGEND, UNDERFLOW_MARK: UNDERFLOW_LEGEND}
 # The mark of a FLAG column, the value that it marks, and what the mark means.
@@ -21,6 +23,7 @@ _FLAGS = {
     "underflowed": (UNDERFLOW_MARK, True, UNDERFLOW_LEGEND),
     "below_zero": (UNDERFLOW_MARK, True, BELOW_ZERO_LEGEND),
     "user_pages": (USER_MARK, True, USER_LEGEND),
+    "new": (NEW_MARK, True, NEW_LEGEND),
 }
 _BOLD, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[33m", "\x1b[0m"
 _READABLE = 20  # columns are dropped before a text gets less room than this

@@ -12,7 +12,17 @@ from ...fleet import queries
 from ...fleet.engine import Engine
 from ...fleet.files import MICROSECONDS, Skipped
 from ...fleet.places import Name, Places, places_of
-from ...fleet.samples import Compared, Pick, Span, around_rollout, by_host, ends, last_of, latest
+from ...fleet.samples import (
+    Compared,
+    Pick,
+    Span,
+    around_rollout,
+    by_host,
+    ends,
+    last_of,
+    latest,
+    overlapping,
+)
 from ...output.fleet import HostRow, Row, duration_words, is_slab_key
 from ...output.totals import quantity
 from ...storage.parquet.schema import Kind
@@ -41,7 +51,7 @@ def answer(
     """Answer the question. damaged: paths to leave out. SourceError; Lost where files are gone or
     turn out to be damaged."""
     data = read_data(request, engine, skipped, damaged)
-    found = Answer(since=data.since, until=data.until)
+    found = Answer(since=data.since, until=data.end)
     if data.left_over:
         found.notes.append(
             f"{quantity(data.left_over, 'file')} left over from a compaction not counted again"
@@ -54,6 +64,7 @@ def answer(
     if not spans:
         found.notes.append(_no_sample(request, data))
         return found
+    _tell_hosts(data, found)
     if request.what == "hosts":
         found.rows = _hosts(request, engine, data)
         found.hosts = len({span.host for span in spans})
@@ -75,6 +86,20 @@ def _ahead(request: FleetRequest, data: Data) -> str:
         f"{quantity(len(data.ahead), 'host')} with a clock in the future, by up to"
         f" {duration_words(most // MICROSECONDS)}: {_some(data.ahead)}; those samples are left out"
     )
+
+
+def _tell_hosts(data: Data, found: Answer) -> None:
+    """Say which hosts are not in the answer, or are more than one."""
+    if silent := data.silent:
+        found.notes.append(
+            f"{len(silent):,} of {quantity(len(data.named), 'host')}"
+            f" {'has' if len(silent) == 1 else 'have'} no sample {data.window}: {_some(silent)}"
+        )
+    if hosts := overlapping(data.spans):
+        found.notes.append(
+            f"{quantity(len(hosts), 'host')} with boots that overlap in time: {_some(hosts)};"
+            " several machines have one name, or a clock was set back"
+        )
 
 
 def _no_sample(request: FleetRequest, data: Data) -> str:
@@ -222,7 +247,7 @@ def _grown(request: FleetRequest, engine: Engine, held: Any, names: _Names) -> I
                 "max": row["largest"],
                 "max_host": names.hosts[row["largest_host"]],
             }
-            yield Row(numbers, names.keys[row["key"]])
+            yield Row(numbers, names.keys[row["key"]], new=not row["known"])
 
 
 def _percentiles(request: FleetRequest, engine: Engine, held: Any, names: _Names) -> Iterable[Row]:
@@ -264,14 +289,17 @@ _ROWS: Mapping[str, Callable[[FleetRequest, Engine, Any, _Names], Iterable[Row]]
 
 
 def _ordered(request: FleetRequest, rows: Iterable[Row]) -> list[Row]:
-    """Largest first; rows that are equal in that by name, so that every engine gives the same."""
+    """Largest first; rows that are equal in that by name, so that every engine gives the same.
+    Without --sort, memory of users and slab pages come after the others."""
 
     def key(row: Row) -> tuple[Any, ...]:
         names = tuple(str(part) for part in row.key)
         return (-row.numbers[request.sort], names, row.key[1] or 0, str(row.numbers.get("host")))
 
     ordered = sorted(rows, key=key)
-    return ordered[::-1] if request.reverse else ordered
+    if request.reverse:
+        ordered.reverse()
+    return ordered if request.sort_given else sorted(ordered, key=lambda row: row.is_apart)
 
 
 def _hosts(request: FleetRequest, engine: Engine, data: Data) -> list[HostRow]:
@@ -293,6 +321,7 @@ def _hosts(request: FleetRequest, engine: Engine, data: Data) -> list[HostRow]:
             HostRow(
                 host,
                 last.kernel,
+                tuple(dict.fromkeys(span.kernel for span in spans)),
                 len({span.boot for span in spans}),
                 min(span.first for span in spans),
                 last.time,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from ...errors import SourceError
 from ...fleet import queries
 from ...fleet.engine import Engine
 from ...fleet.files import HOUR, MICROSECONDS, DataFile, Skip, Skipped, find_files
-from ...fleet.footers import Footer, read_footers, without_parts
+from ...fleet.footers import Footer, newest_time, read_footers, without_parts
 from ...fleet.samples import Pick, Span
+from ...storage.parquet.schema import host_of, safe_host
 from ...units import format_time
 from .request import FleetRequest
 
@@ -25,7 +27,8 @@ TOLERANCE = 300 * MICROSECONDS
 class Data:
     """The samples in the window. since, until: microseconds since 1970. spans: what there is of
     each host; ahead: the latest sample of each host that is in the future, which is left out of
-    spans. left_over: files that a compaction did not get to remove."""
+    spans. left_over: files that a compaction did not get to remove. named: the hosts that the names
+    of all files begin with."""
 
     footers: list[Footer]
     since: int | None
@@ -35,14 +38,31 @@ class Data:
     future: list[Span] = field(default_factory=list)
     left_over: int = 0
     newest: int | None = None
+    named: frozenset[str] = frozenset()
+    until_given: bool = False
 
     @property
     def window(self) -> str:
         """The window in words."""
+        if self.since is not None and self.newest is None and not self.until_given:
+            return f"since {format_time(self.since / MICROSECONDS)[:19]}Z"
         end = format_time(self.until / MICROSECONDS)[:19] + "Z"
         if self.since is None:
             return f"up to {end}"
         return f"from {format_time(self.since / MICROSECONDS)[:19]}Z to {end}"
+
+    @property
+    def end(self) -> int | None:
+        """The time that was asked for as the end, or that of the newest sample."""
+        if self.until_given:
+            return self.until
+        return max((span.last for span in self.spans), default=self.newest)
+
+    @property
+    def silent(self) -> list[str]:
+        """The hosts that have files, but no sample in the window."""
+        seen = {safe_host(span.host) for span in self.spans} | set(map(safe_host, self.ahead))
+        return sorted(self.named - seen)
 
     def files(self, picks: Sequence[Pick]) -> list[DataFile]:
         """The files that may hold these samples."""
@@ -97,9 +117,26 @@ def read_data(
             + (" that can be read" if skipped.names else ""),
             "allocq record --parquet and allocq ship write it",
         )
-    data = Data(kept, since, until, left_over=left_over, newest=newest)
+    data = Data(
+        kept,
+        since,
+        until,
+        left_over=left_over,
+        newest=newest,
+        named=_named(request, files),
+        until_given=request.until is not None,
+    )
     _find_spans(request, engine, data, limit)
     return data
+
+
+def _named(request: FleetRequest, files: Iterable[DataFile]) -> frozenset[str]:
+    """The hosts that the names of the files begin with, and that are asked for; none where only
+    some kernels are asked for: names do not tell those."""
+    if request.kernels:
+        return frozenset()
+    names = {host_of(os.path.basename(file.path)) for file in files}
+    return frozenset(name for name in names if name and request.wants(name.partition("~")[0], ""))
 
 
 class _Footers:
@@ -133,11 +170,14 @@ class _Footers:
         return best
 
     def _newest(self, hours: Sequence[int | None], until: int) -> int | None:
-        times = [
-            min(footer.last, until)
-            for footer in self._of(hours)
-            if footer.last is not None and footer.first is not None and footer.first <= until
-        ]
+        times = []
+        for footer in self._of(hours):
+            if footer.last is None or footer.first is None or footer.first > until:
+                continue
+            if footer.last <= until:
+                times.append(footer.last)
+            elif (time := newest_time(self._engine.footers, footer.file, until)) is not None:
+                times.append(time)
         return max(times, default=None)
 
     def between(self, since: int | None, until: int, limit: int) -> list[Footer]:

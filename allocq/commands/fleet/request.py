@@ -42,6 +42,7 @@ class FleetRequest:
     min_score: float
     min_excess: int
     sort: str
+    sort_given: bool
     reverse: bool
     limit: int | None
     format: str | None
@@ -89,6 +90,7 @@ def read_request(what: str, values: Mapping[str, object]) -> FleetRequest:
         min_score=_score(text(values, "min_score")),
         min_excess=LEAST_EXCESS if excess is None else parse_size(excess),
         sort=choice("sort", values.get("sort"), SORTS[what]) or SORTS[what][0],
+        sort_given=values.get("sort") is not None,
         reverse=bool(values.get("reverse")),
         limit=number("limit", values.get("limit")),
         format=choice("format", values.get("format"), FORMATS),
