@@ -514,7 +514,7 @@ complete -c allocq -n '__allocq_group fleet' -a top -d 'Show which places hold m
 complete -c allocq -n '__allocq_group fleet' -a grown -d 'Show what grew across the fleet, from the first to the last sample of each host'
 complete -c allocq -n '__allocq_group fleet' -a outliers -d 'Show hosts that hold far more at a place than others with the same kernel, by median and MAD'
 complete -c allocq -n '__allocq_group fleet' -a percentiles -d 'Show what the hosts hold at each place'
-complete -c allocq -n '__allocq_group fleet' -a compact -d 'Join the many small Parquet files of closed hours into few'
+complete -c allocq -n '__allocq_group fleet' -a compact -d 'Join the many small Parquet files of a host and hour into one'
 complete -c allocq -n '__allocq_group fleet' -s h -l help -d 'Show this message and exit'
 
 complete -c allocq -n '__allocq_command fleet hosts' -l data -r -F -d 'The directory of Parquet files that record --parquet and ship write'

@@ -536,7 +536,7 @@ FLEET = (
     ),
     _fleet(
         "compact",
-        "Join the many small Parquet files of closed hours into few. Safe to end at any time.",
+        "Join the many small Parquet files of a host and hour into one. Safe to end at any time.",
         fleet.COMPACT_OPTIONS,
         "allocq fleet compact --data /srv/allocq",
     ),
