@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ from allocq.storage.recording.sample import Sample
 
 NAMES = [column.name for column in COLUMNS]
 SAMPLE = Path(allocq.sample_path())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def sigint_given_back() -> Iterator[None]:
+    """polars takes SIGINT for itself, and lets no read be interrupted by it any more."""
+    yield
+    signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
 
 
 def by_pyarrow(stream: Any) -> list[tuple[object, ...]]:

@@ -177,6 +177,24 @@ def test_after_a_lost_ledger_nothing_is_twice_and_nothing_is_left_out(
     assert rows_of(root) == said(some, "h")
 
 
+def test_an_emptied_directory_is_said_and_filled_again_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, root = tmp_path / "r", tmp_path / "root"
+    some = [at(0, 1), at(1, 2)]
+    append(folder, some)
+    shipped(folder, root)
+    assert shipped(folder, root) == [] and capsys.readouterr().out == ""
+    shutil.rmtree(root)
+    assert shipped(folder, root) == []
+    said_of_it = capsys.readouterr().out
+    assert "has nothing of what was shipped to it" in said_of_it
+    assert str(folder / ledger.NAME) in said_of_it
+    (folder / ledger.NAME).unlink()
+    assert len(shipped(folder, root)) == 2
+    assert rows_of(root) == said(some, "h")
+
+
 def test_other_content_gets_another_name(tmp_path: Path) -> None:
     folder = tmp_path / "r"
     append(folder, [at(0, 1)])

@@ -43,6 +43,11 @@ class Directory:
                     found |= samples_of(file, name, host)
         return found
 
+    def lacks(self, hour: datetime, host: str) -> bool:
+        """Has it no file of a host and an hour? OutputError."""
+        with self._folder.look(hour) as folder:
+            return folder is None or not _names(folder, name_prefix(host, hour))
+
 
 def _names(folder: int, prefix: str = "") -> list[str]:
     return [each for each in names_in(folder) if is_data(each) and each.startswith(prefix)]

@@ -74,7 +74,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
+        self.path = folder / NAME
         self._lock = _locked(folder)
         try:
             self._connection = self._open()
@@ -171,24 +171,24 @@ class Ledger:
         try:
             # SQLite makes its files as this one is: private; and follows no link.
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            fd = os.open(self._path, flags, 0o600)
+            fd = os.open(self.path, flags, 0o600)
             is_file = stat.S_ISREG(os.fstat(fd).st_mode)
             os.close(fd)
         except OSError as error:
-            raise OutputError(f"cannot write {self._path}: {error.strerror}") from None
+            raise OutputError(f"cannot write {self.path}: {error.strerror}") from None
         if not is_file:
-            raise OutputError(f"{self._path} is not a regular file")
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=5)
+            raise OutputError(f"{self.path} is not a regular file")
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=5)
         try:
             connection.execute("PRAGMA synchronous = FULL")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if tables and application != _APPLICATION:
-                raise FormatError(f"{self._path} is no ledger of what was shipped")
+                raise FormatError(f"{self.path} is no ledger of what was shipped")
             if version > VERSION:
                 raise FormatError(
-                    f"{self._path} is of format {version}; this allocq reads up to {VERSION}",
+                    f"{self.path} is of format {version}; this allocq reads up to {VERSION}",
                     "use a newer allocq",
                 )
             if not tables:
@@ -228,11 +228,11 @@ class Ledger:
         words = str(error)
         if any(each in words for each in _DAMAGED):
             return self._damaged(words)
-        return OutputError(f"cannot write {self._path}: {error}")
+        return OutputError(f"cannot write {self.path}: {error}")
 
     def _damaged(self, words: str) -> OutputError:
         return OutputError(
-            f"{self._path} is damaged: {words}",
+            f"{self.path} is damaged: {words}",
             "remove it: what is in a directory already is found there; to an object store all is"
             " shipped again",
         )

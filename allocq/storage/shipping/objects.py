@@ -89,6 +89,10 @@ class Objects:
         """None: who may write objects need not be allowed to read them."""
         return set()
 
+    def lacks(self, hour: datetime, host: str) -> bool:
+        """Never: it is not looked for, as who may only write may not."""
+        return False
+
     def _path(self, hour: datetime, name: str) -> str:
         return f"{self._prefix}{'/'.join(partition(hour))}/{name}"
 

@@ -32,6 +32,7 @@ class Destination(Protocol):
     def put(self, hour: datetime, name: str, fill: Fill) -> None: ...
     def put_again(self, hour: datetime, name: str, fill: Fill) -> None: ...
     def samples(self, hour: datetime, host: str) -> set[Content]: ...
+    def lacks(self, hour: datetime, host: str) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ def ship(
             yield from _put(recording, contents.batch_of(entry), entry, destination, ledger, warn)
         shipped = list(ledger.entries(destination.name, done=True))
         noted = {(each.hour, each.host, each.boot, each.kernel) for each in shipped}
+        if noted and all(destination.lacks(_start(hour), host) for hour, host, *_ in noted):
+            warn(
+                f"{destination.name} has nothing of what was shipped to it:"
+                f" remove {ledger.path} to ship it again"
+            )
         for whole in list(contents.missing(shipped, time.time_ns(), open_too)):
             batch = whole
             if (whole.hour, whole.host, whole.boot, whole.kernel) not in noted:
@@ -71,6 +77,10 @@ def ship(
             warn(words)
         days = {schema.day_in_name(path) for path in contents.paths}
         ledger.forget(hour for hour in ledger.hours() if schema.day_of(_ns(hour)) not in days)
+
+
+def _start(hour: int) -> datetime:
+    return hour_of(hour * 3_600_000_000)
 
 
 def remove_shipped(folder: Path, destination: Destination) -> list[Path]:
@@ -92,7 +102,7 @@ def _left(
 ) -> Batch:
     """What has to be shipped of an hour of which nothing is noted: an earlier ledger was lost if
     samples of it are there."""
-    there = destination.samples(hour_of(whole.hour * 3_600_000_000), whole.host)
+    there = destination.samples(_start(whole.hour), whole.host)
     left = without(recording, whole, there) if there else whole
     missing = {(each.path, each.id) for each in left.taken}
     found = [each for each in whole.taken if (each.path, each.id) not in missing]
@@ -115,7 +125,7 @@ def _put(
     id = entry.id or ledger.begin(destination.name, entry)
     if hour.rows:
         put = destination.put_again if resumed else destination.put
-        put(hour_of(entry.hour * 3_600_000_000), entry.name, _filling(hour))
+        put(_start(entry.hour), entry.name, _filling(hour))
     elif resumed and not len(hour):
         warn(f"{entry.name}: its samples were removed from the recording before they were shipped")
     ledger.finish(id)
