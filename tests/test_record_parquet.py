@@ -126,7 +126,7 @@ def test_what_cannot_be_shipped_is_said_once_and_stays(
     _, err = child.communicate(timeout=100)
     lines = err.splitlines()
     assert child.returncode == 0
-    assert len([line for line in lines if "not shipped, trying again: cannot write" in line]) == 1
+    assert len([line for line in lines if "not shipped, trying again: cannot read" in line]) == 1
     (root / "date=2024-10-04").unlink()
     assert kernel("ship", "--source", str(folder), "--to", str(root), "--all").returncode == 0
     assert sum(rows_of(root).values()) == sum(
