@@ -46,7 +46,7 @@ _UNKNOWN = (
     (b"\x89PNG", "a picture (PNG)", "allocq reads text: copy the text itself"),
     (b"\xff\xd8\xff", "a picture (JPEG)", "allocq reads text: copy the text itself"),
     (b"SQLite format 3", "SQLite", "allocq reads listings, logs and snapshots"),
-    (b"PAR1", "Parquet", "allocq reads listings, logs and snapshots"),
+    (b"PAR1", "Parquet", "ask it with: allocq fleet top --data FILE"),
     (b"PERFILE2", "perf.data", "allocq reads listings, logs and snapshots"),
 )
 
