@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import oracle
@@ -66,15 +65,6 @@ class Kernel:
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Kernel:
     return Kernel(tmp_path_factory.mktemp("simulated"))
-
-
-@pytest.fixture
-def started(kernel: Kernel) -> Iterator[list[subprocess.Popen[str]]]:
-    children: list[subprocess.Popen[str]] = []
-    yield children
-    for child in children:
-        child.kill()
-        child.wait()
 
 
 def lines(tags: list[oracle.Tag]) -> list[tuple[object, ...]]:

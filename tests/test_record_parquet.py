@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,15 +23,6 @@ from allocq.storage.recording.reader import Recording
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Kernel:
     return Kernel(tmp_path_factory.mktemp("simulated"))
-
-
-@pytest.fixture
-def started(kernel: Kernel) -> Iterator[list[subprocess.Popen[str]]]:
-    children: list[subprocess.Popen[str]] = []
-    yield children
-    for child in children:
-        child.kill()
-        child.wait()
 
 
 def check(folder: Path, root: Path) -> None:

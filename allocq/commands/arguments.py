@@ -29,6 +29,14 @@ from ..times import parse_time
 from ..units import parse_bound, parse_count, parse_lines
 from .file_names import missing_file, quoted
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
+
+
+def scheme_of(place: str) -> str:
+    """What is before :// in an address; "" for the path of a file."""
+    scheme, separator, _ = place.partition("://")
+    return scheme if separator and _SCHEME.fullmatch(scheme) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class View:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,9 +16,7 @@ from ..storage.recording.schema import default_folder
 from ..storage.shipping.directory import Directory
 from ..storage.shipping.objects import Objects
 from ..storage.shipping.ship import Shipped, remove_shipped, ship
-from .arguments import text
-
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
+from .arguments import scheme_of, text
 
 
 def ship_command(values: Mapping[str, object]) -> int:
@@ -54,8 +51,7 @@ def _objects(to: str) -> Objects | None:
     """The object store, if it is one. UsageError, MissingExtraError."""
     if to.startswith("s3://"):
         return Objects(to)
-    scheme, separator, _ = to.partition("://")
-    if separator and _SCHEME.fullmatch(scheme):
+    if scheme := scheme_of(to):
         raise UsageError(f"cannot ship to {scheme}://", "use a directory, or s3://BUCKET/PREFIX")
     return None
 

@@ -15,7 +15,7 @@ from ...model import Filter
 from ...options.fleet import ENGINES, FORMATS, GROUPS, SORTS
 from ...times import parse_time
 from ...units import parse_size
-from ..arguments import View, choice, number, read_filter, read_table_view, strings, text
+from ..arguments import View, choice, number, read_filter, read_table_view, scheme_of, strings, text
 from ..saving import Target, read_target
 
 LEAST_SCORE, LEAST_EXCESS = 5.0, 1 << 20
@@ -109,9 +109,9 @@ def read_path(what: str, values: Mapping[str, object]) -> str:
         )
     if not path or "\0" in path:
         raise UsageError("--data is empty" if not path else "invalid --data: contains a NUL byte")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
+    if scheme := scheme_of(path):
         raise UsageError(
-            f"fleet reads files, not {path.partition('://')[0]}://",
+            f"fleet reads files, not {scheme}://",
             "copy or mount the bucket, and give its directory",
         )
     return path

@@ -100,7 +100,7 @@ def _partitions(root: Path, warn: Warn) -> Iterator[tuple[str, Sequence[str]]]:
         except OSError as error:
             warn(f"passed over {root / date}: {error.strerror}")
             continue
-        # Of an hour that was interrupted between two renames, only the other names are there.
+        # An hour whose compaction was interrupted between two renames has no hour=HH.
         hours = {f"hour={name.rpartition('-')[2]}" for name in names if _is_passing(name)}
         hours.update(name for name in names if name.startswith("hour="))
         good = [hour for hour in sorted(hours) if hour_of_partition(date, hour)]

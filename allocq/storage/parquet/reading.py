@@ -38,11 +38,6 @@ class Run:
         return self.rows.column("time")[self.rows.num_rows - 1].as_py()
 
 
-def batches_of(file: IO[bytes], path: str) -> Iterator[RecordBatch]:
-    """The rows of a file in its order. path: what messages call it. FormatError."""
-    yield from _Parquet(file, path).batches()
-
-
 def parts_of(file: IO[bytes], path: str) -> tuple[str | None, list[str]]:
     """The host of a file, None for one without rows, and the names of the files it was made from.
     FormatError."""
