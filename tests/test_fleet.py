@@ -152,8 +152,8 @@ def test_reboots_are_said(placed: Path) -> None:
 def test_the_answers_are_those_of_a_slow_reader(samples: list[Sample]) -> None:
     import tempfile
 
-    os.environ["SOURCE_DATE_EPOCH"] = str(NOW)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SOURCE_DATE_EPOCH", str(NOW))
         root = Path(folder)
         write(root, samples)
 
@@ -200,7 +200,7 @@ def one_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_filters_are_those_of_query(one_host: Path) -> None:
+def test_the_filters_are_those_of_query(one_host: Path, later: None) -> None:
     """What an independent reader of query's options finds in the listing."""
     matched = 0
 
@@ -222,7 +222,6 @@ def test_the_filters_are_those_of_query(one_host: Path) -> None:
             )
 
         expected = {key: sums[key][:2] for key in sums if passes(*sums[key][:2])}
-        os.environ["SOURCE_DATE_EPOCH"] = str(NOW)
         found = ask("top", one_host, *asked.argv())  # type: ignore[attr-defined]
         got = {
             (r["file"], r["line"], r["module"], r["function"]): (r["bytes"], r["calls"])

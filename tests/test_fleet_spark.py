@@ -109,7 +109,11 @@ def test_both_engines_give_the_same_rows(
     assert theirs == ours
 
 
-def test_generated_fleets(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_generated_fleets(
+    cluster: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(NOW))
+
     @settings(
         deadline=None,
         max_examples=4,
@@ -118,7 +122,6 @@ def test_generated_fleets(cluster: str, tmp_path_factory: pytest.TempPathFactory
     )
     @given(fleets())
     def compare(samples: list[Sample]) -> None:
-        os.environ["SOURCE_DATE_EPOCH"] = str(NOW)
         root = tmp_path_factory.mktemp("generated")
         write(root, samples)
         for what in ("top", "grown", "percentiles", "hosts"):

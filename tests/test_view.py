@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import unicodedata
 from pathlib import Path
@@ -161,13 +160,10 @@ def test_a_group_of_built_in_code_has_no_name_and_no_files_directory_is_a_dot() 
 
 
 def table(data: bytes, *argv: str, **env: str) -> str:
-    before = {name: os.environ.get(name) for name in env}
-    try:
-        os.environ.update(env)
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in env.items():
+            patched.setenv(name, value)
         return query(data, "-o", "table", *argv).out.decode()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 @settings(unhurried, max_examples=70)

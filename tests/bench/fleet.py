@@ -28,7 +28,7 @@ from allocq.core.table import Table  # noqa: E402
 from allocq.sources.source import open_source, sample_path  # noqa: E402
 
 OLD, NEW = "6.12.48-fleet", "7.3.4-fleet"
-FIRST = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+FIRST = datetime(2025, 11, 20, 8, 0, tzinfo=UTC)
 AHEAD = timedelta(days=3)
 SCHEMA = pa.schema(
     [
