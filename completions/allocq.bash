@@ -267,11 +267,11 @@ _allocq() {
 		-m | --module) _allocq_names modules "$current" ;;
 		-l | --line | --min-size | --max-size | --min-calls | --max-calls | -e | --regexp | -n | --limit | --since | --until | --at | --listing) : ;;
 		-o | --format) _allocq_words "html markdown" "$current" ;;
-		--output | --meminfo | --source | --vmlinux) _allocq_files ;;
+		--output | --meminfo | --stacks | --source | --vmlinux) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -n --limit -o --format --output --force --since --until --meminfo --source --vmlinux --at --listing --sample --interface -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line --min-size --max-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude -n --limit -o --format --output --force --since --until --meminfo --stacks --source --vmlinux --at --listing --sample --interface -h --help" "$current"
 			else
 				_allocq_files
 			fi

@@ -380,6 +380,7 @@ complete -c allocq -n '__allocq_command report' -l force -d 'Replace the FILE of
 complete -c allocq -n '__allocq_command report' -l since -x -d 'Of a recording, begin at TIME'
 complete -c allocq -n '__allocq_command report' -l until -x -d 'Of a recording, end at TIME'
 complete -c allocq -n '__allocq_command report' -l meminfo -r -F -d 'Read /proc/meminfo from FILE'
+complete -c allocq -n '__allocq_command report' -l stacks -r -F -d 'Also show who calls'
 complete -c allocq -n '__allocq_command report' -l source -r -F -d 'Read a saved /proc/allocinfo, a snapshot, a kernel log, a paste, an archive with one, or a crash dump'
 complete -c allocq -n '__allocq_command report' -l vmlinux -r -F -d 'The kernel of a crash dump with its debug info, of the same build'
 complete -c allocq -n '__allocq_command report' -l at -x -d 'The source is a directory'

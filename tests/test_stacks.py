@@ -388,9 +388,10 @@ def test_folded_lines() -> None:
 
 def test_json() -> None:
     read = json.loads(b"".join(document(SEEN, True, {"a": 1}, {"z": [2]})))
-    assert list(read) == ["a", "stacks", "z"]
+    assert list(read) == ["version", "a", "stacks", "z"]
     assert read["stacks"][0] == {
         "bytes": 3072, "calls": 3, "live_bytes": 2048, "live_calls": 2, "tag": "a.c:7",
+        "allocator_frames": 0,
         "stack": ["kalloc+0x1/0x9 [m]", "caller+0x2/0x9", "entry+0x3/0x9"],
     }  # fmt: skip
     assert json.loads(b"".join(document([], False, {"a": 1}, {})))["stacks"] == []

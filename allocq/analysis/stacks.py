@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-_FRAME = re.compile(r"(\S+?)\+0x([0-9a-f]+)/0x([0-9a-f]+)(?: \[([^\]\s]+)[^\]]*\])?")
+VERSION = 1
+"""Of the JSON that stacks are saved as."""
+_FRAME = re.compile(r"(\S+?)\+0x([0-9a-f]+)/0x([0-9a-f]++)(?: \[([^\]\s]++)[^\]]*+\])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,46 @@ class Freed:
     frames: tuple[str, ...]
     bytes: int
     calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Stacks that were taken, and what is known of them. stacks: the largest first, maybe not all;
+    many, bytes, calls, live_bytes, live_calls: of all. live: were frees watched, too? time: when
+    they were taken, in seconds since 1970; seconds: how long; dropped: events that found a table
+    full, by table; overhead: part of the time of all CPUs; filter: as options."""
+
+    stacks: Sequence[Stack]
+    live: bool
+    seconds: float
+    many: int
+    bytes: int
+    calls: int
+    live_bytes: int = 0
+    live_calls: int = 0
+    time: float | None = None
+    kernel: str = ""
+    filter: Mapping[str, object] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    events: int = 0
+    overhead: float | None = None
+    notes: Sequence[str] = ()
+
+    def amount(self, live: bool) -> tuple[int, int]:
+        """(bytes, calls) of all stacks: what is left, or all."""
+        return (self.live_bytes, self.live_calls) if live else (self.bytes, self.calls)
+
+
+def by_tag(stacks: Iterable[Stack], live: bool) -> list[tuple[str | None, int, int, int]]:
+    """(FILE:LINE, bytes, calls, stacks) of each tag, the largest first; None for the stacks that
+    belong to one of several tags of a function."""
+    sums: dict[str | None, list[int]] = {}
+    for stack in stacks:
+        size, calls = stack.amount(live)
+        of_tag = sums.setdefault(stack.tag, [0, 0, 0])
+        of_tag[0], of_tag[1], of_tag[2] = of_tag[0] + size, of_tag[1] + calls, of_tag[2] + 1
+    rows = [(tag, size, calls, many) for tag, (size, calls, many) in sums.items()]
+    return sorted(rows, key=lambda row: (-row[1], -row[2], row[0] or ""))
 
 
 def subtract(stacks: Iterable[Stack], freed: Iterable[Freed]) -> int:

@@ -16,7 +16,7 @@ from ..analysis.memory import account, tagged
 from ..analysis.report import Place, places_of
 from ..analysis.slab import is_slab_page
 from ..analysis.trend import trend_of
-from ..errors import SourceError, UsageError
+from ..errors import FormatError, SourceError, UsageError
 from ..model import Filter, Info
 from ..options.commands import REPORT_FORMATS, REPORT_OPTIONS
 from ..options.shared import FOUND, NOTHING, OptionKind
@@ -27,11 +27,13 @@ from ..output.report.contents import (
     PLOTTED_MEMINFO,
     BootTrends,
     Report,
+    Watched,
     moment,
 )
 from ..output.stream import warn
 from ..output.totals import quantity
 from ..output.trend import Row, ordered
+from ..sources.saved_stacks import read_stacks
 from ..sources.series import Listed, Point, Series
 from ..sources.source import check_dumps
 from ..storage.snapshot import saved_cpu_lists, saved_meminfo
@@ -49,11 +51,13 @@ from .arguments import (
 )
 from .listings import LINES_HINT, Moment, Side, interval, made_comparable, read_side, side_of
 from .memory import read_saved_meminfo
+from .nearest import options_of
 from .saving import Target
 from .trend import open_sources, thinned
 
 _NO_HOST = "(none)"
 """The name of a host that was given none."""
+MOST_STACKS = 20
 _SUFFIXES = {".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html"}
 
 
@@ -73,6 +77,7 @@ class ReportRequest:
     target: Target
     command: str
     vmlinux: str | None = None
+    stacks: tuple[str, ...] = ()
 
 
 def read_request(values: Mapping[str, object]) -> ReportRequest:
@@ -87,6 +92,7 @@ def read_request(values: Mapping[str, object]) -> ReportRequest:
     since, until = (None if each is None else parse_time(each, now) for each in times)
     if since is not None and until is not None and since > until:
         raise UsageError(f"--since {times[0]} is later than --until {times[1]}")
+    stacks = _read_stacks(values, sources, origin)
     limit = number("limit", values.get("limit"))
     if limit is not None and limit > LARGEST_LIMIT:
         raise UsageError(
@@ -105,7 +111,23 @@ def read_request(values: Mapping[str, object]) -> ReportRequest:
         target=_read_target(values, format),
         command=_command(values),
         vmlinux=read_vmlinux(values),
+        stacks=stacks,
     )
+
+
+def _read_stacks(
+    values: Mapping[str, object], sources: Sequence[str], origin: Origin | None
+) -> tuple[str, ...]:
+    """The files of stacks."""
+    paths = strings(values, "stacks")
+    if "" in paths:
+        raise UsageError("empty file name")
+    if len(paths) > MOST_STACKS:
+        raise UsageError(f"--stacks is given {len(paths)} times, at most {MOST_STACKS}")
+    readers = [*paths, *sources, *([origin.path] if origin else ())]
+    if "-" in paths and readers.count("-") > 1:
+        raise UsageError("standard input can be read only once", "name a file for the stacks")
+    return tuple(paths)
 
 
 def _is_folder(sources: Sequence[str]) -> bool:
@@ -209,6 +231,7 @@ class Subject:
 
 def _made(request: ReportRequest) -> Report:
     names = names_only(request.filter)
+    stacks = [_watched(path) for path in request.stacks]
     if request.origin is not None:
         subject = _one(request, request.origin, names)
     elif len(request.sources) == 2:
@@ -220,7 +243,25 @@ def _made(request: ReportRequest) -> Report:
         subject = Subject(sides[1], sides[0], (), made_comparable(*sides))
     else:
         subject = _series(request, open_sources(request.sources, request.vmlinux), names)
-    return _report(request, subject)
+    return _report(request, subject, stacks)
+
+
+def _watched(path: str) -> Watched:
+    """Stacks from a file. SourceError, FormatError."""
+    taken = read_stacks(path)
+    try:
+        return Watched(options_of(Filter.from_options(taken.filter)) or path, taken)
+    except (UsageError, TypeError):
+        raise FormatError(f"{path}: damaged stacks: `filter` is not valid") from None
+
+
+def _other_kernels(stacks: Sequence[Watched], after: Side) -> Iterator[str]:
+    """Stacks that were taken on another kernel than the listing."""
+    here = after.metadata.get("kernel") or after.info.kernel
+    for watched in stacks:
+        there = watched.taken.kernel
+        if here and there and here != there:
+            yield f"the stacks of {watched.name} are of Linux {there}, the tags of {here}"
 
 
 def _one(request: ReportRequest, origin: Origin, names: Filter) -> Subject:
@@ -306,7 +347,7 @@ def _boots(series: Series, points: Sequence[Point], names: Filter) -> list[BootT
     return [samples.trends() for samples in found.values()]
 
 
-def _report(request: ReportRequest, subject: Subject) -> Report:
+def _report(request: ReportRequest, subject: Subject, stacks: Sequence[Watched]) -> Report:
     after, before, filter = subject.after, subject.before, request.filter
     places = places_of(
         after.table,
@@ -325,10 +366,11 @@ def _report(request: ReportRequest, subject: Subject) -> Report:
         meminfo, on_cpus = read_saved_meminfo(request.meminfo), None
     whole = not (filter.items() or after.metadata.get("filter") or after.excerpt)
     facts = dict(_facts(request, subject, places))
+    warnings = [*subject.warnings, *_other_kernels(stacks, after)]
     return Report(
         title=f"Kernel memory of {facts.get('Host') or Path(after.name).name}",
         facts=list(facts.items()),
-        warnings=[words.removesuffix(LINES_HINT) for words in dict.fromkeys(subject.warnings)],
+        warnings=[words.removesuffix(LINES_HINT) for words in dict.fromkeys(warnings)],
         places=places,
         compares=before is not None,
         account=account(tagged(after.table), meminfo, on_cpus) if whole else None,
@@ -339,6 +381,7 @@ def _report(request: ReportRequest, subject: Subject) -> Report:
         meminfo_before=saved_meminfo(before.metadata) if before else {},
         boots=boots,
         limit=request.limit,
+        stacks=stacks,
     )
 
 

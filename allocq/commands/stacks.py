@@ -44,6 +44,7 @@ from .nearest import as_meant, tell_no_match
 from .saving import Target, read_target
 
 COMMAND_FAILED = 3
+_UNPAIRED = "this kernel cannot pair frees (CONFIG_SYNTH_EVENTS): allocations only"
 _LOOK = 1.0
 _SHARE = 20  # looking takes a twentieth of the time at most
 
@@ -122,6 +123,11 @@ class Result:
     status: int | None = None
 
     @property
+    def rate(self) -> float:
+        """Events a second."""
+        return self.seen.events / self.seconds if self.seconds else 0.0
+
+    @property
     def overhead(self) -> float | None:
         """The part of the time of all CPUs that the events took."""
         if self.cost is None or not self.seconds:
@@ -151,7 +157,7 @@ def stacks_command(values: Mapping[str, object], fd: int = 1) -> int:
             raise SourceError(f"cannot find the code of the tags: {sites.notes[-1]}")
         live = request.live and facts.synthetic
         if request.live and not live:
-            warn("this kernel cannot pair frees (CONFIG_SYNTH_EVENTS): allocations only")
+            sites.notes.append(_UNPAIRED)
         signals = Signals()
         try:
             with Instance(str(facts.path)) as instance:
@@ -338,8 +344,11 @@ def _show(
     if request.format not in ("table", "json"):
         for note in [_cost_words(result), *result.notes]:
             say(f"allocq: {note}")
-    elif request.format == "json" and result.seen.dropped:
-        warn("events were dropped: see `dropped`")
+    elif request.format == "json":
+        if result.seen.dropped:
+            warn("events were dropped: see `dropped`")
+        if request.live and not result.live:
+            warn(_UNPAIRED)
 
 
 def _render(
@@ -378,6 +387,7 @@ def _table(request: StacksRequest, result: Result, screen: Screen) -> Iterator[s
 
 def _cost_words(result: Result) -> str:
     words = f"{quantity(result.seen.events, 'event')} in {result.seconds:.1f} s"
+    words += f" ({result.rate:,.0f} a second)"
     if result.cost is None or result.overhead is None:
         return words
     cpus = quantity(os.cpu_count() or 1, "CPU")
@@ -415,6 +425,7 @@ def _facts(result: Result) -> dict[str, object]:
         total["live_calls"] = sum(stack.live_calls for stack in result.stacks)
     cost = {
         "events": result.seen.events,
+        "events_per_second": result.rate,
         "seconds_per_event": result.cost,
         "overhead": result.overhead,
     }

@@ -421,6 +421,9 @@ REPORT_OPTIONS = (
            " all).", "TIME"),
     Option("until", ("--until",), TEXT, _S, "Of a recording, end at TIME (default: all).", "TIME"),
     *named(MEMORY_OPTIONS, "meminfo"),
+    Option("stacks", ("--stacks",), LIST, _S,
+           "Also show who calls: FILE was written by allocq stacks -o json; - is standard input."
+           " Can be repeated.", "FILE"),
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip
 

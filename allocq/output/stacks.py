@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..analysis.stacks import Stack, call_tree, read_frame, rows_of
+from ..analysis.stacks import VERSION, Stack, call_tree, read_frame, rows_of
 from ..units import format_size
 from .json import dump
 from .terminal import cut, printable
@@ -80,7 +80,9 @@ def document(
     stacks: Sequence[Stack], live: bool, head: Mapping[str, object], tail: Mapping[str, object]
 ) -> Iterator[bytes]:
     """One JSON object; `stacks` has an object for each stack, innermost frame first."""
-    members = "".join(f"{dump(key)}:{dump(value)},\n" for key, value in head.items())
+    members = "".join(
+        f"{dump(key)}:{dump(value)},\n" for key, value in {"version": VERSION, **head}.items()
+    )
     yield f'{{{members}"stacks":['.encode()
     for number, stack in enumerate(stacks):
         yield (b",\n" if number else b"\n") + dump(_values(stack, live)).encode()
@@ -92,4 +94,8 @@ def _values(stack: Stack, live: bool) -> dict[str, object]:
     values: dict[str, object] = {"bytes": stack.bytes, "calls": stack.calls}
     if live:
         values |= {"live_bytes": stack.live_bytes, "live_calls": stack.live_calls}
-    return values | {"tag": stack.tag, "stack": list(stack.frames)}
+    return values | {
+        "tag": stack.tag,
+        "allocator_frames": stack.inner,
+        "stack": list(stack.frames),
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -11,8 +11,11 @@ from ...analysis.diff import Key
 from ...analysis.memory import Account
 from ...analysis.report import Place, sum_before, sum_now
 from ...analysis.slab import SlabRule, Sum
+from ...analysis.stacks import Taken
 from ...analysis.trend import Points
+from ...units import format_size
 from ..memory import NOTES
+from ..totals import quantity
 from ..trend import Row
 from .markup import signed
 
@@ -56,6 +59,14 @@ class BootTrends:
         return {row.key: row.points for row in self.rows}
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Call stacks that were taken of some tags. name: of what was watched."""
+
+    name: str
+    taken: Taken
+
+
 @dataclass(frozen=True)
 class Report:
     """A report. title: whose memory it is; facts: what is known of the source, by name; warnings:
@@ -63,7 +74,7 @@ class Report:
     from? seconds: since that, None if unknown; what: `samples`, `two listings` or `a listing`;
     account, meminfo: /proc/meminfo beside the tags, bytes by name, empty if not known; boots: of a
     series, in order, the one that everything else is of last; limit: rows of the largest and of the
-    most grown; made: when, in seconds since 1970."""
+    most grown, and stacks; stacks: who called; made: when, in seconds since 1970."""
 
     title: str
     facts: Sequence[tuple[str, str]]
@@ -78,6 +89,7 @@ class Report:
     meminfo_before: Mapping[str, int] = field(default_factory=dict)
     boots: Sequence[BootTrends] = ()
     limit: int = LIMIT
+    stacks: Sequence[Watched] = ()
 
     @cached_property
     def now(self) -> Sum:
@@ -163,3 +175,47 @@ LEGEND = {
     "!": "underflowed, not in sums: the counter is below zero",
     "*": "slab pages, not in the total: their objects are counted at their own tags",
 }
+
+
+SEVERAL_TAGS = "one of several tags of a function"
+LEAST_NOTES, MOST_NOTES = 3, 12
+"""How many notes of stacks are shown, if there are as many."""
+
+
+def watched_words(taken: Taken, shown: Callable[[str], str]) -> str:
+    """When stacks were taken, and how much they saw. shown: what makes a name harmless."""
+    words = f"Watched for {span(taken.seconds)}"
+    words += f" at {moment(taken.time)}" if taken.time is not None else ""
+    words += f" on Linux {shown(taken.kernel)}" if taken.kernel else ""
+    size, calls = taken.amount(taken.live)
+    words += f": {format_size(size)} ({size:,} bytes) in {quantity(calls, 'allocation')}"
+    words += f" from {quantity(taken.many, 'stack')}"
+    return words + (", not freed meanwhile." if taken.live else ".")
+
+
+def watched_notes(taken: Taken, limit: int) -> list[str]:
+    """What is to be known of stacks: what was dropped, what could not be seen, what it cost."""
+    notes = []
+    if taken.dropped:
+        words = ", ".join(f"{count:,} {name}" for name, count in taken.dropped.items())
+        notes.append(f"events dropped, so the sums are too small: {words}")
+    # The same, with what to do about it, is among the notes of who took them.
+    notes += [note for note in taken.notes if not (taken.dropped and note.startswith("dropped,"))]
+    cost = f"{quantity(taken.events, 'event')}"
+    if taken.overhead is not None:
+        cost += f", {taken.overhead:.2%} of the time of all CPUs"
+    notes.append(cost)
+    most = max(LEAST_NOTES, min(limit, MOST_NOTES))
+    more = len(notes) - most
+    return notes[:most] + ([f"{quantity(more, 'note')} more"] if more > 0 else [])
+
+
+def shown_words(taken: Taken, limit: int) -> str:
+    """What is said where not all stacks are shown; empty where they are."""
+    shown = taken.stacks[:limit]
+    if len(shown) == taken.many:
+        return ""
+    held = sum(stack.amount(taken.live)[0] for stack in shown)
+    size = taken.amount(taken.live)[0]
+    largest = f"the {quantity(len(shown), 'largest stack')}" if shown else "no stack"
+    return f"Shown: {largest}, with {format_size(held)} of {format_size(size)}."

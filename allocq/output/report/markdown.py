@@ -12,21 +12,28 @@ from ...analysis.diff import Key
 from ...analysis.memory import Account
 from ...analysis.report import Place, kernel_growth, largest, most_grown, most_shrunk
 from ...analysis.slab import SlabRule
+from ...analysis.stacks import by_tag
 from ...analysis.trend import Points, spark
 from ...units import format_size
 from ..memory import MemoryLayout, sentences
+from ..stacks import StackLayout, table
 from ..totals import left_out, quantity
 from ..trend import BARS, SPARK, hours_words, why
 from .contents import (
     LEGEND,
+    SEVERAL_TAGS,
     BootTrends,
     Report,
+    Watched,
     kernel_words,
     marks,
     memory_rows,
     moment,
     percent_words,
+    shown_words,
     span,
+    watched_notes,
+    watched_words,
     where,
 )
 from .markup import name, signed
@@ -34,6 +41,7 @@ from .markup import name, signed
 LONGEST_TEXT = 60_000
 """Bytes that a text has at most; GitHub takes 65,536 characters."""
 _LONGEST_NAME = 100
+_TREE = 140
 _OWN_WORDS = ("Time", "Since", "Profiling", "Inaccurate", "Underflowed", "Sizes")
 _FENCES = re.compile("`+")
 
@@ -77,6 +85,10 @@ def _lines(report: Report, limit: int) -> Iterator[str]:
     yield from _largest(report, limit)
     if report.account:
         yield from _memory(report.account)
+    if report.stacks:
+        yield from ["", "## Who calls this"]
+    for watched in report.stacks:
+        yield from _callers(watched, limit)
     shown = "".join(marks(place) for place in report.places)
     legend = [f"`{mark}` {words}" for mark, words in LEGEND.items() if mark in shown]
     if legend:
@@ -203,6 +215,27 @@ def _memory(account: Account) -> Iterator[str]:
         for side, kind, meminfo, tags, _ in memory_rows(account)
     ]
     yield from _table("Side|Memory|meminfo>|Tags>", rows)
+
+
+def _callers(watched: Watched, limit: int) -> Iterator[str]:
+    taken = watched.taken
+    yield from ["", f"### {code(watched.name, 300)}", "", watched_words(taken, code)]
+    yield from ["", *(f"- {code(note, 300)}" for note in watched_notes(taken, limit))]
+    tags = by_tag(taken.stacks, taken.live)
+    if len(tags) > 1:
+        yield from _table(
+            "Size>|Calls>|Stacks>|Tag",
+            (
+                (format_size(size), f"{calls:,}", f"{many:,}", code(tag) if tag else SEVERAL_TAGS)
+                for tag, size, calls, many in tags[:limit]
+            ),
+        )
+    if words := shown_words(taken, limit):
+        yield from ["", words]
+    if limit and taken.stacks:
+        lines = [*table(taken.stacks, taken.live, StackLayout(_TREE, limit=limit))]
+        fence = "`" * (max(map(len, _FENCES.findall("\n".join(lines))), default=0) + 3)
+        yield from ["", fence, *lines, fence]
 
 
 def _marks(place: Place) -> str:

@@ -28,7 +28,7 @@ from ...analysis.trend import Points
 from ...units import format_size
 from ..memory import MemoryLayout, sentences
 from ..totals import left_out, quantity
-from . import tables, treemap
+from . import callers, tables, treemap
 from .contents import (
     CANDIDATES,
     LEGEND,
@@ -108,6 +108,7 @@ def _top(report: Report) -> Element:
     places.append(("largest", "Largest"))
     if report.account:
         places.append(("memory", "Memory"))
+    places += [("callers", "Who calls this")] if report.stacks else []
     places.append(("tags", "All tags"))
     return el(
         "header",
@@ -148,6 +149,8 @@ def _sections(report: Report) -> Iterator[Element]:
     )
     if report.account:
         yield _memory(report, report.account)
+    if report.stacks:
+        yield _section("callers", "Who calls this", *callers.parts(report.stacks, report.limit))
 
 
 def _changes(report: Report, histories: Mapping[Key, Points]) -> Element:
