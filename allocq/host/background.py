@@ -1,8 +1,9 @@
-"""Runs a command of allocq in a process of its own, beside a recorder that must not wait."""
+"""Runs a command of allocq in a process of its own, beside one that must not wait for it."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ _START = (
     "import os, sys\n"
     "paths, sys.path[:] = sys.argv.pop(1), []\n"
     "sys.path += paths.split(os.pathsep)\n"
-    "os.nice(10)\n"
+    "os.nice(int(sys.argv.pop(1)))\n"
     "from allocq.__main__ import entry\n"
     "entry()\n"
 )
@@ -21,20 +22,21 @@ _START = (
 class Background:
     """A running command. Its messages are kept; Ctrl-C at the terminal does not reach it."""
 
-    def __init__(self, argv: Sequence[str]) -> None:
-        """argv: of allocq. OSError if it cannot be started."""
+    def __init__(self, argv: Sequence[str], answers: bool = False, niceness: int = 10) -> None:
+        """argv: of allocq. answers: keep what it prints, too. OSError if it cannot be started."""
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115
+        self._answer = os.memfd_create("answer", os.MFD_CLOEXEC) if answers else -1
         paths = os.pathsep.join(path for path in sys.path if os.path.isabs(path))
         try:
             self._child = subprocess.Popen(
-                [sys.executable, "-I", "-c", _START, paths, *argv],
+                [sys.executable, "-I", "-c", _START, paths, str(niceness), *argv],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=self._answer if answers else subprocess.DEVNULL,
                 stderr=self._messages,
                 start_new_session=True,
             )
         except BaseException:
-            self._messages.close()
+            self.close()
             raise
         _be_killed_first(self._child.pid)
 
@@ -46,6 +48,11 @@ class Background:
             return False
         return True
 
+    def end(self) -> None:
+        """Ask it to end, with SIGTERM."""
+        if self._child.poll() is None:
+            self._child.send_signal(signal.SIGTERM)
+
     def complaint(self) -> str:
         """Once it has ended: what it complained about; "" if it did not fail."""
         with self._messages as file:
@@ -55,6 +62,21 @@ class Background:
             return ""
         said = [line.removeprefix("allocq: ") for line in lines if line.startswith("allocq: ")]
         return said[-1] if said else f"it ended with status {self._child.returncode}"
+
+    def answer(self, most: int) -> bytes:
+        """Once it has ended: what it printed, at most so many bytes."""
+        pieces, at = [], 0
+        while at < most and (piece := os.pread(self._answer, most - at, at)):
+            pieces.append(piece)
+            at += len(piece)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Forget what it printed and said."""
+        self._messages.close()
+        if self._answer >= 0:
+            os.close(self._answer)
+            self._answer = -1
 
 
 def _be_killed_first(pid: int) -> None:

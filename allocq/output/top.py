@@ -8,7 +8,9 @@ from datetime import datetime
 
 from ..analysis.board import Figures
 from ..analysis.diff import Key
+from ..analysis.stacks import Taken
 from ..units import format_size
+from .stacks import StackLayout, table
 from .table import MARK, USER_MARK
 from .terminal import cut, fit, head, pad, printable, tail, width, wrapped
 from .totals import SLAB_MARK, UNDERFLOW_MARK, quantity
@@ -31,6 +33,8 @@ KEYS = (
     ("Backspace", "leave the group"),
     ("/", "filter by what query takes: xfs, mm/slub.c, -e REGEX, --min-size 1M;"),
     ("", "a word that no tag has is searched as a regexp; nothing shows all"),
+    ("w", "who calls this: take the call stacks of the selected row for some seconds;"),
+    ("", "there l shows what is not freed, w takes them again, Escape goes back"),
     ("m", "mark: count growth from now on in a column of its own"),
     ("Space", "pause, go on"),
     ("s", "save a snapshot of the matching tags"),
@@ -46,6 +50,7 @@ MARKS = (
 _LEAST_PLACE = 24
 _GOOD_PLACE = 40
 _SHORT_SPARK = 6
+_MOST_STACKS = 200
 _MOST_NAME = 4096
 """Of a name, no more is looked at: it may have a million characters."""
 
@@ -66,11 +71,53 @@ Line = list[tuple[str, int]]
 @dataclass(slots=True)
 class Page:
     """Lines for the screen. first: the position at the top of the list; cursor: (line, column) of a
-    prompt, None without one."""
+    prompt, None without one; scrolled: the line at the top of the stacks."""
 
     lines: list[Line]
     first: int
     cursor: tuple[int, int] | None = None
+    scrolled: int = 0
+
+
+@dataclass(slots=True)
+class Callers:
+    """Who calls a tag. taken: None while the stacks are being taken, for so many `seconds`; so_far:
+    how many have passed, with setting it up; live: of what is not freed; first: the line at the
+    top."""
+
+    what: str
+    live: bool
+    seconds: int
+    so_far: float = 0
+    taken: Taken | None = None
+    first: int = 0
+    _kept: tuple[tuple[int, bool], list[Line]] | None = None
+
+    def lines(self, columns: int, plain: bool) -> list[Line]:
+        """The tree and what is to be known of it."""
+        if self.taken is None:
+            words = f"taking call stacks for {self.seconds} s, {self.so_far:.0f} s so far"
+            return [[(f"{words} with setting up; Escape ends it", Style.PLAIN)]]
+        if self._kept is None or self._kept[0] != (columns, plain):
+            self._kept = (columns, plain), self._laid_out(self.taken, columns, plain)
+        return self._kept[1]
+
+    def _laid_out(self, taken: Taken, columns: int, plain: bool) -> list[Line]:
+        lines: list[Line] = []
+        if taken.stacks:
+            layout = StackLayout(columns, plain, limit=_MOST_STACKS)
+            rows = list(table(taken.stacks, taken.live, layout))
+            lines = [[(rows[0], Style.REVERSE)], *([(row, Style.PLAIN)] for row in rows[1:])]
+        elif taken.live:
+            lines.append([("nothing was allocated in that time and not freed in it", Style.PLAIN)])
+        else:
+            lines.append([("nothing was allocated in that time", Style.PLAIN)])
+        cost = f"{quantity(taken.events, 'event')} in {taken.seconds:.1f} s"
+        if taken.overhead is not None:
+            cost += f", {taken.overhead:.2%} of the time of all CPUs"
+        for note in (cost, *taken.notes):
+            lines += [[(text, Style.PLAIN)] for text in wrapped(_shown(note), columns)]
+        return lines
 
 
 @dataclass(slots=True)
@@ -98,6 +145,7 @@ class Scene:
     message: str = ""
     prompt: tuple[str, str] | None = None
     help: bool = False
+    callers: Callers | None = None
     bytes: bool = False
     utf8: bool = True
 
@@ -108,8 +156,12 @@ def lay_out(scene: Scene, lines: int, columns: int) -> Page:
         return Page([], scene.first)
     below = _below(scene, lines, columns)
     room = lines - len(below)
+    scrolled = 0
     if scene.help:
         body, first = _help(room, columns), scene.first
+    elif scene.callers:
+        body, scrolled = _stacks(scene, scene.callers, room, columns)
+        first = scene.first
     else:
         body, first = _table(scene, room, columns)
     body = body[:room]
@@ -120,7 +172,7 @@ def lay_out(scene: Scene, lines: int, columns: int) -> Page:
         below[-1], column = _prompt(*scene.prompt, columns)
         cursor = lines - 1, column
     body += below
-    return Page([_cut(line, columns) for line in body], first, cursor)
+    return Page([_cut(line, columns) for line in body], first, cursor, scrolled)
 
 
 def _below(scene: Scene, lines: int, columns: int) -> list[Line]:
@@ -137,9 +189,14 @@ def _below(scene: Scene, lines: int, columns: int) -> list[Line]:
     if lines < 8:
         return []
     names = ["? help", "q quit"]
+    if scene.callers:
+        again = "l all" if scene.callers.live else "l not freed"
+        names = ["Escape back"]
+        names += ["Up Down scroll", again, "w again"] if scene.callers.taken else []
+        return [_joined([(name, Style.PLAIN) for name in names], columns, whole=True)]
     if scene.replay:
         names += ["Left Right step", "t jump"]
-    names += ["/ filter", "g group", "o order", "m mark", "Space pause", "s save"]
+    names += ["/ filter", "g group", "o order", "w who calls", "m mark", "Space pause", "s save"]
     return [_joined([(name, Style.PLAIN) for name in names], columns, whole=True)]
 
 
@@ -158,6 +215,19 @@ def _help(lines: int, columns: int) -> list[Line]:
     if lines > len(rows) + 3:
         rows = [[("allocq top", Style.BOLD)], [], *rows, [], [(MARKS, Style.PLAIN)]]
     return rows[:lines]
+
+
+def _stacks(scene: Scene, callers: Callers, lines: int, columns: int) -> tuple[list[Line], int]:
+    """The pane of who calls a tag, and the first line of the tree that it shows."""
+    parts: Line = [("who calls", Style.BOLD), (_shown(callers.what), Style.BOLD)]
+    if callers.live:
+        parts.append(("not freed", Style.PLAIN))
+    heads = [_joined(_first_head(scene), columns), _joined(parts, columns), []]
+    above = heads if lines >= 8 else heads[1:2] if lines >= 3 else []
+    rows = callers.lines(columns, scene.bytes)
+    room = max(0, lines - len(above))
+    first = max(0, min(callers.first, len(rows) - room))
+    return [*above, *rows[first : first + room]], first
 
 
 def _table(scene: Scene, lines: int, columns: int) -> tuple[list[Line], int]:

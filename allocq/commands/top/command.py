@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .terminal import Terminal
 
 SHORTEST = 0.05
+_TICK = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +204,11 @@ def _on_screen(request: TopRequest, feed: Feed, warnings: list[str], curses: Mod
     viewer = Viewer(feed, request.choices, _draws_bars())
     viewer.say("; ".join(warnings))
     color = wants_color(request.view.color, True)
-    with on_terminal(curses, color) as terminal, suppress(EndedError):
-        _watch(terminal, viewer, request)
+    try:
+        with on_terminal(curses, color) as terminal, suppress(EndedError):
+            _watch(terminal, viewer, request)
+    finally:
+        viewer.close()
     if terminal.ended_by == signal.SIGINT:
         return INTERRUPTED
     if terminal.ended_by:
@@ -219,11 +223,15 @@ def _watch(terminal: Terminal, viewer: Viewer, request: TopRequest) -> None:
     due = time.monotonic() + seconds
     while not viewer.ended and not terminal.ended_by and left != 0:
         terminal.draw(viewer.page(*terminal.size()))
-        for key in terminal.wait(None if viewer.paused else due - time.monotonic()):
+        limit = None if viewer.paused else due - time.monotonic()
+        if viewer.busy:
+            limit = _TICK if limit is None else min(limit, _TICK)
+        for key in terminal.wait(limit):
             if key == "ctrl-l":
                 terminal.again()
             else:
                 viewer.press(key)
+        viewer.look()
         begun = time.monotonic()
         if viewer.paused or begun < due or terminal.ended_by or viewer.ended:
             continue

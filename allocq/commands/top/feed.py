@@ -8,15 +8,18 @@ from datetime import datetime
 from typing import Protocol
 
 from ...analysis.board import Board
+from ...analysis.diff import Key
 from ...analysis.excerpt import note_of
-from ...errors import SourceError
+from ...errors import SourceError, UsageError
 from ...model import Filter, Info
+from ...output.top import place_of
 from ...sources.matcher import Matcher
 from ...sources.replay import Replay
 from ...sources.watching import Watcher
 from ...storage.compression import pack, packer
 from ...storage.files import save
 from ...storage.snapshot import live_metadata, snapshot_text
+from .callers import Taking, words_of
 
 
 class Feed(Protocol):
@@ -45,6 +48,10 @@ class Feed(Protocol):
 
     def jump(self, filter: Filter, when: float) -> None:
         """Show the last sample not later than `when`."""
+
+    def take(self, key: Key, by: str | None, live: bool) -> Taking:
+        """Begin to take the stacks that allocate through a tag or a group. live: only what is not
+        freed. UsageError."""
 
     def save(self, path: str, filter: Filter, fresh: bool) -> None:
         """Save a snapshot of the tags that match. fresh: of now, not of what was read last.
@@ -80,6 +87,11 @@ class LiveFeed:
 
     def jump(self, filter: Filter, when: float) -> None:
         raise SourceError("only a recording can be replayed", "allocq top --source DIR")
+
+    def take(self, key: Key, by: str | None, live: bool) -> Taking:
+        what = " ".join(filter(None, place_of(key, by)))
+        what += " and below" if by == "directory" else ""
+        return Taking(what, words_of(key, by), live)
 
     def save(self, path: str, filter: Filter, fresh: bool) -> None:
         packing = packer(path)
@@ -156,6 +168,9 @@ class ReplayFeed:
     def _show(self, position: int, filter: Filter) -> None:
         self._replay.position = position
         self.board = self._replay.board_at(position, filter, self._mark)
+
+    def take(self, key: Key, by: str | None, live: bool) -> Taking:
+        raise UsageError("w is for the running kernel: a recording has no stacks")
 
     def save(self, path: str, filter: Filter, fresh: bool) -> None:
         packing = packer(path)

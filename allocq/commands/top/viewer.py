@@ -16,15 +16,27 @@ from ...model import Filter
 from ...options.commands import WORDS
 from ...options.reader import Fault, Misread, read_words
 from ...options.shared import FILTER_OPTIONS
-from ...output.top import ORDERS, Page, Scene, lay_out, place_of
+from ...output.top import ORDERS, Callers, Page, Scene, lay_out, place_of
 from ...times import parse_time
 from ..arguments import read_filter
 from ..nearest import options_of
+from .callers import SECONDS, Taking
 from .feed import Feed, default_name
 from .prompt import Ask, Prompt
 
 GROUPS = (None, "function", "file", "directory", "module")
 _FAR = 10
+_ALL = 1 << 30
+_SCROLLING = {
+    "up": (-1, ""),
+    "k": (-1, ""),
+    "down": (1, ""),
+    "j": (1, ""),
+    "page-up": (-1, "page"),
+    "page-down": (1, "page"),
+    "home": (-1, "all"),
+    "end": (1, "all"),
+}
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?")
 
 
@@ -81,6 +93,10 @@ class Viewer:
         self._rows = 1
         self._figures: Figures | None = None
         self._order: Sequence[int] = ()
+        self._callers: Callers | None = None
+        self._asked_for: tuple[Key, str | None] | None = None
+        self._taking: Taking | None = None
+        self._given_up: list[Taking] = []
 
     @property
     def asked(self) -> Filter:
@@ -104,6 +120,38 @@ class Viewer:
             self.paused = self.paused or self._feed.position is not None
         self._figures = None
 
+    @property
+    def busy(self) -> bool:
+        """Are stacks being taken?"""
+        return self._taking is not None
+
+    def look(self) -> None:
+        """See how far the stacks are that are being taken."""
+        self._given_up = [taking for taking in self._given_up if not taking.ended(0)]
+        taking, callers = self._taking, self._callers
+        if taking is None or callers is None:
+            return
+        callers.so_far = taking.seconds
+        try:
+            callers.taken = taking.look()
+        except AllocqError as error:
+            self._message = _words_of(error)
+            self._taking = self._callers = None
+        if callers.taken:
+            self._taking = None
+
+    def close(self) -> None:
+        """End what takes stacks, and wait until it has removed what it made."""
+        self._give_up()
+        for taking in self._given_up:
+            taking.ended()
+
+    def _give_up(self) -> None:
+        if self._taking:
+            self._taking.end()
+            self._given_up.append(self._taking)
+            self._taking = None
+
     def say(self, message: str) -> None:
         """Show a message until a key is pressed."""
         self._message = message
@@ -112,6 +160,8 @@ class Viewer:
         """What is on a screen of this size."""
         page = lay_out(self.scene(), lines, columns)
         self._first, self._rows = page.first, max(1, lines - 5)
+        if self._callers:
+            self._callers.first = page.scrolled
         return page
 
     def scene(self) -> Scene:
@@ -134,6 +184,7 @@ class Viewer:
             message=self._message,
             prompt=(self._prompt.ask, self._prompt.text) if self._prompt else None,
             help=self._help,
+            callers=self._callers,
             bytes=self._bytes,
             utf8=self._utf8,
         )
@@ -185,6 +236,8 @@ class Viewer:
             self._help = False
             if key in ("q", "escape", "?", "h"):
                 return
+        if self._callers and self._in_callers(key, self._callers):
+            return
         actions: dict[str, Callable[[], None]] = {
             "q": self._quit,
             "?": self._show_help,
@@ -197,6 +250,7 @@ class Viewer:
             ">": lambda: self._next_order(1),
             "<": lambda: self._next_order(-1),
             "r": self._turn,
+            "w": lambda: self._who_calls(False),
             "m": self._set_mark,
             " ": self._pause,
             "/": lambda: self._ask(Ask.FILTER),
@@ -318,6 +372,38 @@ class Viewer:
             return
         self._within = (*self._within, (self._by, figures.keys[at]))
         self._group_by(None)
+
+    def _who_calls(self, live: bool) -> None:
+        """Take the stacks of what is selected."""
+        figures, order = self._shown()
+        if order:
+            at = order[self._selected]
+            self._take(figures.keys[at], figures.by, live)
+
+    def _take(self, key: Key, by: str | None, live: bool) -> None:
+        self._give_up()
+        self._callers = None
+        self._taking = self._feed.take(key, by, live)
+        self._callers = Callers(self._taking.what, live, SECONDS)
+        self._asked_for = key, by
+
+    def _in_callers(self, key: str, callers: Callers) -> bool:
+        """Do what a key is for while the stacks are shown; False: it is for all screens."""
+        if key in ("q", "escape", "backspace"):
+            self._message = "no stacks were taken" if self._taking else ""
+            self._give_up()
+            self._callers = None
+        elif key in ("w", "l") and self._asked_for:
+            try:
+                self._take(*self._asked_for, live=callers.live != (key == "l"))
+            except AllocqError as error:
+                self._message = _words_of(error)
+        elif key in _SCROLLING:
+            lines = {"page": self._rows, "all": _ALL}.get(_SCROLLING[key][1], 1)
+            callers.first = max(0, callers.first + _SCROLLING[key][0] * lines)
+        else:
+            return key not in ("?", "h", " ")
+        return True
 
     def _leave(self) -> None:
         if not self._within:
