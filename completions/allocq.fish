@@ -471,6 +471,7 @@ complete -c allocq -n '__allocq_command stacks' -s m -l module -x -a '(__allocq_
 complete -c allocq -n '__allocq_command stacks' -s l -l line -x -d 'Match a line number or a range'
 complete -c allocq -n '__allocq_command stacks' -l for -x -d 'Watch for TIME'
 complete -c allocq -n '__allocq_command stacks' -l live -d 'Pair frees with allocations, and show what was allocated in that time and not freed in it'
+complete -c allocq -n '__allocq_command stacks' -l by-process -d 'Tell threads apart'
 complete -c allocq -n '__allocq_command stacks' -l map-size -x -d 'Let the kernel remember N allocations for --live, and an eighth of that, at least 2048, of stacks'
 complete -c allocq -n '__allocq_command stacks' -l max-rate -x -d 'Stop when more than N allocations a second are counted'
 complete -c allocq -n '__allocq_command stacks' -s n -l limit -x -d 'Show only the N largest stacks'

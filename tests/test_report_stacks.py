@@ -60,9 +60,9 @@ def test_a_page_says_who_calls() -> None:
     rows = tree(found.tables["By caller: alloc_pipe_info"])
     assert rows[0] == (0, ["256.3K", "410", "100.0%", "alloc_pipe_info"])
     # 105 pipes and 100 fifos, of two objects each.
-    assert (1, ["131.3K", "210", "51.2%", "create_pipe_files"]) in rows
-    assert (1, ["125.0K", "200", "48.8%", "fifo_open"]) in rows
-    assert (2, ["", "", "", "do_pipe2"]) in rows
+    assert (1, ["131.3K", "210", "51.2%", "create_pipe_files+0x43"]) in rows
+    assert (1, ["125.0K", "200", "48.8%", "fifo_open+0xe8"]) in rows
+    assert (2, ["", "", "", "do_pipe2+0x51"]) in rows
     assert found.tables["By tag: alloc_pipe_info"][1:] == [
         ["205.0K", "205", "2", "fs/pipe.c:902"], ["51.3K", "205", "2", "fs/pipe.c:885"],
     ]  # fmt: skip
@@ -80,7 +80,10 @@ def test_what_is_left_is_said_to_be_that() -> None:
     found = page(SAMPLE, "--stacks", str(LIVE))
     heads, *rows = found.tables["By caller: alloc_pipe_info"]
     assert heads[0] == "Not freed"
-    assert [row[3].strip("\u00a0") for row in rows][:2] == ["alloc_pipe_info", "create_pipe_files"]
+    assert [row[3].strip("\u00a0") for row in rows][:2] == [
+        "alloc_pipe_info",
+        "create_pipe_files+0x43",
+    ]
     assert rows[0][1] == "10"
     assert any("not freed meanwhile" in text for text in found.texts["p"])
 
@@ -96,8 +99,8 @@ def test_markdown_has_the_same_tree() -> None:
     [fence] = [token for token in tokens if token.type == "fence"]
     rows = fence.content.splitlines()
     assert rows[1].split() == ["256.3K", "410", "100.0%", "alloc_pipe_info"]
-    assert any(row.split()[-1] == "create_pipe_files" and "210" in row for row in rows)
-    assert any(row.split()[-1] == "fifo_open" and "200" in row for row in rows)
+    assert any(row.split()[-1] == "create_pipe_files+0x43" and "210" in row for row in rows)
+    assert any(row.split()[-1] == "fifo_open+0xe8" and "200" in row for row in rows)
     assert "| 205.0K | 205 | 2 | `fs/pipe.c:902` |" in text
     assert "from 4 stacks." in text and "`7.3.4-allocinfo`" in text
 
@@ -124,6 +127,17 @@ def test_what_was_dropped_is_said_first(place: Path) -> None:
     words = "events dropped, so the sums are too small: 7 kmalloc stacks"
     assert words in found.texts["li"]
     assert f"- `{words}`" in markdown(SAMPLE, "--stacks", path)
+
+
+def test_threads_are_the_outermost_callers(place: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        value["stacks"][0] |= {"pid": 7, "comm": "<b>|`x`"}
+
+    path = saved(place, change)
+    found = page(SAMPLE, "--stacks", path)
+    assert any(row[3].strip("\u00a0") == "<b>|`x` (7)"
+               for row in found.tables["By caller: alloc_pipe_info"])  # fmt: skip
+    assert "<b>|`x` (7)" in markdown(SAMPLE, "--stacks", path)
 
 
 def test_only_the_largest_are_shown(place: Path) -> None:
@@ -226,6 +240,9 @@ WRONG = [
     (("stacks", 1, "stack"), ["a" * 5000], "`frame`"),
     (("stacks", 1, "stack"), "abc", "`stack`"),
     (("stacks", 1, "tag"), 7, "`tag`"),
+    (("stacks", 1, "pid"), -7, "`pid`"),
+    (("stacks", 1, "pid"), "7", "`pid`"),
+    (("stacks", 1, "comm"), 7, "`comm`"),
     (("stacks", 1, "allocator_frames"), 99, "of the allocator"),
     (("stacks", 1, "allocator_frames"), None, "`allocator_frames` is missing"),
     (("live",), 1, "`live`"),

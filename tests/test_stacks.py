@@ -34,7 +34,7 @@ from allocq.analysis.stacks import (
     subtract,
 )
 from allocq.errors import AccessError, FormatError, InterfaceError, SourceError, UsageError
-from allocq.host import tracefs
+from allocq.host import threads, tracefs
 from allocq.host.symbols import Code, Symbols, _is_operand
 from allocq.model import Tag
 from allocq.output.pprof import pprof
@@ -202,6 +202,12 @@ def test_the_tree_has_every_stack(values: list[tuple[tuple[str, ...], int, int]]
     assert labels == {read_frame(text).label for stack in stacks for text in stack.frames}
 
 
+def test_an_offset_is_shown_where_there_is_one() -> None:
+    calls = [("f+0x10/0x20 [m]", "g+0x5/0x9"), ("f+0x10/0x20 [m]", "g+0x7/0x9"), ("0xffff",)]
+    root = call_tree([Stack(frames, 8, 1) for frames in calls], live=False)
+    assert [node.place for _, node, _ in rows_of(root)] == ["f+0x10 [m]", "g", "0xffff"]
+
+
 @unhurried
 @given(
     st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 50)), max_size=30), st.integers(1, 5)
@@ -366,15 +372,15 @@ SEEN = [
 def test_the_table() -> None:
     assert list(table(SEEN, False, StackLayout(plain=True))) == [
         "BYTES  CALLS   SHARE  FUNCTION, AND BELOW IT ITS CALLERS",
-        " 4096      4  100.0%  kalloc [m]",
-        " 3072      3   75.0%    caller",
-        "                          entry",
-        " 1024      1   25.0%    other",
-        "                          entry",
+        " 4096      4  100.0%  kalloc+0x1 [m]",
+        " 3072      3   75.0%    caller+0x2",
+        "                          entry+0x3",
+        " 1024      1   25.0%    other+0x2",
+        "                          entry+0x3",
         " 4096      4          allocated in 2 stacks",
     ]
     live = list(table(ordered(SEEN, True), True, StackLayout(width=40, header=False)))
-    assert live[0] == "2.0K  2  100.0%  kalloc [m]"
+    assert live[0] == "2.0K  2  100.0%  kalloc+0x1 [m]"
     assert "not freed in 1 stack" in live[-1] and all(len(line) <= 40 for line in live)
 
 
@@ -390,8 +396,8 @@ def test_json() -> None:
     read = json.loads(b"".join(document(SEEN, True, {"a": 1}, {"z": [2]})))
     assert list(read) == ["version", "a", "stacks", "z"]
     assert read["stacks"][0] == {
-        "bytes": 3072, "calls": 3, "live_bytes": 2048, "live_calls": 2, "tag": "a.c:7",
-        "allocator_frames": 0,
+        "bytes": 3072, "calls": 3, "live_bytes": 2048, "live_calls": 2, "pid": None, "comm": None,
+        "tag": "a.c:7", "allocator_frames": 0,
         "stack": ["kalloc+0x1/0x9 [m]", "caller+0x2/0x9", "entry+0x3/0x9"],
     }  # fmt: skip
     assert json.loads(b"".join(document([], False, {"a": 1}, {})))["stacks"] == []
@@ -610,6 +616,68 @@ def test_a_watch_of_what_is_freed(pipe_sites: Sites) -> None:
     seen = watch.stop()
     assert [(stack.live_calls, stack.live_bytes) for stack in seen.stacks] == [(0, 0)] * 4
     assert seen.unpaired == 0
+
+
+def test_a_watch_that_tells_threads_apart(pipe_sites: Sites) -> None:
+    instance: Any = Recorded()
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), True, 16384, by_process=True)
+    watch.start()
+    by_event: dict[str, list[str]] = {}
+    for event, text in instance.set:
+        by_event.setdefault(event, []).append(text)
+    counter, pairs, again = by_event["kmem/kmalloc"]
+    assert counter.startswith("hist:keys=common_stacktrace,common_pid:vals=bytes_alloc:size=2048")
+    assert again.startswith("hist:keys=common_stacktrace,common_pid:vals=bytes_alloc:size=2048")
+    assert "kct=common_stacktrace,kcp=common_pid:size=" in pairs
+    assert by_event["synthetic_events"][0].endswith("unsigned long[] stack; pid_t pid")
+    assert by_event["kmem/kfree"][0].endswith(".trace(ours_kmalloc,$kcf0,$kct,$kcp)")
+    assert by_event["synthetic/ours_kmalloc"][0].startswith("hist:keys=stack.stacktrace,pid:vals=")
+
+
+def test_rows_of_threads_are_kept_apart(pipe_sites: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance: Any = Recorded()
+    real, us = Recorded.histogram, os.getpid()
+    pids = itertools.cycle([us, us, 1 << 30, 0])
+
+    def histogram(self: Recorded, event: str) -> str:
+        text = real(self, event)
+        return re.sub(
+            r"(?m)^\}( hitcount)", lambda m: f", common_pid: {next(pids):10}}}{m[1]}", text
+        )
+
+    monkeypatch.setattr(Recorded, "histogram", histogram)
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), False, 16384, by_process=True)
+    watch._names._ours = True
+    watch.start()
+    stacks = watch.stop().stacks
+    comm = Path("/proc/self/comm").read_text().strip()
+    assert {(stack.pid, stack.comm) for stack in stacks} == {
+        (us, comm), (1 << 30, None), (0, "swapper")
+    }  # fmt: skip
+    assert {stack.path[-1] for stack in stacks} == {
+        f"{comm} ({us})", f"process ({1 << 30})", "swapper (0)"
+    }  # fmt: skip
+    assert sum(stack.calls for stack in stacks) == 680
+    values = json.loads(b"".join(document(stacks, False, {}, {})))["stacks"]
+    assert {(each["pid"], each["comm"]) for each in values} == {
+        (stack.pid, stack.comm) for stack in stacks
+    }
+
+
+def test_frees_are_those_of_the_thread_that_allocated() -> None:
+    stacks = [Stack(("a", "b"), 80, 8, pid=1), Stack(("a", "b"), 80, 8, pid=2)]
+    assert subtract(stacks, [Freed(("a", "b"), 30, 3, 2), Freed(("a",), 10, 1, 1),
+                             Freed(("a", "b"), 10, 1, 3)]) == 1  # fmt: skip
+    assert [stack.live_calls for stack in stacks] == [7, 5]
+    assert [node.label for node in call_tree(stacks, False).ordered()] == ["a"]
+    assert b"".join(folded(stacks, False)) == b"process_(1);b;a 80\nprocess_(2);b;a 80\n"
+
+
+def test_threads_of_another_namespace_have_no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("allocq.host.threads._FIRST_NAMESPACE", "pid:[1]")
+    assert threads.ThreadNames().look(os.getpid()) is None
+    assert threads.ThreadNames().look(None) is None
+    assert threads.ThreadNames().look(0) == "swapper"
 
 
 def test_events_that_a_kernel_has_not(pipe_sites: Sites) -> None:

@@ -124,8 +124,8 @@ def test_the_tree_of_the_selected_tag(kernel: Kernel, fake: Fake) -> None:  # no
         text = seen.text.splitlines()
         both = [line.split() for line in text if "create_pipe_files" in line or "fifo_open" in line]
         assert both == [
-            ["131.3K", "210", "51.2%", "create_pipe_files"],
-            ["125.0K", "200", "48.8%", "fifo_open"],
+            ["131.3K", "210", "51.2%", "create_pipe_files+0x43"],
+            ["125.0K", "200", "48.8%", "fifo_open+0xe8"],
         ]
         assert "Escape back  Up Down scroll  l not freed  w again" in seen.lines[-1]
         seen.type("\x1b")

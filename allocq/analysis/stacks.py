@@ -45,7 +45,8 @@ class Stack:
     """What was allocated with one call stack while we looked. frames: innermost first, as the
     kernel prints them. tag: FILE:LINE, None if several are in the function. freed_bytes and
     freed_calls: of what was allocated here in that time, what was freed in it; None if frees were
-    not watched. inner: how many frames, from the innermost, are the allocator's."""
+    not watched. inner: how many frames, from the innermost, are the allocator's. pid: of the thread
+    that allocated, None if threads are not told apart; comm: its name, if that is known."""
 
     frames: tuple[str, ...]
     bytes: int = 0
@@ -54,6 +55,15 @@ class Stack:
     freed_calls: int | None = None
     tag: str | None = None
     inner: int = 0
+    pid: int | None = None
+    comm: str | None = None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The frames, and behind them the process, if it is known."""
+        if self.pid is None:
+            return self.frames
+        return (*self.frames, f"{self.comm or 'process'} ({self.pid})")
 
     @property
     def live_bytes(self) -> int:
@@ -77,6 +87,7 @@ class Freed:
     frames: tuple[str, ...]
     bytes: int
     calls: int
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +135,17 @@ def subtract(stacks: Iterable[Stack], freed: Iterable[Freed]) -> int:
 
     The kernel may keep a frame less of a stack that it remembers than of one that it counts.
     """
-    by_frames = {stack.frames: stack for stack in stacks}
+    by_frames = {(stack.pid, stack.frames): stack for stack in stacks}
     for stack in by_frames.values():
         stack.freed_bytes, stack.freed_calls = stack.freed_bytes or 0, stack.freed_calls or 0
     unknown = 0
     for each in freed:
-        found = by_frames.get(each.frames)
+        found = by_frames.get((each.pid, each.frames))
         if found is None:
             longer = [
                 stack
-                for frames, stack in by_frames.items()
-                if each.frames and frames[: len(each.frames)] == each.frames
+                for (pid, frames), stack in by_frames.items()
+                if pid == each.pid and each.frames and frames[: len(each.frames)] == each.frames
             ]
             found = max(longer, key=lambda stack: stack.live_bytes, default=None)
         if found is None:
@@ -149,17 +160,27 @@ def subtract(stacks: Iterable[Stack], freed: Iterable[Freed]) -> int:
 def ordered(stacks: Iterable[Stack], live: bool) -> list[Stack]:
     """The largest first; with `live`, those of which something is left."""
     kept = [stack for stack in stacks if not live or stack.live_bytes or stack.live_calls]
-    return sorted(kept, key=lambda stack: (*(-each for each in stack.amount(live)), stack.frames))
+    return sorted(kept, key=lambda stack: (*(-each for each in stack.amount(live)), stack.path))
 
 
 @dataclass(slots=True)
 class Caller:
-    """A function in the tree of callers, and the sums of the stacks that go through it."""
+    """A function in the tree of callers, and the sums of the stacks that go through it. offsets: of
+    the calls in it."""
 
     label: str
     bytes: int = 0
     calls: int = 0
     callers: dict[str, Caller] = field(default_factory=dict)
+    offsets: set[int] = field(default_factory=set)
+
+    @property
+    def place(self) -> str:
+        """`xfs_iget+0x1f [xfs]`; without the offset if there are several calls in the function."""
+        if len(self.offsets) != 1:
+            return self.label
+        name, blank, module = self.label.partition(" ")
+        return f"{name}+{min(self.offsets):#x}{blank}{module}"
 
     def ordered(self) -> list[Caller]:
         """Its callers, the largest first."""
@@ -176,9 +197,10 @@ def call_tree(stacks: Sequence[Stack], live: bool) -> Caller:
         size, calls = stack.amount(live)
         node = root
         node.bytes, node.calls = node.bytes + size, node.calls + calls
-        for text in stack.frames[stack.inner :]:
-            label = read_frame(text).label
-            node = node.callers.setdefault(label, Caller(label))
+        for text in stack.path[stack.inner :]:
+            frame = read_frame(text)
+            node = node.callers.setdefault(frame.label, Caller(frame.label))
+            node.offsets |= {frame.offset} if frame.size else set()
             node.bytes, node.calls = node.bytes + size, node.calls + calls
     return root
 

@@ -61,6 +61,7 @@ class StacksRequest:
     limit: int | None
     map_size: int
     max_rate: int
+    by_process: bool
     layout: StackLayout
     color: str
 
@@ -99,6 +100,7 @@ def read_request(values: Mapping[str, object]) -> StacksRequest:
         limit=number("limit", values.get("limit")),
         map_size=MAP_SIZE if size is None else size,
         max_rate=MAX_RATE if rate is None else rate,
+        by_process=bool(values.get("by_process")),
         layout=StackLayout(
             plain=bool(values.get("bytes")), header=bool(values.get("header", True))
         ),
@@ -187,7 +189,8 @@ def _watch(
 ) -> Result:
     source, filter = tags
     cost = event_cost(instance)
-    watch = Watch(instance, sites, kinds_of(source.read(filter).tags), live, request.map_size)
+    kinds = kinds_of(source.read(filter).tags)
+    watch = Watch(instance, sites, kinds, live, request.map_size, request.by_process)
     notes = list(sites.notes)
     if watch.missing:
         notes.append(f"this kernel has no events of {' and '.join(watch.missing)}")

@@ -392,6 +392,9 @@ STACKS_OPTIONS = (
     Option("live", ("--live",), FLAG, WATCH_PANEL,
            "Pair frees with allocations, and show what was allocated in that time and not freed in"
            " it."),
+    Option("by_process", ("--by-process",), FLAG, WATCH_PANEL,
+           "Tell threads apart: the one that allocated is the outermost caller, with its name if it"
+           " lived long enough."),
     Option("map_size", ("--map-size",), TEXT, WATCH_PANEL,
            "Let the kernel remember N allocations for --live, and an eighth of that, at least 2048,"
            " of stacks; what finds its tables full is counted as dropped (default: 16384).", "N"),

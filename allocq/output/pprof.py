@@ -38,7 +38,7 @@ def pprof(stacks: Sequence[Stack], live: bool, time_ns: int, duration_ns: int) -
     ]
     for stack in stacks:
         places = []
-        for frame in map(read_frame, stack.frames):
+        for frame in map(read_frame, stack.path):
             key = (frame.name, frame.module or "")
             places.append(functions.setdefault(key, len(functions) + 1))
         values = [stack.calls, stack.bytes]

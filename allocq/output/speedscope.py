@@ -16,7 +16,7 @@ def speedscope(stacks: Sequence[Stack], live: bool, name: str, exporter: str) ->
     samples: list[list[int]] = []
     for stack in stacks:
         sample = []
-        for frame in map(read_frame, reversed(stack.frames)):
+        for frame in map(read_frame, reversed(stack.path)):
             key = (frame.name, frame.module)
             sample.append(frames.setdefault(key, len(frames)))
         samples.append(sample)

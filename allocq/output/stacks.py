@@ -40,7 +40,7 @@ def table(stacks: Sequence[Stack], live: bool, layout: StackLayout) -> Iterator[
                 if own
                 else ("", "", "")
             ),
-            "  " * indent + printable(node.label),
+            "  " * indent + printable(node.place),
         )
         for indent, node, own in rows_of(root)
     ]
@@ -68,7 +68,7 @@ def folded(stacks: Sequence[Stack], live: bool) -> Iterator[bytes]:
     """Lines like `entry_SYSCALL_64;do_syscall_64;alloc_pipe_info BYTES`, outermost first."""
     sums: dict[tuple[str, ...], int] = {}
     for stack in stacks:
-        names = tuple(read_frame(text).label for text in reversed(stack.frames))
+        names = tuple(read_frame(text).label for text in reversed(stack.path))
         sums[names] = sums.get(names, 0) + stack.amount(live)[0]
     for names, size in sums.items():
         if size > 0:
@@ -95,6 +95,8 @@ def _values(stack: Stack, live: bool) -> dict[str, object]:
     if live:
         values |= {"live_bytes": stack.live_bytes, "live_calls": stack.live_calls}
     return values | {
+        "pid": stack.pid,
+        "comm": stack.comm,
         "tag": stack.tag,
         "allocator_frames": stack.inner,
         "stack": list(stack.frames),

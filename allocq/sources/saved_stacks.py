@@ -145,6 +145,8 @@ def _stack(value: object, live: bool, number: int) -> Stack:
             _count(value, "calls"),
             tag=None if tag is None else _text(tag, "tag"),
             inner=_count(value, "allocator_frames"),
+            pid=None if value.get("pid") is None else _count(value, "pid"),
+            comm=None if value.get("comm") is None else _text(value["comm"], "comm"),
         )
         if stack.inner >= len(frames):
             raise _Wrong("all frames are of the allocator")

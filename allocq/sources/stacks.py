@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ..analysis.stacks import Frame, Freed, Stack, coalesced, read_frame, subtract
 from ..errors import FormatError, InterfaceError, SourceError
 from ..host.symbols import Code, Function, Symbols, read_code, read_symbols
+from ..host.threads import ThreadNames
 from ..host.tracefs import Instance
 from ..model import Tag
 from .histogram import Histogram, Row, parse_histograms
@@ -240,10 +241,17 @@ class Seen:
 
 class Watch:
     """The triggers that watch some tags, in an instance. size: the entries of the tables that keep
-    addresses; those of stacks have a part of it."""
+    addresses; those of stacks have a part of it. by_process: tell the threads apart that
+    allocate."""
 
     def __init__(
-        self, instance: Instance, sites: Sites, kinds: Sequence[Kind], live: bool, size: int
+        self,
+        instance: Instance,
+        sites: Sites,
+        kinds: Sequence[Kind],
+        live: bool,
+        size: int,
+        by_process: bool = False,
     ) -> None:
         self._instance, self._sites = instance, sites
         self.live = live
@@ -252,6 +260,8 @@ class Watch:
         self._size = size
         self._stacks = max(_LEAST_STACKS, size // _STACKS_PART)
         self._events: dict[str, str] = {}
+        self._by_process = by_process
+        self._names = ThreadNames()
         if not self.kinds:
             raise InterfaceError("cannot trace allocations: this kernel has no events of them")
 
@@ -267,6 +277,8 @@ class Watch:
     def events(self) -> int:
         """How many allocations have been counted so far. SourceError."""
         tables = [table for kind in self.kinds for table in self._tables(kind.event)]
+        for row in (row for table in tables for row in table.rows if self._by_process):
+            self._names.look(row.keys.get("common_pid"))
         return sum(table.hits for table in tables if _is_counter(table))
 
     def stop(self) -> Seen:
@@ -288,13 +300,16 @@ class Watch:
         with it forget it, once: an address that is used again is not counted again."""
         letter = kind.name[0] + kind.name[-1]
         type = "unsigned int" if kind.is_order else "u64"
-        event = self._instance.add_event(kind.name, f"{type} size; unsigned long[] stack")
+        fields = f"{type} size; unsigned long[] stack"
+        fields += "; pid_t pid" if self._by_process else ""
+        event = self._instance.add_event(kind.name, fields)
         self._events[kind.name] = event
         self._instance.trigger(f"synthetic/{event}", self._freed(kind))
         size = self._stacks if kind.is_rare else self._size
         self._instance.trigger(
             kind.event,
             f"hist:keys={kind.key}:{letter}s={kind.size},{letter}t=common_stacktrace"
+            f"{f',{letter}p=common_pid' if self._by_process else ''}"
             f":size={size} if {self._condition(kind)}",
         )
         match = f"onmatch({kind.event.replace('/', '.')})"
@@ -304,7 +319,8 @@ class Watch:
                     free,
                     f"hist:keys={key}:{letter}f{number}=${letter}s+0"
                     f":size={self._stacks if number else size}"
-                    f":{match}.trace({event},${letter}f{number},${letter}t)",
+                    f":{match}.trace({event},${letter}f{number},${letter}t"
+                    f"{f',${letter}p' if self._by_process else ''})",
                 )
 
     def _condition(self, kind: Kind) -> str:
@@ -313,27 +329,31 @@ class Watch:
         return f"{text}&&({self._sites.condition()})" if kind.sited else text
 
     def _counter(self, kind: Kind, state: str) -> str:
-        sums = f"keys=common_stacktrace,{kind.size}" if kind.is_order else (
-            f"keys=common_stacktrace:vals={kind.size}"
-        )  # fmt: skip
+        keys = "common_stacktrace" + (",common_pid" if self._by_process else "")
+        sums = f"keys={keys}{',' if kind.is_order else ':vals='}{kind.size}"
         return f"hist:{sums}:size={self._stacks}:{state} if {self._condition(kind)}"
 
     def _freed(self, kind: Kind, state: str = "") -> str:
-        keys = "stack.stacktrace,size" if kind.is_order else "stack.stacktrace:vals=size"
+        keys = "stack.stacktrace" + (",pid" if self._by_process else "")
+        keys += ",size" if kind.is_order else ":vals=size"
         return f"hist:keys={keys}:size={self._stacks}" + (f":{state}" if state else "")
 
     def _tables(self, event: str) -> list[Histogram]:
         return parse_histograms(self._instance.histogram(event))
 
     def _read(self, kind: Kind, seen: Seen) -> None:
-        stacks: dict[tuple[str, ...], Stack] = {}
+        stacks: dict[tuple[int | None, tuple[str, ...]], Stack] = {}
         for table in self._tables(kind.event):
             self._count(kind, "stacks" if _is_counter(table) else "addresses", table, seen)
             for row in table.rows if _is_counter(table) else ():
                 owner = self._owner(kind, row.stack)
                 if owner is not None:
                     inner, tag = owner
-                    stack = stacks.setdefault(row.stack, Stack(row.stack, tag=tag, inner=inner))
+                    pid = row.keys.get("common_pid")
+                    stack = stacks.setdefault(
+                        (pid, row.stack),
+                        Stack(row.stack, tag=tag, inner=inner, pid=pid, comm=self._names.look(pid)),
+                    )
                     stack.bytes += _bytes(kind, row)
                     stack.calls += row.hits
         if self.live:
@@ -341,7 +361,7 @@ class Watch:
             for table in self._tables(f"synthetic/{self._events[kind.name]}"):
                 self._count(kind, "freed stacks", table, seen)
                 freed += [
-                    Freed(row.stack, _bytes(kind, row), row.hits)
+                    Freed(row.stack, _bytes(kind, row), row.hits, row.keys.get("pid"))
                     for row in table.rows
                     if self._owner(kind, row.stack) is not None
                 ]

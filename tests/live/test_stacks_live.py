@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from command import ALLOCQ, Result, allocq, refused, until
+from screens import Screened, screened
 
 TRACEFS = Path("/sys/kernel/tracing")
 INSTANCES = TRACEFS / "instances"
@@ -78,6 +79,17 @@ while time.monotonic() < end:
     count += 1
 with open(sys.argv[1], "w") as file:
     file.write(str(count))
+"""
+
+
+# Pipes on two paths until it is killed.
+BOTH = """
+import os, sys
+os.mkfifo(sys.argv[1])
+while True:
+    for fd in os.pipe():
+        os.close(fd)
+    os.close(os.open(sys.argv[1], os.O_RDWR))
 """
 
 
@@ -162,7 +174,7 @@ def test_a_loop_that_frees_is_no_leak(tmp_path: Path) -> None:
     os.kill(told["child"], signal.SIGKILL)
     assert done.status == 0, done
     lines = done.out.decode().splitlines()
-    assert lines[1].split() == ["1.0K", "1", "100.0%", "alloc_pipe_info"]
+    assert lines[1].partition("+")[0].split() == ["1.0K", "1", "100.0%", "alloc_pipe_info"]
     assert "fifo_open" in lines[2] and "create_pipe_files" not in done.out.decode()
     assert any(line.split()[:2] == ["1.0K", "1"] and "not freed in 1 stack" in line
                for line in lines)  # fmt: skip
@@ -302,8 +314,112 @@ def test_what_is_missing_is_told_in_a_line(
     assert done.status == 1 and "no tag matches no_such_function" in done.err
 
 
+@x86
+def test_threads_are_told_apart() -> None:
+    """Two programs on one path, with other numbers of pipes; they live while it looks for names."""
+    pipes = "import os, sys, time\nkept = [os.pipe() for _ in range(int(sys.argv[1]))]\n"
+    pipes += "for fds in kept[1:]: os.close(fds[0]), os.close(fds[1])\ntime.sleep(4)"
+    both = "import subprocess, sys\nfor one in [subprocess.Popen([sys.executable, '-I', '-S', '-c',"
+    both += " sys.argv[1], count]) for count in sys.argv[2:]]: one.wait()"
+    document = asked("alloc_pipe_info", "--by-process", run=python(both, pipes, 40, 90))
+    of_thread: dict[tuple[int, str], int] = {}
+    for stack in through(document, "create_pipe_files"):
+        thread = stack["pid"], stack["comm"]
+        of_thread[thread] = of_thread.get(thread, 0) + stack["calls"]
+    comm = Path(f"/proc/{os.getpid()}/comm").read_text().strip()
+    # A pipe takes two objects.
+    named = sorted(calls for (_, name), calls in of_thread.items() if name == comm)
+    assert named[-2:] == [80, 180], of_thread
+    assert document["total"]["calls"] == sum(of_thread.values())
+
+
+@x86
+def test_a_report_has_both_paths(tmp_path: Path) -> None:
+    saved = tmp_path / "pipes.json"
+    done = stacks("alloc_pipe_info", "-o", "json", "--output", str(saved),
+                  run=python(PROGRAM, tmp_path / "out", 50, 3, 2))  # fmt: skip
+    os.kill(json.loads((tmp_path / "out").read_text())["child"], signal.SIGKILL)
+    assert done.status == 0, done
+    document = json.loads(saved.read_text())
+    for format in ("markdown", "html"):
+        done = allocq("report", "--stacks", str(saved), "-o", format, timeout=120)
+        text = done.out.decode()
+        assert done.status == 0, done
+        # 53 pipes and 2 fifos, of two objects each.
+        for function, calls in (("create_pipe_files", 106), ("fifo_open", 4)):
+            assert sum(each["calls"] for each in through(document, function)) == calls
+            lines = text.replace("<tr>", "\n<tr>").splitlines()
+            assert any(function in line and str(calls) in line for line in lines), (function, text)
+
+
+@contextlib.contextmanager
+def top_beside_pipes(tmp_path: Path) -> Iterator[Screened]:
+    """top, with the tags of pipes on its screen, while pipes are made on two paths."""
+    with subprocess.Popen(python(BOTH, tmp_path / "fifo")) as pipes:
+        try:
+            with screened("top", "alloc_pipe_info", "--interval", "1s", "-g", "function") as seen:
+                seen.until("sums by function", 120)
+                yield seen
+        finally:
+            pipes.kill()
+
+
+@x86
+def test_top_shows_both_paths(tmp_path: Path) -> None:
+    with top_beside_pipes(tmp_path) as seen:
+        seen.type("w")
+        seen.until("taking call stacks", 60)
+        until(left, 120)
+        seen.type("?")  # keys are alive meanwhile
+        seen.until("who calls this: take the call stacks", 30)
+        seen.type("?")
+        seen.until("create_pipe_files", 240)
+        assert "fifo_open" in seen.text and "alloc_pipe_info" in seen.text
+        assert left() == []
+        lines = [line.split() for line in seen.lines if line.strip()]
+        rows = {words[-1].partition("+")[0]: words for words in lines}
+        pipes, fifos = (int(rows[name][1]) for name in ("create_pipe_files", "fifo_open"))
+        # Each turn of the loop makes one of each, of two objects.
+        assert abs(pipes - fifos) <= 2 and pipes % 2 == fifos % 2 == 0 and fifos > 0
+        seen.type("qq")
+        assert seen.wait() == 0
+
+
+@x86
+@pytest.mark.parametrize("how", ["escape", "q", signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_top_leaves_nothing_in_tracefs(tmp_path: Path, how: str | int) -> None:
+    with top_beside_pipes(tmp_path) as seen:
+        seen.type("w")
+        until(lambda: any(map(is_counting, INSTANCES.glob("allocq-*"))), 120)
+        if isinstance(how, int):
+            os.kill(seen.pid, how)
+            assert seen.wait(60) == (130 if how == signal.SIGINT else -how)
+        else:
+            seen.type("\x1b" if how == "escape" else "qq")
+        if how == "escape":
+            seen.until("no stacks were taken", 30)
+        elif how == "q":
+            assert seen.wait(60) == 0
+        if how in ("escape", signal.SIGKILL):
+            until(lambda: not left(), 120)  # it goes on alone, and cleans up
+        assert left() == []
+
+
+def is_counting(instance: Path) -> bool:
+    with contextlib.suppress(OSError):
+        text = (instance / "events/kmem/kmalloc/trigger").read_text()
+        return "[active]" in text and "call_site" in text
+    return False
+
+
 def test_a_kernel_without_histogram_triggers() -> None:
     """User-Mode Linux has none."""
     start = time.monotonic()
     refused(stacks("alloc_pipe_info"), "cannot trace allocations")
     assert time.monotonic() - start < 60
+    with screened("top", "--interval", "60s") as seen:
+        seen.until("tags by growth")
+        seen.type("w")
+        seen.until(lambda: "cannot trace allocations: " in " ".join(seen.lines[-3:]))
+        seen.type("q")
+        assert seen.wait() == 0

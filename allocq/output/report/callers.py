@@ -67,5 +67,5 @@ def _tree(caption: str, taken: Taken, limit: int) -> Element:
         if own:
             cells = [size_cell(node.bytes), number_cell(node.calls), el("td", share, class_="n")]
         blanks = "\u00a0\u00a0" * min(indent, _DEEPEST)
-        rows.append(el("tr", *cells, el("td", blanks + name(node.label), class_="m")))
+        rows.append(el("tr", *cells, el("td", blanks + name(node.place), class_="m")))
     return tables.table(caption, [*heads, ("Function", "")], rows)
