@@ -19,6 +19,7 @@ import vmcores
 from bench.fleet import Plan as FleetPlan
 from bench.fleet import write as write_fleet
 from generators.declared import COMMANDS, flags
+from oracle import FIXTURES
 from recording_child import sample
 
 from allocq.storage.recording.writer import Writer
@@ -39,7 +40,7 @@ EXAMPLES = {
 # Those ask the running kernel, whatever they are told.
 LIVE = (
     r"allocq (bench|verify|check|record|stacks|top -b|diff (before\.txt )?--(?!source)"
-    r"|report (before\.txt /proc|--output))"
+    r"|report (before\.txt /proc|--output|--stacks))"
 )
 # Those run until a signal, where there is a kernel that counts.
 ENDLESS = r"allocq record (?!.*--once)|allocq export(?! --textfile)"
@@ -221,6 +222,8 @@ def prepare(work: Path) -> None:
         writer.append(replace(one, moment=replace(one.moment, time=when)))
     writer.close()
     write_fleet(work / "fleet", FleetPlan(hosts=4, samples=4))
+    stacks = (FIXTURES / "stacks-pipes-7.3.4-x86.json").read_bytes()
+    (work / "pipes.json").write_bytes(stacks)
     (work / "run-tests").write_text("#!/bin/sh\n")
     (work / "run-tests").chmod(0o755)
 
