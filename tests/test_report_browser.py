@@ -6,6 +6,7 @@ fail if ALLOCQ_NEEDS_BROWSER is set.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from oracle import FIXTURES
 from reports import BEGUN, listing, recording, report, sample_lines
 from test_report import grown
 
@@ -71,10 +73,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (place / "x").write_bytes(listing(lines, BEGUN, host=ATTACKS[0], kernel=ATTACKS[2]))
     recording(place / "r", 60, sample_lines(), ("boot-1", "boot-2"))
     sources = {"one": ["a"], "two": ["a", "b"], "series": ["r"], "hostile": ["x"]}
+    stacks = [FIXTURES / f"stacks-pipes{live}-7.3.4-x86.json" for live in ("", "-live")]
+    value = json.loads(stacks[0].read_text())
+    harmful = [each.encode("utf-8", "replace").decode() for each in ATTACKS]
+    value["stacks"][0] |= {"stack": harmful, "tag": harmful[0], "pid": 1, "comm": harmful[1]}
+    value |= {"notes": harmful, "filter": {"regexp": harmful[:1]}, "dropped": {harmful[2]: 1}}
+    (place / "stacks").write_text(json.dumps(value))
+    beside = {"two": stacks, "hostile": [place / "stacks"]}
     made = {}
     for name, argv in sources.items():
         made[name] = place / f"{name}.html"
-        done = report(*(str(place / each) for each in argv), "--output", str(made[name]))
+        who = [word for path in beside.get(name, ()) for word in ("--stacks", str(path))]
+        done = report(*(str(place / each) for each in argv), *who, "--output", str(made[name]))
         assert done.status == 0, done.err
     return made
 
