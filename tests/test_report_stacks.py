@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ import pytest
 from command import allocq, refused, unhurried
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracle import FIXTURES
+from oracle import FIXTURES, Tag
 from reports import BEGUN, listing, page, report, sample_lines
 from test_report import ALLOWED, HOSTILE
 from test_report_markdown import markdown, parsed
+from watched import Kernel
 
 from allocq.analysis.stacks import Stack, by_tag, read_frame
 from allocq.errors import FormatError
@@ -405,3 +407,62 @@ def test_much_of_it_fits(place: Path) -> None:
 def test_a_frame_takes_no_time_to_read() -> None:
     for text in ("a" * 4096, "a+0x1/0x1 [" + "b" * 4000, "+0x1/0x1" * 500, "a+0x" + "1" * 4000):
         assert read_frame(text).label
+
+
+# From the command to the report, with what a kernel printed in place of tracefs.
+TAKEN = f"""
+import sys
+sys.path.append({str(Path(__file__).parent)!r})
+import allocq.commands.stacks as command, allocq.sources.stacks as sources
+from allocq.host.tracefs import TraceFacts
+from test_stacks import Recorded
+class Instance(Recorded):
+    def __init__(self, path):
+        super().__init__()
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        pass
+command.usable = lambda: TraceFacts("/nowhere", synthetic=False)
+command.Instance = Instance
+command.event_cost = lambda instance: 1e-6
+sources.read_symbols = lambda: None
+from allocq.__main__ import entry
+entry()
+"""
+
+
+@pytest.fixture
+def pipes_kernel(tmp_path: Path) -> Kernel:
+    kernel = Kernel(tmp_path)
+    kernel.boot(
+        [
+            Tag(256, 1, "fs/pipe.c", 885, None, "alloc_pipe_info", True, ""),
+            Tag(1024, 1, "fs/pipe.c", 902, None, "alloc_pipe_info", True, ""),
+        ]
+    )
+    return kernel
+
+
+def test_a_kernel_that_cannot_pair_frees_says_so_all_the_way(
+    pipes_kernel: Kernel, place: Path
+) -> None:
+    program = (sys.executable, "-c", TAKEN)
+    argv = ("stacks", "alloc_pipe_info", "--live", "--for", "0.1s", "-o", "json")
+    done = allocq(*argv, program=program, env=pipes_kernel.environment)
+    words = "this kernel cannot pair frees (CONFIG_SYNTH_EVENTS): allocations only"
+    assert done.status == 0 and done.err == f"allocq: warning: {words}\n", done
+    value = json.loads(done.out)
+    assert not value["live"] and words in value["notes"]
+    assert value["cost"]["events_per_second"] == pytest.approx(
+        1360 / value["seconds"]
+    )  # two tables
+    (place / "pipes.json").write_bytes(done.out)
+    found = page(SAMPLE, "--stacks", "pipes.json")
+    assert words in found.texts["li"]
+    assert tree(found.tables["By caller: alloc_pipe_info"])[0][1][1] == "680"
+    table = allocq(*argv[:-2], program=program, env=pipes_kernel.environment)
+    assert words in table.out.decode() and not table.err
+    assert re.search(
+        r"1,360 events in 0\.\d s \([\d,]+ a second\), 1\.0 us each", table.out.decode()
+    )
