@@ -352,6 +352,17 @@ def test_what_is_asked_for(key: Any, by: str | None, words: list[str]) -> None:
     assert words_of(key, by) == words
 
 
+def test_a_group_in_a_group() -> None:
+    module, file = ("module", ("", 0, "xfs", "")), ("file", ("fs/a.c", 0, None, ""))
+    key: Any = ("", 0, None, "f")
+    within: Any = (module, file)
+    assert words_of(key, "function", within) == ["--function=f", "--module=xfs", "--file=fs/a.c"]
+    within = (("module", ("", 0, None, "")), ("function", key))
+    assert words_of(("fs/a.c", 7, "xfs", "f"), None, within) == [
+        "--file=fs/a.c", "--line=7", "--function=f", "--module=xfs"
+    ]  # fmt: skip
+
+
 def test_built_in_code_is_too_much() -> None:
     with pytest.raises(UsageError, match="too much"):
         words_of(("", 0, None, ""), "module")

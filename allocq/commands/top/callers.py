@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import time
 
+from ...analysis.board import Within
 from ...analysis.diff import Key
 from ...analysis.stacks import Taken
 from ...errors import SourceError, UsageError
@@ -18,9 +19,9 @@ _PATIENCE = 6.0
 _SPECIAL = re.compile(r"[*?\[:]")
 
 
-def words_of(key: Key, by: str | None) -> list[str]:
-    """The options of `allocq stacks` that select a tag or a group. UsageError for what cannot be
-    watched."""
+def words_of(key: Key, by: str | None, within: Within = ()) -> list[str]:
+    """The options of `allocq stacks` that select a tag or a group; within: the groups that it is
+    in. UsageError for what cannot be watched."""
     file, line, module, function = key
     words = []
     if by in (None, "file", "directory", "location"):
@@ -33,6 +34,13 @@ def words_of(key: Key, by: str | None) -> list[str]:
         raise UsageError("built-in code is too much to watch", "open the group and select a tag")
     if by in (None, "module", "location") and module is not None:
         words.append(f"--module={_exactly(str(module))}")
+    for kind, group in within:
+        if kind == "module" and group[2] is None:
+            continue  # no option of stacks leaves modules out
+        given = {word.partition("=")[0] for word in words}
+        more = words_of(group, kind)
+        # An option that is given twice would widen.
+        words += [word for word in more if word.partition("=")[0] not in given]
     return words
 
 

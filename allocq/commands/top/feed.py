@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from ...analysis.board import Board
+from ...analysis.board import Board, Within
 from ...analysis.diff import Key
 from ...analysis.excerpt import note_of
 from ...errors import SourceError, UsageError
@@ -49,9 +49,11 @@ class Feed(Protocol):
     def jump(self, filter: Filter, when: float) -> None:
         """Show the last sample not later than `when`."""
 
-    def take(self, key: Key, by: str | None, live: bool) -> Taking:
-        """Begin to take the stacks that allocate through a tag or a group. live: only what is not
-        freed. UsageError."""
+    def take(self, key: Key, by: str | None, within: Within, live: bool) -> Taking:
+        """Begin to take the stacks that allocate through a tag or a group, within others.
+
+        live: only what is not freed. UsageError.
+        """
 
     def save(self, path: str, filter: Filter, fresh: bool) -> None:
         """Save a snapshot of the tags that match. fresh: of now, not of what was read last.
@@ -88,10 +90,10 @@ class LiveFeed:
     def jump(self, filter: Filter, when: float) -> None:
         raise SourceError("only a recording can be replayed", "allocq top --source DIR")
 
-    def take(self, key: Key, by: str | None, live: bool) -> Taking:
+    def take(self, key: Key, by: str | None, within: Within, live: bool) -> Taking:
         what = " ".join(filter(None, place_of(key, by)))
         what += " and below" if by == "directory" else ""
-        return Taking(what, words_of(key, by), live)
+        return Taking(what, words_of(key, by, within), live)
 
     def save(self, path: str, filter: Filter, fresh: bool) -> None:
         packing = packer(path)
@@ -169,7 +171,7 @@ class ReplayFeed:
         self._replay.position = position
         self.board = self._replay.board_at(position, filter, self._mark)
 
-    def take(self, key: Key, by: str | None, live: bool) -> Taking:
+    def take(self, key: Key, by: str | None, within: Within, live: bool) -> Taking:
         raise UsageError("w is for the running kernel: a recording has no stacks")
 
     def save(self, path: str, filter: Filter, fresh: bool) -> None:
