@@ -233,8 +233,7 @@ class Ledger:
     def _damaged(self, words: str) -> OutputError:
         return OutputError(
             f"{self.path} is damaged: {words}",
-            "remove it: what is in a directory already is found there; to an object store all is"
-            " shipped again",
+            "remove it: what was shipped already is found where it is, and not shipped again",
         )
 
 

@@ -31,7 +31,7 @@ class Destination(Protocol):
 
     def put(self, hour: datetime, name: str, fill: Fill) -> None: ...
     def put_again(self, hour: datetime, name: str, fill: Fill) -> None: ...
-    def samples(self, hour: datetime, host: str) -> set[Content]: ...
+    def samples(self, hour: datetime, host: str) -> set[Content] | None: ...
     def lacks(self, hour: datetime, host: str) -> bool: ...
 
 
@@ -56,23 +56,29 @@ def ship(
         recording = Recording(folder)
         contents = Contents(recording)
         identity = ledger.fact("recording", contents.identity())
+        blind = False
         for entry in list(ledger.entries(destination.name, done=False)):
             yield from _put(recording, contents.batch_of(entry), entry, destination, ledger, warn)
         shipped = list(ledger.entries(destination.name, done=True))
-        noted = {(each.hour, each.host, each.boot, each.kernel) for each in shipped}
-        if noted and all(destination.lacks(_start(hour), host) for hour, host, *_ in noted):
+        noted = {(each.hour, each.host) for each in shipped}
+        if noted and all(destination.lacks(_start(hour), host) for hour, host in noted):
             warn(
                 f"{destination.name} has nothing of what was shipped to it:"
                 f" remove {ledger.path} to ship it again"
             )
         for whole in list(contents.missing(shipped, time.time_ns(), open_too)):
-            batch = whole
-            if (whole.hour, whole.host, whole.boot, whole.kernel) not in noted:
-                batch = _left(recording, whole, destination, ledger, identity)
+            there = destination.samples(_start(whole.hour), whole.host)
+            batch = _left(recording, whole, there or set(), destination, ledger, identity)
             if not batch.taken:
                 continue
             entry = batch.entry(identity)
             yield from _put(recording, batch, entry, destination, ledger, warn)
+            if there is None and not (noted or blind):
+                blind = True
+                warn(
+                    f"{destination.name} may not be read: what was shipped to it with another"
+                    " ledger is shipped again"
+                )
         for words in recording.warnings:
             warn(words)
         days = {schema.day_in_name(path) for path in contents.paths}
@@ -98,12 +104,16 @@ def remove_shipped(folder: Path, destination: Destination) -> list[Path]:
 
 
 def _left(
-    recording: Recording, whole: Batch, destination: Destination, ledger: Ledger, identity: str
+    recording: Recording,
+    whole: Batch,
+    there: set[Content],
+    destination: Destination,
+    ledger: Ledger,
+    identity: str,
 ) -> Batch:
-    """What has to be shipped of an hour of which nothing is noted: an earlier ledger was lost if
-    samples of it are there."""
-    there = destination.samples(_start(whole.hour), whole.host)
-    left = without(recording, whole, there) if there else whole
+    """What has to be shipped of samples that are not noted: a ledger was lost, or is an old one, if
+    some are there."""
+    left = without(recording, whole, there)
     missing = {(each.path, each.id) for each in left.taken}
     found = [each for each in whole.taken if (each.path, each.id) not in missing]
     if found:
