@@ -23,9 +23,11 @@ HOUR_US = 3_600_000_000
 START_US = 497_222 * HOUR_US  # 2026-09-21 14:00
 
 
-def write_part(root: Path, host: str, part: int, times: Sequence[int], tags: int = 6) -> Path:
+def write_part(
+    root: Path, host: str, part: int, times: Sequence[int], tags: int = 6, boot: str = "boot"
+) -> Path:
     """A file with some samples of an hour, which differ by part and time."""
-    hour = Hour(host, "boot", "7.3.4")
+    hour = Hour(host, boot, "7.3.4")
     subjects = [b"mm/a%d.c:%d [m%d] func:f" % (at % 3, at // 2, at % 2) for at in range(tags)]
     for time in times:
         dice = random.Random(f"{part} {time}")

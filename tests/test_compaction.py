@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import here
 from parquet_files import HOUR_US, START_US, file_rows, rows_of, write_part
 
 from allocq.core import exchange as engine
@@ -70,6 +71,84 @@ def test_joins_what_was_joined_with_what_came_later(tmp_path: Path) -> None:
     before = rows_of(tmp_path)
     assert [each.joined for each in compact(tmp_path, print)] == [2]
     assert rows_of(tmp_path) == before
+
+
+def twins(root: Path) -> Counter[tuple[object, ...]]:
+    """Samples in several files of an hour; returns the rows with each of them once."""
+    one = write_part(root, "web1", 1, [START_US, START_US + 20, START_US + 30])
+    once = Counter(file_rows(one))
+    same = one.with_name("web1.copied.by-hand.parquet")
+    shutil.copy(one, same)
+    # One sample in common, and one of its own.
+    more = write_part(root, "web1", 1, [START_US + 20, START_US + 40])
+    os.rename(more, more.with_name("anything.parquet"))
+    shutil.move(same, one)
+    shutil.copy(one, same)
+    once.update(file_rows(write_part(root / "x", "web1", 1, [START_US + 40])))
+    shutil.rmtree(root / "x")
+    # The same time in another boot, or of another host, is another sample.
+    once.update(file_rows(write_part(root, "web1", 5, [START_US], boot="other")))
+    once.update(file_rows(write_part(root, "web2", 1, [START_US])))
+    return once
+
+
+def test_a_sample_in_several_files_is_kept_once(tmp_path: Path) -> None:
+    once = twins(tmp_path)
+    assert sum(rows_of(tmp_path).values()) > sum(once.values())
+    (done,) = compact(tmp_path, print)
+    assert rows_of(tmp_path) == once
+    assert (done.joined, done.made, done.repeated) == (4, 1, 4)
+    keys = [(*row[5:9], row[1]) for path in tmp_path.glob(GLOB) for row in file_rows(path)
+            if row[0] == "web1"]  # fmt: skip
+    assert keys == sorted(keys)
+    # What was joined comes in once more.
+    write_part(tmp_path, "web1", 1, [START_US, START_US + 20, START_US + 30])
+    (done,) = compact(tmp_path, print)
+    assert (done.joined, done.repeated) == (2, 3)
+    assert rows_of(tmp_path) == once
+    assert list(compact(tmp_path, print)) == []
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_of_a_sample_in_pieces_the_larger_one_stays(tmp_path: Path, names: tuple[str, str]) -> None:
+    whole = write_part(tmp_path, "web1", 1, [START_US], tags=6)
+    expected = Counter(file_rows(whole))
+    whole = whole.rename(whole.with_name(f"{names[0]}.parquet"))
+    part = write_part(tmp_path, "web1", 1, [START_US], tags=4)
+    part.rename(part.with_name(f"{names[1]}.parquet"))
+    assert [each.repeated for each in compact(tmp_path, print)] == [1]
+    assert rows_of(tmp_path) == expected
+
+
+def test_the_command_says_what_was_repeated(tmp_path: Path) -> None:
+    twins(tmp_path)
+    done = here("fleet", "compact", "--data", str(tmp_path))
+    assert done.status == 0
+    assert "4 files joined into 1" in done.err
+    assert done.err.endswith("; 4 samples repeated in them left out\n")
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_killed_among_repeated_samples_none_is_lost(tmp_path: Path, can_exchange: bool) -> None:
+    first = tmp_path / "first"
+    once = twins(first)
+    twice = rows_of(first)
+    without = [] if can_exchange else ["-e", "inject=renameat2:error=EINVAL"]
+    for call in CALLS[not can_exchange :]:
+        for number in range(1, 100):
+            root = tmp_path / "killed"
+            shutil.copytree(first, root)
+            kill = ["-e", f"inject={call}:signal=KILL:when={number}"]
+            run = subprocess.run(
+                [*STRACE, *without, *kill, sys.executable, CHILD, root], capture_output=True
+            )
+            found = rows_of(root)
+            assert found in (once, twice) or (not can_exchange and not found), (call, number)
+            list(compact(root, print))
+            assert rows_of(root) == once, (call, number)
+            shutil.rmtree(root)
+            if run.returncode == 0:
+                break
 
 
 @pytest.mark.parametrize("can_exchange", [True, False])

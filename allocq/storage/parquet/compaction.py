@@ -1,5 +1,8 @@
 """Joins the files of one host and hour into one.
 
+A sample that several of them have, of one boot and time, is taken from one of them: the one that
+has most of its rows.
+
 The hour gets a new directory, which changes places with the old one in a single step: whoever lists
 `date=*/hour=*/*.parquet` finds either all files from before or the joined ones, and a file that was
 listed before and is opened after is missing, never read twice. Where the file system cannot let
@@ -24,6 +27,7 @@ import json
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -35,7 +39,7 @@ from ...errors import AccessError, AllocqError, FormatError, OutputError, Source
 from ..files import save_at
 from . import arrow
 from .folder import FOLDER_BELOW, names_in
-from .reading import Run, parts_of, runs_of
+from .reading import Instant, Run, parts_of, rows_by_sample, runs_of, without
 from .schema import PARTS_KEY, file_name, hour_of_partition, is_data
 
 if TYPE_CHECKING:
@@ -53,7 +57,7 @@ Warn = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Compacted:
     """What became of an hour. path: its directory; joined: how many files became `made`; rows: in
-    these; before, after: their bytes."""
+    these; before, after: their bytes; repeated: how often a sample was there once more."""
 
     path: Path
     joined: int
@@ -61,6 +65,7 @@ class Compacted:
     rows: int
     before: int
     after: int
+    repeated: int = 0
 
 
 def compact(root: Path, warn: Warn) -> Iterator[Compacted]:
@@ -186,7 +191,8 @@ class _Hour:
                 group.files.append(name)
                 group.parts += parts or [name]
         for host, group in groups.items():
-            group.name = file_name(host, hour, "joined", *sorted(group.parts))
+            group.parts = sorted(set(group.parts))
+            group.name = file_name(host, hour, "joined", *group.parts)
         return [group for group in groups.values() if len(group.files) > 1]
 
     def _join(self, live: int, groups: Sequence[_Group]) -> Compacted | None:
@@ -198,13 +204,14 @@ class _Hour:
             with contextlib.suppress(PermissionError):
                 os.fchown(work, status.st_uid, status.st_gid)
             joined = []
-            rows = after = before = 0
+            rows = after = before = repeated = 0
             for group in groups:
                 try:
-                    rows += self._write(live, work, group)
+                    counts = self._write(live, work, group)
                 except (FormatError, SourceError) as error:
                     self._warn(f"passed over {_words(error, self._path)}")
                     continue
+                rows, repeated = rows + counts.rows_out, repeated + counts.repeated
                 joined += group.files
                 after += os.stat(_unready(group.name), dir_fd=work).st_size
                 before += sum(os.stat(name, dir_fd=live).st_size for name in group.files)
@@ -220,28 +227,41 @@ class _Hour:
             raise
         finally:
             os.close(work)
-        return Compacted(self._path, len(joined), len(made), rows, before, after)
+        return Compacted(self._path, len(joined), len(made), rows, before, after, repeated)
 
-    def _write(self, live: int, work: int, group: _Group) -> int:
+    def _write(self, live: int, work: int, group: _Group) -> _Counts:
         """Write the rows of some files into one, whose name is not yet that of data."""
         counts = _Counts()
-        schema = arrow.schema({PARTS_KEY: json.dumps(sorted(group.parts))})
+        tallies = []
+        for name in group.files:
+            with _opened(live, name) as file:
+                tallies.append(rows_by_sample(file, str(self._path / name)))
+        elsewhere = _elsewhere(tallies)
+        counts.repeated = sum(map(len, elsewhere))
+        expected = sum(
+            rows
+            for tally, others in zip(tallies, elsewhere, strict=True)
+            for sample, rows in tally.items()
+            if sample not in others
+        )
+        schema = arrow.schema({PARTS_KEY: json.dumps(group.parts)})
         with contextlib.ExitStack() as stack:
             streams = []
-            for name in group.files:
+            for name, others in zip(group.files, elsewhere, strict=True):
                 file = stack.enter_context(_opened(live, name))
-                streams.append(runs_of(file, str(self._path / name)))
+                runs = runs_of(file, str(self._path / name))
+                streams.append(without(runs, others) if others else runs)
             modes = [os.stat(name, dir_fd=live).st_mode & 0o044 for name in group.files]
 
             def fill(fd: int) -> None:
                 with open(fd, "wb", closefd=False) as out:
-                    arrow.write(out, schema, counts.out(_merged(streams, counts)))
-                if counts.rows_in != counts.rows_out:
+                    arrow.write(out, schema, counts.out(_merged(streams)))
+                if counts.rows_out != expected:
                     raise OutputError(f"{self._path}: rows were lost in joining its files")
                 os.fchmod(fd, 0o600 | min(modes))
 
             save_at(work, _unready(group.name), str(self._path / group.name), fill)
-        return counts.rows_out
+        return counts
 
     def _put_in_place(
         self, live: int, work: int, joined: Sequence[str], made: Sequence[str]
@@ -330,10 +350,10 @@ class _Hour:
 
 
 class _Counts:
-    """How many rows came in and went out."""
+    """How many rows went out, and how often a sample was there once more."""
 
     def __init__(self) -> None:
-        self.rows_in = self.rows_out = 0
+        self.rows_out = self.repeated = 0
 
     def out(self, batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
         for rows in batches:
@@ -341,12 +361,24 @@ class _Counts:
             yield rows
 
 
-def _merged(streams: Sequence[Iterator[Run]], counts: _Counts) -> Iterator[RecordBatch]:
+def _elsewhere(tallies: Sequence[Counter[Instant]]) -> list[set[Instant]]:
+    """Of each file, the samples that are taken from another one."""
+    owners: dict[Instant, int] = {}
+    for number, tally in enumerate(tallies):
+        for sample, rows in tally.items():
+            if sample not in owners or tallies[owners[sample]][sample] < rows:
+                owners[sample] = number
+    return [
+        {sample for sample in tally if owners[sample] != number}
+        for number, tally in enumerate(tallies)
+    ]
+
+
+def _merged(streams: Sequence[Iterator[Run]]) -> Iterator[RecordBatch]:
     """The rows of some files that are each in order, in order."""
     merged = heapq.merge(*streams, key=lambda run: run.key)
     for _, runs in groupby(merged, key=lambda run: run.key):
         some = sorted(runs, key=lambda run: run.first)
-        counts.rows_in += sum(run.rows.num_rows for run in some)
         if all(one.last <= other.first for one, other in pairwise(some)):
             yield from (run.rows for run in some)
             continue

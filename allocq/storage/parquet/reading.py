@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -73,6 +74,30 @@ def samples_of(file: IO[bytes], path: str, host: str) -> set[Content]:
 
 def _microseconds(time: datetime) -> int:
     return (time - _BEGINNING) // timedelta(microseconds=1)
+
+
+Instant = tuple[str, datetime]
+"""What tells a sample of a host from others: its boot and its time."""
+
+
+def rows_by_sample(file: IO[bytes], path: str) -> Counter[Instant]:
+    """How many rows each sample has in a file of one host. FormatError."""
+    found: Counter[Instant] = Counter()
+    for rows in _Parquet(file, path).batches():
+        found.update(_instants(rows))
+    return found
+
+
+def without(runs: Iterator[Run], samples: Container[Instant]) -> Iterator[Run]:
+    """Runs without the rows of some samples."""
+    for run in runs:
+        kept = [at for at, each in enumerate(_instants(run.rows)) if each not in samples]
+        if kept:
+            yield Run(run.key, arrow.joined([run.rows], kept))
+
+
+def _instants(rows: RecordBatch) -> Iterator[Instant]:
+    return zip(rows.column("boot_id").to_pylist(), rows.column("time").to_pylist(), strict=True)
 
 
 def runs_of(file: IO[bytes], path: str) -> Iterator[Run]:
