@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from asking import questions
-from bench.fleet import AHEAD, FIRST, LEAK, LONELY, NEW, OLD, OUTLIER, Plan
+from bench.fleet import AHEAD, FIRST, LEAK, LONELY, NEW, OLD, OUTLIER, Plan, save
 from bench.fleet import write as write_fleet
 from command import MODULE, allocq, here, refused, unhurried
 from fleets import (
@@ -27,9 +28,11 @@ from fleets import (
     fleets,
     last,
     rows,
+    table_of,
     write,
 )
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from oracle import UML_7_3, Tag, grouped, meant, parse
 
 TAGS = tuple(parse(UML_7_3.read_bytes()))
@@ -524,3 +527,72 @@ def test_the_interval_of_a_plan(tmp_path: Path) -> None:
     plan = Plan(hosts=1, samples=3, tags=40, interval=timedelta(minutes=40))
     write_fleet(tmp_path, plan)
     assert len(list(tmp_path.rglob("*.parquet"))) >= 2
+
+
+COPIES = "whose samples other files have, too"
+
+
+@settings(unhurried, max_examples=8)
+@given(fleets(), st.data())
+def test_a_sample_in_several_files_counts_once(
+    tmp_path_factory: pytest.TempPathFactory, samples: list[Sample], data: st.DataObject
+) -> None:
+    root = tmp_path_factory.mktemp("once")
+    write(root, samples)
+    other = tmp_path_factory.mktemp("twice")
+    write(other, samples)
+    for number in range(data.draw(st.integers(1, 3))):
+        some = [each for each in samples if data.draw(st.booleans())]
+        for path in write(tmp_path_factory.mktemp("some"), some):
+            folder = other / path.parent.relative_to(path.parents[2])
+            path.rename(folder / f"{path.stem}.again{number}.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", str(NOW))
+        for what in ("top", "grown", "hosts"):
+            assert ask(what, other) == ask(what, root), what
+
+
+@pytest.mark.usefixtures("later")
+def test_copies_are_said_and_compacted(tmp_path: Path) -> None:
+    tags = (Tag(4096, 1, "mm/a.c", 1, None, "f", True),)
+    samples = [Sample("h", NOW - 60, tags), Sample("h", NOW - 30, tags), Sample("i", NOW, tags)]
+    for number, path in enumerate(write(tmp_path, samples)):
+        shutil.copy(path, path.with_name(f"{number}.parquet"))
+    (row,) = ask("top", tmp_path)
+    assert (row["bytes"], row["calls"], row["hosts"]) == (8192, 2, 2)
+    done = fleet("top", tmp_path)
+    assert f"allocq: 2 files left out, {COPIES}: allocq fleet compact keeps each once\n" in done.err
+    assert COPIES in fleet("hosts", tmp_path).err
+    assert fleet("compact", tmp_path).status == 0
+    assert COPIES not in fleet("top", tmp_path).err
+    assert ask("top", tmp_path) == [row]
+
+
+@pytest.mark.usefixtures("later")
+def test_files_of_several_hosts_with_samples_in_common_are_said(tmp_path: Path) -> None:
+    """Which allocq does not write."""
+    tags = (Tag(4096, 1, "mm/a.c", 1, None, "f", True),)
+    a, b, c = (Sample(host, NOW - 60, tags) for host in "abc")
+    (path,) = write(tmp_path, [a])
+    for name, some in (("one", [a, b]), ("two", [b, c])):
+        save(path.with_name(f"{name}.parquet"), table_of(some))
+    path.unlink()
+    done = fleet("top", tmp_path)
+    assert "allocq: 1 sample counted several times: in files of several hosts" in done.err
+    save(path.with_name("three.parquet"), table_of([a, b, c]))
+    done = fleet("top", tmp_path)
+    assert "counted several times" not in done.err
+    assert f"2 files left out, {COPIES}" in done.err
+
+
+@pytest.mark.usefixtures("later")
+def test_a_file_with_another_sample_is_not_left_out(tmp_path: Path) -> None:
+    """Of the two samples that are compared, the larger file alone has the first one."""
+    small = (Tag(4096, 1, "mm/a.c", 1, None, "f", True),)
+    large = (Tag(9 << 20, 1, "mm/a.c", 1, None, "f", True),)
+    both = [Sample("h", NOW - 60, small), Sample("h", NOW - 30, large)]
+    (path,) = write(tmp_path, both)
+    save(path.with_name("a.parquet"), table_of(both[1:]))
+    save(path.with_name("z.parquet"), table_of(both[1:]))
+    (row,) = ask("grown", tmp_path)
+    assert row["growth"] == (9 << 20) - 4096

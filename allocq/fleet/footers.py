@@ -160,6 +160,48 @@ def newest_time(connection: Any, file: DataFile, until: int) -> int | None:
     return newest
 
 
+def rows_at(
+    connection: Any, files: Sequence[DataFile], times: Iterable[int]
+) -> list[tuple[str, str, str, int, int]]:
+    """(path, host, boot, time, rows) of the samples of some times, which are in microseconds since
+    1970. Lost if a file cannot be read."""
+    import duckdb
+
+    paths = {escaped(file.path): file.path for file in files}
+    try:
+        found = connection.execute(
+            f"SELECT filename, host, boot_id, {microseconds('time')}, count(*)"
+            " FROM read_parquet($1, filename=true, hive_partitioning=false) WHERE time IN"
+            f" (SELECT {moment('us')} FROM (SELECT unnest($2::BIGINT[]) AS us))"
+            " GROUP BY ALL",
+            [list(paths), sorted(set(times))],
+        ).fetchall()
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error:
+        gone = [file.path for file in files if not Path(file.path).exists()]
+        damaged = [] if gone else _unreadable(connection, files)
+        if not (gone or damaged):
+            raise
+        raise Lost(gone, damaged) from None
+    return [(paths.get(path, path), *rest) for path, *rest in found]
+
+
+def _unreadable(connection: Any, files: Sequence[DataFile]) -> list[str]:
+    import duckdb
+
+    found = []
+    for file in files:
+        try:
+            connection.execute(
+                "SELECT count(host), count(boot_id), count(time) FROM read_parquet(?)",
+                [[escaped(file.path)]],
+            ).fetchall()
+        except duckdb.Error:
+            found.append(file.path)
+    return found
+
+
 def microseconds(time: str) -> str:
     """DuckDB's expression for the microseconds since 1970 of a time, which may be infinite."""
     return (

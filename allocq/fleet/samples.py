@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -124,3 +124,25 @@ def around_rollout(spans: Iterable[Span], kernels: Iterable[str]) -> Compared:
 def _compared(pairs: Sequence[tuple[Pick, Pick]], alone: list[str]) -> Compared:
     rebooted = [last.host for first, last in pairs if first.boot != last.boot]
     return Compared([pick for pair in pairs for pick in pair], alone, rebooted)
+
+
+Holders = Mapping[str, Collection[Pick]]
+"""Which of the picked samples are in each file."""
+
+
+def superfluous(holders: Holders, rows: Mapping[tuple[str, Pick], int]) -> tuple[set[str], int]:
+    """Files without which every sample is there once, of which a copy is in another one, and of how
+    many samples a copy stays: none as long as a file is of one host. rows: of a sample in a file,
+    where they were counted; of copies, the one with most rows stays."""
+    kept: set[str] = set()
+    covered: dict[Pick, int] = defaultdict(int)
+
+    def worth(path: str) -> tuple[int, int, str]:
+        return -len(holders[path]), -sum(rows.get((path, pick), 0) for pick in holders[path]), path
+
+    for path in sorted(holders, key=worth):
+        if any(not covered[pick] for pick in holders[path]):
+            kept.add(path)
+            for pick in holders[path]:
+                covered[pick] += 1
+    return set(holders) - kept, sum(1 for count in covered.values() if count > 1)

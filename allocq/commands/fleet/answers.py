@@ -68,6 +68,7 @@ def answer(
     if request.what == "hosts":
         found.rows = _hosts(request, engine, data)
         found.hosts = len({span.host for span in spans})
+        _tell_copies(data, found)
         return found
     picks = _picks(request, spans, found)
     if request.what == "outliers":
@@ -77,6 +78,7 @@ def answer(
         held, places, hosts, kernels = _held(request, engine, data, picks, found)
         rows = _ROWS[request.what](request, engine, held, _Names(places.keys, hosts, kernels))
         found.rows = _ordered(request, rows)
+    _tell_copies(data, found)
     return found
 
 
@@ -187,7 +189,7 @@ def _held(
             "when": (Kind.INTEGER, [int(pick.when) for pick in picks]),
         }
     )
-    rows = engine.data(data.files(picks) or [footer.file for footer in data.footers])
+    rows = engine.data(data.files(picks, engine) or [footer.file for footer in data.footers])
     chosen_tags = engine.keep(queries.tags(rows, chosen, request.filter))
     names = [
         Name(**{**row, "kernel": kernels[row["kernel"]]})
@@ -211,6 +213,19 @@ def _held(
     if request.what == "outliers":  # its question goes over them more than once
         held = engine.keep(held)
     return held, places, hosts, kernels
+
+
+def _tell_copies(data: Data, found: Answer) -> None:
+    if data.copies:
+        found.notes.append(
+            f"{quantity(data.copies, 'file')} left out, whose samples other files have, too:"
+            " allocq fleet compact keeps each once"
+        )
+    if data.repeated:
+        found.notes.append(
+            f"{quantity(data.repeated, 'sample')} counted several times: in files of several hosts"
+            " that have some of their samples in common"
+        )
 
 
 def _tell_places(places: Places, found: Answer) -> None:

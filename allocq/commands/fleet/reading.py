@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,8 @@ from ...errors import SourceError
 from ...fleet import queries
 from ...fleet.engine import Engine
 from ...fleet.files import HOUR, MICROSECONDS, DataFile, Skip, Skipped, find_files
-from ...fleet.footers import Footer, newest_time, read_footers, without_parts
-from ...fleet.samples import Pick, Span
+from ...fleet.footers import Footer, newest_time, read_footers, rows_at, without_parts
+from ...fleet.samples import Pick, Span, superfluous
 from ...storage.parquet.schema import host_of, safe_host
 from ...units import format_time
 from .request import FleetRequest
@@ -40,6 +40,8 @@ class Data:
     newest: int | None = None
     named: frozenset[str] = frozenset()
     until_given: bool = False
+    copies: int = 0
+    repeated: int = 0
 
     @property
     def window(self) -> str:
@@ -64,24 +66,53 @@ class Data:
         seen = {safe_host(span.host) for span in self.spans} | set(map(safe_host, self.ahead))
         return sorted(self.named - seen)
 
-    def files(self, picks: Sequence[Pick]) -> list[DataFile]:
-        """The files that may hold these samples."""
-        times: dict[tuple[str, str], list[int]] = defaultdict(list)
+    def files(self, picks: Sequence[Pick], engine: Engine) -> list[DataFile]:
+        """The files that may hold these samples, without those of which all that is asked is in
+        another file, too: `copies` says how many they are."""
+        times: dict[tuple[str, str], list[Pick]] = defaultdict(list)
         for pick in picks:
-            times[pick.host, pick.boot].append(pick.time)
-        everything = sorted(pick.time for pick in picks)
-        return [
-            footer.file
-            for footer in self.footers
-            if any(
-                _holds(footer, time)
-                for time in (
-                    times.get((footer.host, footer.boot), [])
-                    if footer.host is not None and footer.boot is not None
-                    else everything
-                )
+            times[pick.host, pick.boot].append(pick)
+        holders: dict[Pick, list[DataFile]] = defaultdict(list)
+        files = []
+        for footer in self.footers:
+            whose = (footer.host, footer.boot)
+            some = (
+                times.get((whose[0], whose[1]), [])
+                if whose[0] is not None and whose[1] is not None
+                else picks
             )
-        ]
+            inside = [pick for pick in some if _holds(footer, pick.time)]
+            if inside:
+                files.append(footer.file)
+            for pick in inside:
+                if footer.host in (None, pick.host):
+                    holders[pick].append(footer.file)
+        dropped, self.repeated = _copies(engine, holders)
+        self.copies = len(dropped)
+        return [file for file in files if file.path not in dropped]
+
+
+def _copies(engine: Engine, holders: Mapping[Pick, Sequence[DataFile]]) -> tuple[set[str], int]:
+    """Files without which every sample is there once, and how many are there more than once all the
+    same. holders: the files among whose times the time of a sample is."""
+    doubtful = {pick: files for pick, files in holders.items() if len(files) > 1}
+    if not doubtful:
+        return set(), 0
+    by_key = {(pick.host, pick.boot, pick.time): pick for pick in doubtful}
+    files = {file.path: file for some in doubtful.values() for file in some}
+    found = rows_at(engine.footers, list(files.values()), (pick.time for pick in doubtful))
+    rows = {
+        (path, by_key[host, boot, time]): count
+        for path, host, boot, time, count in found
+        if (host, boot, time) in by_key
+    }
+    held: dict[str, set[Pick]] = defaultdict(set)
+    for path, pick in rows:
+        held[path].add(pick)
+    for pick, (file, *others) in holders.items():
+        if not others and file.path in held:
+            held[file.path].add(pick)
+    return superfluous(held, rows)
 
 
 def _holds(footer: Footer, time: int) -> bool:
