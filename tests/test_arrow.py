@@ -242,6 +242,25 @@ def test_a_snapshot_brings_its_facts_along(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["listing.txt", "listing-2026-11-23_1000.txt"])
+def test_a_time_that_is_not_known_is_said(tmp_path: Path, name: str) -> None:
+    """Not guessed from the file: that can be a copy."""
+    saved = tmp_path / name
+    saved.write_bytes(here("query", "--sample", "-m", "zram").out)
+    argv = ("query", "--source", str(saved), "--output", str(tmp_path / "x.parquet"))
+    done = here(*argv)
+    assert done.status == 0
+    assert done.err == (
+        f"allocq: warning: {saved} does not say when it was saved: its time is 1970-01-01\n"
+    )
+    assert {row[1] for row in file_rows(tmp_path / "x.parquet")} == {EPOCH}
+    text = saved.read_text()
+    note = "# allocq-snapshot: 1\n# time: 2026-11-23T10:00:00Z\n"
+    saved.write_text(f"allocinfo - version: 2.0\n#     <size>  <calls> <tag info>\n{note}{text}")
+    done = here(*argv, "--force")
+    assert (done.status, done.err) == (0, "")
+
+
 def test_order_and_limit(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     for argv in (["-s", "bytes", "-n", "5"], ["-n", "7"], ["-r", "-n", "3"], ["-s", "file"]):

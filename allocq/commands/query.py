@@ -265,6 +265,8 @@ def _parquet(query: Query, source: Live | Saved, out: Output, words: Words) -> i
     view = query.view
     sort = view.sort or "none"
     snapshot = source.read(query.applied, wanted_of(view, sort))
+    if snapshot.info.time is None:
+        warn(f"{snapshot.info.path} does not say when it was saved: its time is 1970-01-01")
     table = snapshot.table
     _keep(table, view.slab)
     words.add(table)
