@@ -454,15 +454,19 @@ def test_counters_that_no_machine_has(root: Path) -> None:
     assert ask("top", root, "--underflowed")[0]["bytes"] == -6 * (1 << 48)
 
 
-def test_an_interrupted_question_leaves_nothing_behind(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_question_leaves_nothing_behind(
+    root: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     env = {**os.environ, "TMPDIR": str(temporary)}
     command = [*MODULE, "fleet", "top", "--data", str(root)]
     asked = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     until(lambda: list(temporary.iterdir()))
-    asked.send_signal(signal.SIGINT)
+    asked.send_signal(number)
     out, err = asked.communicate()
-    assert asked.returncode in (0, 130) and b"Traceback" not in err, err
+    ended = 130 if number == signal.SIGINT else -number
+    assert asked.returncode in (0, ended) and b"Traceback" not in err, err
     assert (asked.returncode == 0) == bool(out)
     assert not list(temporary.iterdir())

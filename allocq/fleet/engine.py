@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import MissingExtraError, SourceError
+from ..host.signals import done_at_the_end
 from ..storage.parquet.schema import COLUMNS, Kind
 from .files import DataFile, Lost, escaped
 from .footers import microseconds, moment
@@ -102,16 +104,17 @@ def _interruptible() -> Iterator[None]:
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
     """A directory of one's own for what does not fit into memory."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="allocq-fleet-"))
-    except OSError as error:
-        raise SourceError(
-            f"cannot make a temporary directory: {error.strerror}", "set TMPDIR"
-        ) from None
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            # Named before it is made, so that no signal comes between that and its removal.
+            folder = Path(tempfile.gettempdir(), f"allocq-fleet-{secrets.token_hex(16)}")
+            stack.enter_context(done_at_the_end(lambda: shutil.rmtree(folder, ignore_errors=True)))
+            folder.mkdir(0o700)
+        except OSError as error:
+            raise SourceError(
+                f"cannot make a temporary directory: {error.strerror}", "set TMPDIR"
+            ) from None
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _settings(scratch: Path) -> dict[str, Any]:

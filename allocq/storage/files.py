@@ -4,20 +4,17 @@ import contextlib
 import errno
 import os
 import secrets
-import signal
 import stat
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from types import FrameType
+from collections.abc import Callable, Iterable
 
 from ..errors import OutputError, UsageError
+from ..host.signals import done_at_the_end, signals_held
 
 PRIVATE = 0o600
 Fill = Callable[[int], None]
 """Writes a whole file to a descriptor."""
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
 _NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS, errno.ENOENT)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -140,7 +137,7 @@ def _give_name(folder: int, fd: int, name: str, force: bool) -> bool:
             os.link(source, name, dst_dir_fd=folder)
             return True
         passing = _passing_name()
-        with _signals_held():
+        with signals_held():
             os.link(source, passing, dst_dir_fd=folder)
             try:
                 os.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -168,7 +165,7 @@ def _passing_name() -> str:
 def _save_named(folder: int, name: str, fill: Fill, force: bool) -> None:
     """The same by a file that has another name until it is whole."""
     passing = _passing_name()
-    with _removed_at_the_end(folder, passing):
+    with done_at_the_end(lambda: _remove(folder, passing)):
         fd = os.open(passing, _CREATE, PRIVATE, dir_fd=folder)
         try:
             fill(fd)
@@ -192,49 +189,13 @@ def _publish(folder: int, temporary: str, name: str) -> None:
     else:
         return
     # A file system without hard links: whoever creates the name may rename over it.
-    with _signals_held():
+    with signals_held():
         os.close(os.open(name, _CREATE, PRIVATE, dir_fd=folder))
         try:
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             _remove(folder, name)
             raise
-
-
-@contextlib.contextmanager
-def _removed_at_the_end(folder: int, name: str) -> Iterator[None]:
-    """Remove this file if it is still there at the end, and before a signal ends the process. A
-    Ctrl-C becomes a KeyboardInterrupt, however long that takes."""
-
-    def end(number: int, _: FrameType | None) -> None:
-        _remove(folder, name)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    kept = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in _ENDING:
-            if signal.getsignal(number) == signal.SIG_DFL:
-                kept[number] = signal.signal(number, end)
-        if callable(signal.getsignal(signal.SIGINT)):
-            kept[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        with _signals_held():
-            _remove(folder, name)
-        for number, handler in kept.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Let no signal come between a few steps that belong together."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, *_ENDING))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _remove(folder: int, name: str) -> None:
