@@ -39,7 +39,7 @@ from ..sources.stacks import (
 )
 from ..times import parse_duration
 from ..units import format_size
-from .arguments import choice, number, read_filter, strings, text
+from .arguments import choice, number, read_filter, strings, text, text_or
 from .nearest import as_meant, tell_no_match
 from .saving import Target, read_target
 
@@ -94,7 +94,7 @@ def read_request(values: Mapping[str, object]) -> StacksRequest:
     return StacksRequest(
         filter=read_filter(values),
         command=command,
-        seconds=parse_duration(span or WATCH_TIME),
+        seconds=parse_duration(text_or(values, "span", WATCH_TIME)),
         live=bool(values.get("live")),
         format=choice("format", values.get("format"), STACKS_FORMATS) or "table",
         limit=number("limit", values.get("limit")),
