@@ -496,9 +496,10 @@ def test_pprof_is_read_by_protobuf(
     [
         ([], "stacks needs a WORD"),
         (["--", "true"], "stacks needs a WORD"),
-        (["x", "--"], "no command behind --"),
+        (["x", "--"], "no command after --"),
         (["x", "--for", "1s", "--", "true"], "--for and a command"),
         (["x", "--for", "soon"], "invalid duration"),
+        (["x", "--for", ""], "invalid duration ''"),
         (["x", "--map-size", "100"], "invalid value '100' for --map-size"),
         (["x", "--map-size", "1000000"], "invalid value '1000000'"),
         (["x", "--max-rate", "0"], "--max-rate must be at least 1"),
@@ -528,6 +529,16 @@ def test_where_tracefs_is_mounted(tmp_path: Path) -> None:
     )
     assert tracefs.mounted(str(mounts)) == "/sys/kernel/tracing"
     assert tracefs.mounted(str(tmp_path / "none")) is None
+
+
+def test_tracefs_in_debugfs(tmp_path: Path) -> None:
+    """The kernel mounts it at DEBUGFS/tracing when that is looked at, and /proc/mounts has it only
+    then."""
+    mounts, debugfs = tmp_path / "mounts", tmp_path / "debug"
+    mounts.write_text(f"none /other debugfs rw 0 0\nnone {debugfs} debugfs rw 0 0\n")
+    assert tracefs.mounted(str(mounts)) is None
+    (debugfs / "tracing" / "instances").mkdir(parents=True)
+    assert tracefs.mounted(str(mounts)) == f"{debugfs}/tracing"
 
 
 def test_pprof_is_not_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ def read_request(values: Mapping[str, object]) -> StacksRequest:
             "--for and a command cannot be used together", "omit --for: the command's end ends it"
         )
     if "command" in values and not command:
-        raise UsageError("no command behind --", "use allocq stacks WORD -- COMMAND")
+        raise UsageError("no command after --", "use allocq stacks WORD -- COMMAND")
     size, rate = number("map-size", values.get("map_size")), number(
         "max-rate", values.get("max_rate")
     )  # fmt: skip
@@ -317,7 +317,7 @@ def _unseen(
         notes.append(f"allocated before, so not seen: {words}")
     grown, more = _sum(after)
     grown, more = grown - held, more - calls
-    words = f"meanwhile the tags grew by {format_size(grown)}, {quantity(more, 'call')}"
+    words = f"meanwhile the tags grew by {format_size(grown)} and {quantity(more, 'call')}"
     left = sum(stack.live_bytes for stack in stacks)
     if live and grown < left:
         words += ": what is live here and not there was freed without an event (kfree_rcu, in bulk)"

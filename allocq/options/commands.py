@@ -795,7 +795,7 @@ COMMANDS = (
             Operand(
                 "command",
                 "COMMAND",
-                "The command to run and watch, without a shell: all words behind -- belong to it.",
+                "The command to run and watch, without a shell: all words after -- belong to it.",
                 required=False,
                 many=True,
                 behind_dashes=True,

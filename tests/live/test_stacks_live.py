@@ -307,6 +307,16 @@ def test_what_is_missing_is_told_in_a_line(
         done = stacks("alloc_pipe_info")
         refused(done, "cannot trace allocations: tracefs is not mounted")
         assert "mount -t tracefs" in done.err
+        subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=True)
+        try:  # tracefs is in it, once it is looked at
+            assert stacks("alloc_pipe_info", run=["sh", "-c", "true | true"]).status == 0
+        finally:
+            subprocess.run(["umount", "-R", "/sys/kernel/debug"], check=True)
+        subprocess.run(["mount", "-o", "ro", "-t", "tracefs", "tracefs", TRACEFS], check=True)
+        done = stacks("alloc_pipe_info")
+        refused(done, f"cannot trace allocations: tracefs is mounted read-only at {TRACEFS}")
+        assert "remount,rw" in done.err
+        subprocess.run(["umount", TRACEFS], check=True)
     finally:
         subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACEFS], check=True)
     other = unprivileged([*ALLOCQ, "stacks", "alloc_pipe_info"])
