@@ -278,6 +278,9 @@ def test_diff_between_two_times(recorded: Path) -> None:
     assert diff("--since", f"@{10**9 + 1}").status == 0
     refused(diff("--since", "now"), "holds nothing later")
     refused(diff(), "--source needs --since")
+    done = here("diff", "a", "--source", str(Path(__file__)))
+    refused(done, "--source needs --since")
+    assert "allocq diff BEFORE AFTER" in done.err
     refused(here("diff", "--until", "now", "a"), "--until needs --since")
     refused(here("diff"), "needs BEFORE")
 
