@@ -632,7 +632,7 @@ def test_a_watch_of_what_is_freed(pipe_sites: Sites) -> None:
 
 def test_a_watch_that_tells_threads_apart(pipe_sites: Sites) -> None:
     instance: Any = Recorded()
-    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), True, 16384, by_process=True)
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), True, 16384, [7], by_process=True)
     watch.start()
     by_event: dict[str, list[str]] = {}
     for event, text in instance.set:
@@ -658,7 +658,7 @@ def test_rows_of_threads_are_kept_apart(pipe_sites: Sites, monkeypatch: pytest.M
         )
 
     monkeypatch.setattr(Recorded, "histogram", histogram)
-    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), False, 16384, by_process=True)
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), False, 16384, [7], by_process=True)
     watch._names._ours = True
     watch.start()
     stacks = watch.stop().stacks
