@@ -1,7 +1,7 @@
 """Parses the times that options take."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from .errors import UsageError
 
@@ -14,26 +14,39 @@ _NAMES = {
     **dict.fromkeys(("w", "week", "weeks"), "w"),
 }
 _AGO = re.compile(r"(-?)\s*(\d{1,12}(?:\.\d{1,6})?)\s*([a-z]+)(\s+ago)?", re.ASCII)
-_LONG = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([a-z]*)", re.ASCII)
+_LONG = re.compile(r"(\d{1,99}(?:\.\d{1,6})?)\s*([a-z]*)", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?", re.ASCII)
+_LONGEST = 36500 * 86400
+# A datetime of any zone has the years 1 to 9999.
+_FIRST, _END = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2, 9999))
 _DAYS = {"today": 0, "yesterday": 1}
 _SECONDS = re.compile(r"@(\d{1,12}(?:\.\d{1,9})?)", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
-    """Seconds, over 0, from `10s`, `1.5 min`, `6h`, `7d`, `2w`, or `10`. UsageError if invalid."""
+    """Seconds, over 0 and up to 100 years, from `10s`, `1.5 min`, `6h`, `7d`, `2w`, or `10`.
+    UsageError for anything else."""
     match = _LONG.fullmatch(text.strip().lower())
     unit = _NAMES.get(match[2] or "s") if match else None
     seconds = float(match[1]) * _UNITS[unit] if match and unit else 0.0
     if not seconds:
         raise UsageError(f"invalid duration '{text}'", "use a number with a unit: 10s, 5m, 6h, 7d")
+    if seconds > _LONGEST:
+        raise UsageError(f"duration '{text}' is too long", "the maximum is 100 years: 36500d")
     return seconds
 
 
 def parse_time(text: str, now: float) -> float:
     """Seconds since 1970 from `2026-11-23T06:20:37Z` (local time without a zone), `@SECONDS`,
     `now`, `today`, `yesterday`, `10:00` (of today), `20s ago`, `10 min ago`, `1 hour ago`, `-1h` or
-    `1h`. UsageError for anything else."""
+    `1h`. UsageError for anything else, and outside of the years 2 to 9998."""
+    seconds = _seconds_of(text, now)
+    if not _FIRST <= seconds < _END:
+        raise UsageError(f"time '{text}' is out of range", "use a year from 2 to 9998")
+    return seconds
+
+
+def _seconds_of(text: str, now: float) -> float:
     words = text.strip()
     if words == "now":
         return now

@@ -312,6 +312,18 @@ def test_a_child_ends_as_it_ends() -> None:
         run(["/nonexistent"])
     with pytest.raises(UsageError, match="cannot run"):
         run(["a\0b"])
+    with pytest.raises(UsageError, match="cannot run '': the name of the command is empty"):
+        run([""])
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("cd", "sh -c"), ("ls / | wc", "sh -c"), ("x > y", "sh -c"), ("/no/such", ""), ("/etc", "")],
+)
+def test_what_needs_a_shell_is_said(name: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run([name])
+    assert hint in caught.value.hint and bool(hint) == bool(caught.value.hint)
 
 
 def waiting(trap: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:

@@ -496,6 +496,8 @@ def test_a_taken_port_is_said() -> None:
     [
         (["--source", "/no/such"], "no such file"),
         (["--source", "-"], "cannot be read again"),
+        (["--sample", "--max-age", ""], "invalid duration ''"),
+        (["--sample", "--hold", ""], "invalid duration ''"),
         (["--sample", "--tls-cert", "x"], "TLS needs"),
         (["--sample", "--tls-cert", "/no", "--tls-key", "/no"], "cannot read /no"),
         (["--sample", "--passwords", "/no"], "cannot read /no"),

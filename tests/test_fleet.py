@@ -331,6 +331,15 @@ def test_a_rollout_compares_each_host_before_and_after(root: Path) -> None:
     assert result.status == 1 and "no host runs 9.9; there are 6.12, 7.3" in result.err
 
 
+def test_a_host_without_a_name_is_shown_as_one(root: Path) -> None:
+    """As a saved listing of an unknown machine becomes Parquet."""
+    for path in write(root, [one("", HOUR, 10, kernel="", boot="1")]):
+        path.rename(path.with_name("unnamed.parquet"))
+    assert "1 host with a single sample left out: ''\n" in fleet("grown", root).err
+    result = fleet("grown", root, "--since-rollout", "9.9")
+    assert result.status == 1 and "no host runs 9.9; there are ''\n" in result.err
+
+
 def test_a_reboot_is_no_loss_and_no_growth_by_itself(root: Path) -> None:
     write(
         root, [one("a", 90, 50, boot="1"), one("a", 60, 10, boot="2"), one("a", 30, 70, boot="2")]
@@ -488,7 +497,7 @@ def test_sorting_and_limits(root: Path) -> None:
 def test_mistakes(tmp_path: Path) -> None:
     refused(here("fleet", "top"), "fleet top needs --data PATH")
     refused(here("fleet", "top", "--data", ""), "--data is empty")
-    refused(here("fleet", "top", "--data", "/no/such"), "cannot read /no/such")
+    refused(here("fleet", "top", "--data", "/no/such"), "no such directory: /no/such")
     refused(here("fleet", "top", "--data", "s3://bucket/x"), "fleet reads files, not s3://")
     refused(fleet("top", tmp_path, "--engine", "spark"), "--engine spark needs --master")
     refused(fleet("top", tmp_path, "--master", "local"), "--master needs --engine spark")
@@ -497,7 +506,7 @@ def test_mistakes(tmp_path: Path) -> None:
     refused(fleet("top", tmp_path, "--since", "1h", "--until", "2h"), "is later than --until")
     refused(fleet("outliers", tmp_path, "--min-score", "x"), "invalid value 'x' for --min-score")
     refused(fleet("top", tmp_path, "-s", "growth"), "invalid value 'growth' for --sort")
-    refused(fleet("top", tmp_path), "holds no Parquet of allocq")
+    refused(fleet("top", tmp_path), "holds no Parquet files of allocq")
 
 
 def test_without_the_extra_it_says_how_to_install_it(tmp_path: Path) -> None:

@@ -76,7 +76,9 @@ def test_a_missing_or_surplus_operand_shows_the_usage() -> None:
     result = here("diff")
     refused(result, "diff needs BEFORE")
     assert "hint: allocq diff BEFORE" in result.err
-    refused(here("doctor", "now"), "unexpected extra argument 'now'")
+    done = here("doctor", "now")
+    refused(done, "unexpected extra argument 'now'")
+    assert "it takes only options; see allocq doctor --help" in done.err
 
 
 @pytest.mark.parametrize("command", LEAVES, ids=lambda command: command.name)
@@ -107,11 +109,11 @@ def test_swapped_letters_find_the_flag(command: object) -> None:
     ("argv", "error", "hint"),
     [
         ([], "fleet needs a command", "use one of: hosts, top, grown"),
-        (["grow"], "no command of fleet: grow", "did you mean allocq fleet grown?"),
-        (["tpo"], "no command of fleet: tpo", "did you mean allocq fleet top?"),
-        (["zzz"], "no command of fleet: zzz", "use one of: hosts, top, grown"),
+        (["grow"], "no such command: fleet grow", "did you mean allocq fleet grown?"),
+        (["tpo"], "no such command: fleet tpo", "did you mean allocq fleet top?"),
+        (["zzz"], "no such command: fleet zzz", "use one of: hosts, top, grown"),
         (["--data", "x"], "fleet needs a command", "use one of: hosts, top, grown"),
-        (["--data", "x y", "top"], "no command of fleet: --data", "fleet top --data 'x y'"),
+        (["--data", "x y", "top"], "no such command: fleet --data", "fleet top --data 'x y'"),
     ],
     ids=str,
 )

@@ -189,6 +189,9 @@ def test_suffix_and_format_agree(place: Path) -> None:
         assert here("query", "--sample", "-o", format, "--output", f"x.{format}").status == 0
     assert here("query", "--sample", "--output", "x.txt").status == 0
     assert here("tree", "--sample", "-o", "csv", "--output", "y.csv.gz").status == 0
+    for suffix in (".gz", ".zst"):
+        done = here("query", "--sample", "--output", f"x.parquet{suffix}")
+        refused(done, f"cannot write x.parquet{suffix}: Parquet is compressed in itself")
 
 
 def test_a_directory_is_told_as_one(tmp_path: Path) -> None:

@@ -69,6 +69,30 @@ def test_other_refusals_are_one_line(number: int, monkeypatch: pytest.MonkeyPatc
 
 def test_an_unknown_action() -> None:
     refused(here("profiling", "maybe"), "no action 'maybe'")
+    refused(here("profiling", ""), "no action ''")
+
+
+def test_options_of_another_action() -> None:
+    refused(here("profiling", "on", "-o", "json"), "--format is for status, not for on")
+    for words in ((), ("status",)):
+        refused(here("profiling", *words, "--persist"), "--persist needs an action")
+
+
+def test_a_switch_that_is_set_but_not_kept_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file cannot be written, and the kernel counts by then."""
+    turned = []
+
+    def save(*_: object, **__: object) -> None:
+        raise OutputError("cannot write it: Read-only file system")
+
+    monkeypatch.setattr(profiling, "gather_profiling", lambda: changed(**OFF))
+    monkeypatch.setattr(profiling, "check_persistent", lambda: None)
+    monkeypatch.setattr(profiling, "turn", turned.append)
+    monkeypatch.setattr(profiling, "save", save)
+    with pytest.raises(OutputError) as raised:
+        profiling.profiling_command({"action": "on", "persist": True})
+    assert turned == [True]
+    assert raised.value.hint == "vm.mem_profiling is 1 now, but only until the next boot"
 
 
 @pytest.mark.parametrize(

@@ -196,10 +196,22 @@ def test_a_duration(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
+@pytest.mark.parametrize("text", ["36501d", "99999999999999999999s", "9" * 60 + "w"])
+def test_a_duration_that_is_too_long(text: str) -> None:
+    with pytest.raises(UsageError, match="is too long"):
+        parse_duration(text)
+
+
 @given(st.text(max_size=12))
 def test_any_duration_is_positive_or_refused(text: str) -> None:
     with contextlib.suppress(UsageError):
         assert parse_duration(text) > 0
+
+
+@pytest.mark.parametrize("option", ["--interval", "--keep", "--max-size"])
+def test_an_empty_value_is_no_default(option: str, tmp_path: Path) -> None:
+    what = "size" if option == "--max-size" else "duration"
+    refused(here("record", str(tmp_path), option, ""), f"invalid {what} ''")
 
 
 def test_the_pace_follows_what_reading_takes() -> None:
@@ -266,6 +278,9 @@ def test_diff_between_two_times(recorded: Path) -> None:
     assert diff("--since", f"@{10**9 + 1}").status == 0
     refused(diff("--since", "now"), "holds nothing later")
     refused(diff(), "--source needs --since")
+    done = here("diff", "a", "--source", str(Path(__file__)))
+    refused(done, "--source needs --since")
+    assert "allocq diff BEFORE AFTER" in done.err
     refused(here("diff", "--until", "now", "a"), "--until needs --since")
     refused(here("diff"), "needs BEFORE")
 

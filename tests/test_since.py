@@ -38,6 +38,25 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         parse_time(text, NOW)
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Lima"])
+@pytest.mark.parametrize(
+    "text",
+    ["999999999999w", "-999999999999w", "999999999999 weeks ago", "@999999999999", "0001-01-01",
+     "9999-12-31T23:59:59"],
+)  # fmt: skip
+def test_no_command_meets_a_time_that_it_cannot_show(
+    text: str, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        with pytest.raises(UsageError, match=r"out of range|invalid time"):
+            parse_time(text, NOW)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @pytest.mark.parametrize(
     ("text", "clock"),
     [("today", "00:00:00"), ("7:05", "07:05:00"), ("23:59", "23:59:00"), ("10:00:07", "10:00:07")],

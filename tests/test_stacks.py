@@ -10,6 +10,7 @@ import json
 import os
 import re
 import struct
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -496,9 +497,10 @@ def test_pprof_is_read_by_protobuf(
     [
         ([], "stacks needs a WORD"),
         (["--", "true"], "stacks needs a WORD"),
-        (["x", "--"], "no command behind --"),
+        (["x", "--"], "no command after --"),
         (["x", "--for", "1s", "--", "true"], "--for and a command"),
         (["x", "--for", "soon"], "invalid duration"),
+        (["x", "--for", ""], "invalid duration ''"),
         (["x", "--map-size", "100"], "invalid value '100' for --map-size"),
         (["x", "--map-size", "1000000"], "invalid value '1000000'"),
         (["x", "--max-rate", "0"], "--max-rate must be at least 1"),
@@ -528,6 +530,16 @@ def test_where_tracefs_is_mounted(tmp_path: Path) -> None:
     )
     assert tracefs.mounted(str(mounts)) == "/sys/kernel/tracing"
     assert tracefs.mounted(str(tmp_path / "none")) is None
+
+
+def test_tracefs_in_debugfs(tmp_path: Path) -> None:
+    """The kernel mounts it at DEBUGFS/tracing when that is looked at, and /proc/mounts has it only
+    then."""
+    mounts, debugfs = tmp_path / "mounts", tmp_path / "debug"
+    mounts.write_text(f"none /other debugfs rw 0 0\nnone {debugfs} debugfs rw 0 0\n")
+    assert tracefs.mounted(str(mounts)) is None
+    (debugfs / "tracing" / "instances").mkdir(parents=True)
+    assert tracefs.mounted(str(mounts)) == f"{debugfs}/tracing"
 
 
 def test_pprof_is_not_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -580,11 +592,11 @@ def pipe_sites(monkeypatch: pytest.MonkeyPatch) -> Sites:
 
 def test_a_watch(pipe_sites: Sites) -> None:
     instance: Any = Recorded()
-    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), False, 16384)
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), False, 16384, [7, 9])
     watch.start()
     # Set while it is paused, then let go.
     ours = [text for event, text in instance.set if event == "kmem/kmalloc"]
-    condition = f"common_pid!={os.getpid()}&&ptr!=0&&(call_site.function == alloc_pipe_info )"
+    condition = "common_pid!=7&&common_pid!=9&&ptr!=0&&(call_site.function == alloc_pipe_info )"
     assert ours == [
         f"hist:keys=common_stacktrace:vals=bytes_alloc:size=2048:{state} if {condition}"
         for state in ("pause", "continue")
@@ -600,7 +612,7 @@ def test_a_watch(pipe_sites: Sites) -> None:
 
 def test_a_watch_of_what_is_freed(pipe_sites: Sites) -> None:
     instance: Any = Recorded()
-    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), True, 16384)
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), True, 16384, [7])
     watch.start()
     by_event: dict[str, list[str]] = {}
     for event, text in instance.set:
@@ -620,7 +632,7 @@ def test_a_watch_of_what_is_freed(pipe_sites: Sites) -> None:
 
 def test_a_watch_that_tells_threads_apart(pipe_sites: Sites) -> None:
     instance: Any = Recorded()
-    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), True, 16384, by_process=True)
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), True, 16384, [7], by_process=True)
     watch.start()
     by_event: dict[str, list[str]] = {}
     for event, text in instance.set:
@@ -646,7 +658,7 @@ def test_rows_of_threads_are_kept_apart(pipe_sites: Sites, monkeypatch: pytest.M
         )
 
     monkeypatch.setattr(Recorded, "histogram", histogram)
-    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), False, 16384, by_process=True)
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), False, 16384, [7], by_process=True)
     watch._names._ours = True
     watch.start()
     stacks = watch.stop().stacks
@@ -682,11 +694,11 @@ def test_threads_of_another_namespace_have_no_names(monkeypatch: pytest.MonkeyPa
 
 def test_events_that_a_kernel_has_not(pipe_sites: Sites) -> None:
     instance: Any = Recorded(missing=["kmem/kmem_cache_alloc"])
-    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), False, 16384)
+    watch = Watch(instance, pipe_sites, kinds_of(TAGS[:2]), False, 16384, [7, 9])
     assert watch.missing == ["kmem_cache"]
     nothing: Any = Recorded(missing=[kind.event for kind in kinds_of(TAGS)])
     with pytest.raises(InterfaceError, match="no events"):
-        Watch(nothing, pipe_sites, kinds_of(TAGS), False, 16384)
+        Watch(nothing, pipe_sites, kinds_of(TAGS), False, 16384, [7, 9])
 
 
 # tracefs, in a directory that looks like it.
@@ -775,6 +787,28 @@ def test_only_what_dead_processes_left_is_removed(fake_tracefs: Path) -> None:
         assert sorted(os.listdir(instances)) == sorted([alive, elsewhere, "allocq", "theirs"])
     finally:
         os.close(lock)
+
+
+@pytest.mark.parametrize(
+    ("trace", "offset"),
+    [
+        ("# tracer: nop\n  <...>-4000404 [000] ..... 1.5: tracing_mark_write: allocq {}\n", 1),
+        (" a-1 b [x]-4000404 (  12) [001] d.h.1  12.345678: tracing_mark_write: allocq {}\n", 1),
+        ("  <...>-4000404 [000] ..... 1.5: tracing_mark_write: allocq {}7\n", 0),
+        ("", 0),
+    ],
+)
+def test_a_thread_is_known_as_events_name_it(fake_tracefs: Path, trace: str, offset: int) -> None:
+    """Events have the number of the first PID namespace, getpid() that of a container."""
+    with tracefs.Instance(str(fake_tracefs)) as instance:
+        own = threading.get_native_id()
+        for name in ("trace", "trace_marker"):
+            Path(instance.path, name).write_text(trace.format(own) if name == "trace" else "")
+        assert instance.thread_id() == (4000404 if offset else own)
+        assert Path(instance.path, "trace_marker").read_text() == f"allocq {own}\n"
+        for name in ("trace", "trace_marker"):
+            Path(instance.path, name).unlink()
+        assert instance.thread_id() == own
 
 
 def test_an_instance_is_private_and_goes_again(fake_tracefs: Path) -> None:

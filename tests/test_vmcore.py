@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import random
 import socket
@@ -102,7 +104,7 @@ def test_a_dump_on_standard_input(core: str, kernel: vmcores.Kernel) -> None:
     with open(core, "rb") as file:
         assert allocq("query", *words, stdin=file).out == vmcores.LINES
     done = allocq("query", *words, input=Path(core).read_bytes())
-    refused(done, "--vmlinux is for crash dumps, and standard input is none")
+    refused(done, "--vmlinux is for crash dumps, and standard input is not one")
     assert "name the dump, a file, with --source" in done.err
     done = allocq("query", "--source", "-", input=Path(core).read_bytes())
     refused(done, "standard input is not a saved /proc/allocinfo but ELF", "from a pipe or packed")
@@ -187,7 +189,7 @@ def test_the_library_reads_a_dump(core: str, kernel: vmcores.Kernel) -> None:
     assert (len(again), again.info.interface, again.info.kernel) == (2, "vmcore", vmcores.RELEASE)
     with pytest.raises(UsageError, match="debug info is needed"):
         library.open(core)
-    with pytest.raises(UsageError, match="is none"):
+    with pytest.raises(UsageError, match="is not one"):
         library.open(SAMPLE, vmlinux=kernel.vmlinux)
 
 
@@ -228,16 +230,30 @@ def test_a_vmlinux_that_does_not_fit(core: str, folder: Path, tmp_path: Path) ->
     refused(ask_with("/no/such"), "no such file: /no/such")
     refused(ask_with(tmp_path), f"cannot read {tmp_path}: Is a directory")
     refused(ask_with(SAMPLE), f"{SAMPLE} is not a vmlinux")
-    refused(ask_with(core), f"{core} is an ELF file, but no kernel")
+    refused(ask_with(core), f"{core} is an ELF file, but not a kernel")
+    made = tmp_path / "made"
+    made.touch()
+    refused(ask_with(made), f"{made} is empty")
+    for at, magic in ((514, b"HdrS"), (56, b"ARM\x64")):
+        made.write_bytes(bytes(at) + magic + bytes(999))
+        refused(ask_with(made), f"{made} is a boot image")
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    refused(ask_with(fifo), f"{fifo}: it is no plain file")
+    refused(ask_with(fifo), f"{fifo}: not a regular file")
+
+
+def test_a_vmlinux_that_is_cut_off(core: str, kernel: vmcores.Kernel, tmp_path: Path) -> None:
+    """Which build it is of is not in question."""
+    whole, short = kernel.vmlinux.read_bytes(), tmp_path / "vmlinux"
+    for size in (16, 64, 500, 1000, len(whole) // 2, len(whole) - 1):
+        short.write_bytes(whole[:size])
+        refused(here("query", "--source", core, "--vmlinux", str(short)), f"{short} is truncated")
 
 
 def test_a_dump_without_a_build_id(kernel: vmcores.Kernel, tmp_path: Path) -> None:
     dump = vmcores.dump(kernel)
     dump.notes["BUILD-ID"] = None
-    refused(ask(dump, tmp_path), f"has no build id: whether {kernel.vmlinux} fits")
+    refused(ask(dump, tmp_path), f"has no build id: cannot tell whether {kernel.vmlinux} fits")
 
 
 def test_a_vmlinux_without_debug_info(folder: Path, tmp_path: Path) -> None:
@@ -288,21 +304,70 @@ def test_files_that_are_no_dumps(kernel: vmcores.Kernel, tmp_path: Path) -> None
         path.write_bytes(data)
         return here("query", "--source", str(path), "--vmlinux", str(kernel.vmlinux))
 
-    refused(ask_of(kernel.vmlinux.read_bytes()), "is an ELF file, but no crash dump")
+    refused(ask_of(kernel.vmlinux.read_bytes()), "is an ELF file, but not a crash dump")
     refused(ask_of(b"\x7fELF\x07\x01".ljust(64, b"\0")), "is not an ELF file")
     refused(ask_of(b"makedumpfile\0\0\0\0" + bytes(4096)), "flattened dump")
     core = vmcores.dump(kernel).write(tmp_path / "core").read_bytes()
     refused(ask_of(core.replace(b"VMCOREINFO\0", b"SOMETHING\0\0")), "VMCOREINFO")
-    for other in (gzip.compress(core), random.Random(1).randbytes(4096), b"", b"\x7fEL", bytes(99)):
+    refused(ask_of(b""), "/file is empty")
+    for other in (gzip.compress(bytes(99)), random.Random(1).randbytes(4096), b"\x7fEL", bytes(99)):
         done = ask_of(other)
-        refused(done, "--vmlinux is for crash dumps", "/file is none")
+        refused(done, "--vmlinux is for crash dumps", "/file is not one")
         assert "ELF" in done.err and "--source" not in done.err, done.err
     for unnamed in ((), ("--source", "/proc/version")):
         done = here("query", *unnamed, "--vmlinux", str(kernel.vmlinux))
         assert done.status == 2 and "ELF" not in done.err
+    refused(here("query", "--vmlinux", str(kernel.vmlinux)), "crash dumps, and none is named")
     packed = tmp_path / "core.gz"
     packed.write_bytes(gzip.compress(core))
     refused(here("query", "--source", str(packed)), "but ELF", "packed")
+
+
+PACKED = {
+    "gz": (gzip.compress, "gzip -dk"),
+    "bz2": (bz2.compress, "bzip2 -dk"),
+    "xz": (lzma.compress, "xz -dk"),
+    "zst": (lambda data: b"\x28\xb5\x2f\xfd" + data[:99], "zstd -d"),
+    "lz4": (lambda data: b"\x04\x22\x4d\x18" + data[:99], "lz4 -d"),
+}
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_what_is_compressed_is_to_be_decompressed(
+    core: str, kernel: vmcores.Kernel, tmp_path: Path, suffix: str
+) -> None:
+    """The hint is a command that can be pasted, whatever the name."""
+    compress, command = PACKED[suffix]
+    dump, vmlinux = tmp_path / f"a core.{suffix}", tmp_path / f"vmlinux.{suffix}"
+    dump.write_bytes(compress(Path(core).read_bytes()))
+    vmlinux.write_bytes(compress(kernel.vmlinux.read_bytes()))
+    for words in (("query", "--source", str(dump)), ("diff", SAMPLE, str(dump))):
+        done = here(*words, "--vmlinux", str(kernel.vmlinux))
+        refused(done, f"{dump} is compressed")
+        assert f"{command} '{dump}'\n" in done.err
+    done = here("query", "--source", core, "--vmlinux", str(vmlinux))
+    refused(done, f"{vmlinux} is compressed")
+    assert f"{command} {vmlinux}\n" in done.err
+
+
+def test_a_pipe_by_name_is_refused_at_once(kernel: vmcores.Kernel, tmp_path: Path) -> None:
+    """Nobody writes into it: opened, it would be waited for."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    done = allocq("query", "--source", str(fifo), "--vmlinux", str(kernel.vmlinux), timeout=20)
+    refused(done, f"{fifo} is a pipe")
+
+
+def test_the_core_of_a_process(kernel: vmcores.Kernel, tmp_path: Path) -> None:
+    path = tmp_path / "core"
+    core = vmcores.dump(kernel).write(path).read_bytes()
+    own = b"VMCOREINFO\0"
+    at = core.index(own) - 12
+    name_size, size, _ = struct.unpack_from("<III", core, at)
+    for type, words in ((6, "the core dump of a process"), (1, "a dump without VMCOREINFO")):
+        note = struct.pack("<III", name_size, size, type) + b"CORE".ljust(len(own), b"\0")
+        path.write_bytes(core[:at] + note + core[at + len(note) :])
+        refused(here("query", str(path), "--vmlinux", str(kernel.vmlinux)), f"{path} is {words}")
 
 
 # What is damaged, or left out

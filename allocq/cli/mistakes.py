@@ -75,6 +75,8 @@ def words_of(error: Misread, command: Command) -> UsageError:
     save = next((option for option in command.options if option.metavar == "FILE"), None)
     if save is not None and not command.operands:
         usage = f"did you mean {_spelled(save, error.word)}?"
+    elif not command.operands:
+        usage = f"it takes only options; see {usage} {HELP.flags[-1]}"
     return UsageError(f"unexpected extra argument '{error.word}'", usage)
 
 
@@ -115,13 +117,13 @@ def no_command_of(group: Command, rest: list[str]) -> UsageError:
             return UsageError(f"{group.name} needs a command", f"use one of: {', '.join(words)}")
         at = rest.index(known)
         meant = shlex.join([known, *rest[:at], *rest[at + 1 :]])
-        return UsageError(f"no command of {group.name}: {word}", f"{NAME} {group.name} {meant}")
+        return UsageError(f"no such command: {group.name} {word}", f"{NAME} {group.name} {meant}")
     near = [each for each in words if each.startswith(word)] or difflib.get_close_matches(
         word.lower(), words, n=1, cutoff=_CLOSE
     )
     hint = f"did you mean {NAME} {group.name} {near[0]}?" if near else ""
     return UsageError(
-        f"no command of {group.name}: {word}", hint or f"use one of: {', '.join(words)}"
+        f"no such command: {group.name} {word}", hint or f"use one of: {', '.join(words)}"
     )
 
 

@@ -188,7 +188,7 @@ class Origin:
             return self._open_series(self.path)
         if self.at is not None:
             raise UsageError(
-                f"--at needs a directory, and {self.path} is none",
+                f"--at needs a directory, and {self.path} is not one",
                 "name a recording, or a folder of saved listings, with --source",
             )
         path = sample_path() if self.sample else self.path
@@ -390,6 +390,12 @@ def text(values: Mapping[str, object], name: str) -> str | None:
     """The value of an option as text; None if not given."""
     value = values.get(name)
     return None if value is None else str(value)
+
+
+def text_or(values: Mapping[str, object], name: str, default: str) -> str:
+    """The value of an option as text, also an empty one; `default` if not given."""
+    value = text(values, name)
+    return default if value is None else value
 
 
 def _bound(

@@ -1,5 +1,6 @@
 """`allocq diff`: shows what changed between two listings."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,7 +130,10 @@ def _read_listings(values: Mapping[str, object]) -> tuple[str | Moment | None, .
     if since is None:
         if folder is not None or until is not None:
             name = "--source" if folder is not None else "--until"
-            raise UsageError(f"{name} needs --since TIME", "as in --since '1 hour ago'")
+            hint = "as in --since '1 hour ago'"
+            if folder is not None and not os.path.isdir(folder):
+                hint = "for two listings, name both: allocq diff BEFORE AFTER"
+            raise UsageError(f"{name} needs --since TIME", hint)
         if operands[0] is None:
             raise UsageError(
                 "diff needs BEFORE, a listing to compare with", "allocq diff BEFORE [AFTER]"

@@ -13,7 +13,7 @@ from ..options.shared import COLORS, FOUND, NOTHING
 from ..output.stream import Output, warn
 from ..output.terminal import screen_of, wants_color
 from ..storage.files import save
-from .arguments import choice, text
+from .arguments import choice, text_or
 from .doctor.diagnose import CONFIG, DEBUG, boot_with, boots_enabled, profiling_findings
 from .doctor.doctor import finding_lines
 from .doctor.facts import Profiling, gather_profiling
@@ -28,11 +28,12 @@ _PUBLIC = 0o644
 
 def profiling_command(values: Mapping[str, object], fd: int = 1) -> int:
     """Run the command; returns 0. `status` returns 1 if the kernel does not count."""
-    action = text(values, "action") or "status"
+    action = text_or(values, "action", "status")
     if action not in PROFILING_ACTIONS:
         raise UsageError(f"no action '{action}'", f"use one of: {', '.join(PROFILING_ACTIONS)}")
     format = choice("format", values.get("format"), PROFILING_FORMATS) or "table"
     color = choice("color", values.get("color"), COLORS) or "auto"
+    _check_options(action, values)
     facts = gather_profiling()
     out = Output(fd)
     if action == "status":
@@ -52,12 +53,26 @@ def profiling_command(values: Mapping[str, object], fd: int = 1) -> int:
     lines = ["Dry run: nothing is changed."] if dry else []
     lines.append(_switch(facts, on, dry))
     if persist:
-        lines += _persist(facts, on, dry)
+        try:
+            lines += _persist(facts, on, dry)
+        except AllocqError as error:
+            error.hint = f"{SYSCTL} is {int(on)} now, but only until the next boot"
+            raise
     out.write("".join(f"{line}\n" for line in lines).encode())
     out.release()
     for path in read_later() if persist else []:
         warn(f"{path} sets {SYSCTL} too, and is read after {PERSISTENT}")
     return FOUND
+
+
+def _check_options(action: str, values: Mapping[str, object]) -> None:
+    """UsageError for an option of another action."""
+    if action != "status":
+        if values.get("format") is not None:
+            raise UsageError(f"--format is for status, not for {action}", "omit --format")
+        return
+    if values.get("persist"):
+        raise UsageError("--persist needs an action", "use allocq profiling on or off")
 
 
 def counts(facts: Profiling) -> bool:

@@ -54,7 +54,9 @@ def query_command(values: Mapping[str, object]) -> int:
 def _named_format(values: Mapping[str, object]) -> Mapping[str, object]:
     """The values, with the format that the name of the file asks for where none is chosen."""
     path = text(values, "output")
-    named = path is not None and path.lower().endswith(".parquet")
+    named = path is not None and path.lower().removesuffix(".gz").removesuffix(".zst").endswith(
+        ".parquet"
+    )
     plain = any(values.get(name) for name in ("format", "count", "explain", "list_listings"))
     return {**values, "format": "parquet"} if named and not plain else values
 

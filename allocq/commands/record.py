@@ -25,7 +25,7 @@ from ..storage.recording.thinning import Rule, remove_old, thin_old
 from ..storage.recording.writer import RecordingFullError, Writer
 from ..times import parse_duration
 from ..units import parse_size
-from .arguments import read_filter, strings, text
+from .arguments import read_filter, strings, text, text_or
 
 if TYPE_CHECKING:
     from .shipping import HourlyShipping
@@ -63,7 +63,7 @@ def read_recorder(values: Mapping[str, object]) -> Recorder:
     folder = operand if operand is not None else option
     if folder == "":
         raise UsageError("empty directory name")
-    seconds = parse_duration(text(values, "interval") or INTERVAL)
+    seconds = parse_duration(text_or(values, "interval", INTERVAL))
     if seconds < _SHORTEST:
         raise UsageError(f"the interval is too short: {seconds:g}s", f"at least {_SHORTEST:g}s")
     return Recorder(
@@ -71,8 +71,8 @@ def read_recorder(values: Mapping[str, object]) -> Recorder:
         read_filter(values),
         str(values.get("interface") or "auto"),
         seconds,
-        parse_duration(text(values, "keep") or KEEP),
-        parse_size(text(values, "most") or MOST),
+        parse_duration(text_or(values, "keep", KEEP)),
+        parse_size(text_or(values, "most", MOST)),
         tuple(map(_rule, strings(values, "thin") or THINNING))
         if strings(values, "thin") != ["none"]
         else (),

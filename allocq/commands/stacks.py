@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .. import __version__
@@ -39,7 +40,7 @@ from ..sources.stacks import (
 )
 from ..times import parse_duration
 from ..units import format_size
-from .arguments import choice, number, read_filter, strings, text
+from .arguments import choice, number, read_filter, strings, text, text_or
 from .nearest import as_meant, tell_no_match
 from .saving import Target, read_target
 
@@ -87,14 +88,14 @@ def read_request(values: Mapping[str, object]) -> StacksRequest:
             "--for and a command cannot be used together", "omit --for: the command's end ends it"
         )
     if "command" in values and not command:
-        raise UsageError("no command behind --", "use allocq stacks WORD -- COMMAND")
+        raise UsageError("no command after --", "use allocq stacks WORD -- COMMAND")
     size, rate = number("map-size", values.get("map_size")), number(
         "max-rate", values.get("max_rate")
     )  # fmt: skip
     return StacksRequest(
         filter=read_filter(values),
         command=command,
-        seconds=parse_duration(span or WATCH_TIME),
+        seconds=parse_duration(text_or(values, "span", WATCH_TIME)),
         live=bool(values.get("live")),
         format=choice("format", values.get("format"), STACKS_FORMATS) or "table",
         limit=number("limit", values.get("limit")),
@@ -189,8 +190,10 @@ def _watch(
 ) -> Result:
     source, filter = tags
     cost = event_cost(instance)
+    looker = Looker(instance) if request.command else None
+    own = [instance.thread_id(), *([looker.id] if looker else [])]
     kinds = kinds_of(source.read(filter).tags)
-    watch = Watch(instance, sites, kinds, live, request.map_size, request.by_process)
+    watch = Watch(instance, sites, kinds, live, request.map_size, own, request.by_process)
     notes = list(sites.notes)
     if watch.missing:
         notes.append(f"this kernel has no events of {' and '.join(watch.missing)}")
@@ -199,8 +202,8 @@ def _watch(
     began, start = time.time(), time.monotonic()
     guard = Guard(watch, request.max_rate)
     status = None
-    if request.command:
-        status = _run(request.command, guard, signals)
+    if looker:
+        status = _run(request.command, guard, looker, signals)
     else:
         guard.wait(request.seconds, signals)
     seen = guard.finish()
@@ -212,11 +215,11 @@ def _watch(
     return Result(stacks, seen, live, before, after, seconds, began, cost, notes, status)
 
 
-def _run(command: Sequence[str], guard: Guard, signals: Signals) -> int | None:
+def _run(command: Sequence[str], guard: Guard, looker: Looker, signals: Signals) -> int | None:
     """Run the command while the guard looks; its exit status, None if a signal ended it."""
     if signals.caught:
         return None
-    with guard.looking():
+    with looker.running(guard.loop):
         try:
             return run(command)
         except Ended as end:
@@ -233,7 +236,6 @@ class Guard:
         self._at, self._events = time.monotonic(), 0
         self._seen: Seen | None = None
         self._failure: AllocqError | None = None
-        self._done = threading.Event()
         self.notes: list[str] = []
         self.ended = self._at
 
@@ -252,12 +254,9 @@ class Guard:
             if end - time.monotonic() > 0 and not signals.caught:
                 self._look()
 
-    def looking(self) -> _Looking:
-        """Look from a thread of its own while something else goes on."""
-        return _Looking(self._loop, self._done)
-
-    def _loop(self) -> None:
-        while not self._done.wait(self._pace) and self._seen is None:
+    def loop(self, done: threading.Event) -> None:
+        """Look from a thread of its own until `done`, while something else goes on."""
+        while not done.wait(self._pace) and self._seen is None:
             try:
                 self._look()
             except AllocqError as error:
@@ -288,17 +287,37 @@ class Guard:
         return self._seen
 
 
-class _Looking:
-    def __init__(self, loop: object, done: threading.Event) -> None:
-        self._thread = threading.Thread(target=loop, daemon=True)  # type: ignore[arg-type]
-        self._done = done
+class Looker:
+    """A thread that looks while a command runs. It starts before anything is counted, so that what
+    it allocates can be left out. id: of the thread, as events name it."""
 
-    def __enter__(self) -> None:
+    def __init__(self, instance: Instance) -> None:
+        self.id = 0
+        self._known, self._begun, self._done = (threading.Event() for _ in range(3))
+        self._loop: Callable[[threading.Event], None] | None = None
+        self._thread = threading.Thread(target=self._run, args=(instance,), daemon=True)
         self._thread.start()
+        self._known.wait()
 
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
+    def _run(self, instance: Instance) -> None:
+        try:
+            self.id = instance.thread_id()
+        finally:
+            self._known.set()
+        self._begun.wait()
+        if self._loop:
+            self._loop(self._done)
+
+    @contextmanager
+    def running(self, loop: Callable[[threading.Event], None]) -> Iterator[None]:
+        """Run `loop` in the thread until the end of the `with` statement."""
+        self._loop = loop
+        self._begun.set()
+        try:
+            yield
+        finally:
+            self._done.set()
+            self._thread.join()
 
 
 def _unseen(
@@ -317,7 +336,7 @@ def _unseen(
         notes.append(f"allocated before, so not seen: {words}")
     grown, more = _sum(after)
     grown, more = grown - held, more - calls
-    words = f"meanwhile the tags grew by {format_size(grown)}, {quantity(more, 'call')}"
+    words = f"meanwhile the tags grew by {format_size(grown)} and {quantity(more, 'call')}"
     left = sum(stack.live_bytes for stack in stacks)
     if live and grown < left:
         words += ": what is live here and not there was freed without an event (kfree_rcu, in bulk)"

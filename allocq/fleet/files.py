@@ -95,6 +95,8 @@ def find_files(root: str, skipped: Skipped) -> list[DataFile]:
         mode = path.stat()
     except PermissionError:
         raise AccessError(f"cannot read {root}: permission denied") from None
+    except FileNotFoundError:
+        raise SourceError(f"no such directory: {root}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "invalid name"
         raise SourceError(f"cannot read {root}: {reason}") from None

@@ -18,6 +18,7 @@ from ..errors import SourceError, UsageError
 
 _PATIENCE = 0.3
 _CHUNK = 1 << 16
+_SHELL = frozenset(" |&;<>$*")
 _DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these; programs expect the default
 
 
@@ -39,7 +40,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         child = subprocess.Popen(argv)
     except OSError as error:
-        raise UsageError(f"cannot run {argv[0]}: {error.strerror}") from None
+        raise _cannot_run(argv[0], error) from None
     except ValueError as error:
         raise UsageError(f"cannot run the command: {error}") from None
     else:
@@ -49,6 +50,15 @@ def run(argv: Sequence[str]) -> int:
     if signals.caught:
         raise Ended(signals.caught[0])
     return status
+
+
+def _cannot_run(name: str, error: OSError) -> UsageError:
+    if not name:
+        return UsageError("cannot run '': the name of the command is empty")
+    hint = ""
+    if isinstance(error, FileNotFoundError) and ("/" not in name or _SHELL.intersection(name)):
+        hint = "there is no shell: builtins, pipes and redirections need sh -c '...'"
+    return UsageError(f"cannot run {name}: {error.strerror}", hint)
 
 
 class Signals:

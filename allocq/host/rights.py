@@ -44,7 +44,8 @@ def user_named(name: str | None) -> User:
         with contextlib.suppress(KeyError):
             return _user(pwd.getpwuid(int(name)))
         return User(name, int(name), int(name))
-    raise UsageError(f"no such user: {name}", "name another with --user")
+    quoted = name or "''"
+    raise UsageError(f"no such user: {quoted}", "name another with --user")
 
 
 def _user(entry: pwd.struct_passwd) -> User:

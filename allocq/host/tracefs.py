@@ -10,6 +10,8 @@ import errno
 import fcntl
 import os
 import re
+import shlex
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -40,13 +42,18 @@ class TraceFacts:
 
 
 def mounted(mounts: str = "/proc/mounts") -> str | None:
-    """Where tracefs is mounted; None if it is not."""
-    found = []
+    """Where tracefs is mounted, or is by itself when it is looked at, in debugfs; None if it is
+    not."""
+    found: dict[str, list[str]] = {"tracefs": [], "debugfs": []}
     for line in (read_line(mounts) or "").splitlines():
         words = line.split()
-        if len(words) > 2 and words[2] == "tracefs":
-            found.append(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), words[1]))
-    return _USUAL if _USUAL in found else (found[0] if found else None)
+        if len(words) > 2 and words[2] in found:
+            path = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), words[1])
+            found[words[2]].append(path)
+    if found["tracefs"]:
+        return _USUAL if _USUAL in found["tracefs"] else found["tracefs"][0]
+    in_debugfs = (f"{path}/tracing" for path in found["debugfs"])
+    return next((path for path in in_debugfs if os.path.isdir(f"{path}/instances")), None)
 
 
 def trace_facts() -> TraceFacts:
@@ -64,6 +71,7 @@ def trace_facts() -> TraceFacts:
         with open(f"{path}/README", "rb") as file:
             readme = file.read()
         os.stat(f"{path}/events/kmem/kmalloc/format")
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
     except OSError as error:
         if locked_down():
             why = "kernel lockdown (confidentiality) forbids tracing"
@@ -78,6 +86,9 @@ def trace_facts() -> TraceFacts:
     if b"common_stacktrace" not in readme:
         why = "this kernel has no stack traces in histograms (CONFIG_STACKTRACE, Linux 6.3)"
         return TraceFacts(path, why, "boot a kernel built with CONFIG_STACKTRACE")
+    if read_only:
+        fix = f"sudo mount -o remount,rw {shlex.quote(path)}; not in a container, but on its host"
+        return TraceFacts(path, f"tracefs is mounted read-only at {path}", fix)
     synthetic = os.path.exists(f"{path}/synthetic_events")
     return TraceFacts(path, "", "", synthetic, len(_left(path)))
 
@@ -144,6 +155,21 @@ class Instance:
         if event not in self._touched:
             self._touched.append(event)
         self._write(f"{self.path}/events/{event}/trigger", text)
+
+    def thread_id(self) -> int:
+        """The calling thread as events name it (`common_pid`): in a container, /proc and getpid()
+        have another number. The instance's own trace says it, of a mark that is made here."""
+        own = threading.get_native_id()
+        mark = f"allocq {own}"
+        try:
+            with _appending(f"{self.path}/trace_marker") as fd:
+                os.write(fd, f"{mark}\n".encode())
+            with open(f"{self.path}/trace", encoding="utf-8", errors="replace") as file:
+                line = rf"-(\d+) +(?:\([ \d-]+\) +)?\[\d+\] .*: {mark}$"
+                found = re.findall(line, file.read(), re.MULTILINE)
+        except OSError:
+            return own
+        return int(found[-1]) if found else own
 
     def histogram(self, event: str) -> str:
         """The tables of the triggers of an event. SourceError."""

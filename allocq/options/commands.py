@@ -14,6 +14,7 @@ from .shared import (
     OUTPUT_OPTIONS,
     SOURCE_OPTIONS,
     SOURCE_PANEL,
+    TABULAR_OPTIONS,
     VIEW_OPTIONS,
     VIEW_PANEL,
     Option,
@@ -302,7 +303,7 @@ TREE_OPTIONS = (
     Option("format", ("-o", "--format"), TEXT, _V,
            "Output format; flame graph tools read folded, which has paths in place of stacks and"
            " leaves out what is zero or less (default: table).", "FORMAT", TREE_FORMATS),
-    *named(VIEW_OPTIONS, "header", "bytes", "color", "pager"),
+    *named(TABULAR_OPTIONS, "header", "bytes", "color", "pager"),
     *OUTPUT_OPTIONS,
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip
@@ -343,7 +344,7 @@ TREND_OPTIONS = (
     Option("format", ("-o", "--format"), TEXT, _V,
            "Output format (default: table on a terminal, otherwise tsv).", "FORMAT",
            TREND_FORMATS),
-    *named(VIEW_OPTIONS, "header", "bytes", "color"),
+    *named(TABULAR_OPTIONS, "header", "bytes", "color"),
     *OUTPUT_OPTIONS,
     Option("source", ("--source",), TEXT, _S, "The same as the operand SOURCE.", "PATH"),
     *named(SOURCE_OPTIONS, "vmlinux"),
@@ -404,7 +405,7 @@ STACKS_OPTIONS = (
     Option("format", ("-o", "--format"), TEXT, _V,
            "Output format; flame graph tools read folded, go tool pprof reads pprof (default:"
            " table).", "FORMAT", STACKS_FORMATS),
-    *named(VIEW_OPTIONS, "header", "bytes", "color"),
+    *named(TABULAR_OPTIONS, "header", "bytes", "color"),
     *OUTPUT_OPTIONS,
 )  # fmt: skip
 
@@ -795,7 +796,7 @@ COMMANDS = (
             Operand(
                 "command",
                 "COMMAND",
-                "The command to run and watch, without a shell: all words behind -- belong to it.",
+                "The command to run and watch, without a shell: all words after -- belong to it.",
                 required=False,
                 many=True,
                 behind_dashes=True,

@@ -4,7 +4,7 @@ The Typer app, the man pages, the completions and the README's table are made fr
 declarations.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 FOUND, NOTHING, FAILED, CLOSED_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
@@ -139,6 +139,15 @@ SOURCE_OPTIONS = (
            "Print the plan instead of the answer: what the kernel would be asked, what is left to"
            " check here, and why."),
 )  # fmt: skip
+
+
+TABULAR_OPTIONS = tuple(
+    replace(option, help="Print the header line (default: on).")
+    if option.name == "header"
+    else option
+    for option in VIEW_OPTIONS
+)
+"""The options of a command that does not print the kernel's own lines."""
 
 
 def named(options: tuple[Option, ...], *names: str) -> tuple[Option, ...]:

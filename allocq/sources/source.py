@@ -26,7 +26,7 @@ from ..storage.compression import MAGIC, unpack
 from .matcher import Matcher
 from .snapshot import Snapshot as Snapshot
 from .snapshot import tags_of as tags_of
-from .vmcore.recognise import dump_in, is_dump, is_kcore, open_dump
+from .vmcore.recognise import check_could_be_dump, dump_in, is_dump, is_kcore, open_dump
 
 if TYPE_CHECKING:
     from typing import Self
@@ -45,7 +45,7 @@ _LOGGED = (
 )
 _NANOSECONDS = 1_000_000_000
 _DUMP_IS_A_FILE = "name the dump, a file, with --source"
-_NO_DUMP = "a dump begins as ELF or kdump, and is not packed; for any other file omit --vmlinux"
+_NO_DUMP = "a crash dump is an ELF or kdump file; for any other file omit --vmlinux"
 
 
 _NEEDED_RARELY = (
@@ -616,6 +616,10 @@ def open_source(
     if name is not None and is_kcore(name) and (fd := open_dump(name)) is not None:
         with open(fd, "rb", buffering=0):
             return _open_dumped(fd, name, interface, chosen, vmlinux)
+    if vmlinux is not None and name != "-":
+        if name is None:
+            raise SourceError("--vmlinux is for crash dumps, and none is named", _DUMP_IS_A_FILE)
+        check_could_be_dump(name)
     native = NativeSource(name, interface)
     try:
         if name is not None and native.is_file and dump_in(native.fd, native.path):
@@ -626,9 +630,8 @@ def open_source(
         raise
     if vmlinux is not None:
         native.close()
-        shown = "the running kernel" if name is None else native.path
         hint = _DUMP_IS_A_FILE if native.live or not native.is_file else _NO_DUMP
-        raise UsageError(f"--vmlinux is for crash dumps, and {shown} is none", hint)
+        raise UsageError(f"--vmlinux is for crash dumps, and {native.path} is not one", hint)
     return Live(native) if native.live else Saved(native, chosen)
 
 
@@ -642,7 +645,10 @@ def open_one(
 
 def check_dumps(paths: Iterable[object], vmlinux: str | None) -> None:
     """UsageError where vmlinux is given, but none of several sources is a crash dump."""
-    if vmlinux is not None and not any(isinstance(path, str) and is_dump(path) for path in paths):
+    named = [path for path in paths if isinstance(path, str)]
+    if vmlinux is not None and not any(is_dump(path) for path in named):
+        for path in named:
+            check_could_be_dump(path)
         raise UsageError("--vmlinux is for crash dumps, and none is named", "name one, or omit it")
 
 

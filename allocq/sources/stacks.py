@@ -241,7 +241,8 @@ class Seen:
 
 class Watch:
     """The triggers that watch some tags, in an instance. size: the entries of the tables that keep
-    addresses; those of stacks have a part of it. by_process: tell the threads apart that
+    addresses; those of stacks have a part of it. own: the threads of this process, as events name
+    them; reading the tables allocates, and is not counted. by_process: tell the threads apart that
     allocate."""
 
     def __init__(
@@ -251,9 +252,10 @@ class Watch:
         kinds: Sequence[Kind],
         live: bool,
         size: int,
+        own: Sequence[int],
         by_process: bool = False,
     ) -> None:
-        self._instance, self._sites = instance, sites
+        self._instance, self._sites, self._own = instance, sites, own
         self.live = live
         self.kinds = [kind for kind in kinds if instance.has(kind.event)]
         self.missing = [kind.name for kind in kinds if kind not in self.kinds]
@@ -324,8 +326,8 @@ class Watch:
                 )
 
     def _condition(self, kind: Kind) -> str:
-        """Allocations of this process are left out: reading the tables allocates."""
-        text = f"common_pid!={os.getpid()}&&{kind.valid}"
+        others = "&&".join(f"common_pid!={thread}" for thread in self._own)
+        text = f"{others}&&{kind.valid}"
         return f"{text}&&({self._sites.condition()})" if kind.sited else text
 
     def _counter(self, kind: Kind, state: str) -> str:
@@ -406,7 +408,7 @@ def event_cost(instance: Instance) -> float | None:
     instance.trigger(
         _KMALLOC.event,
         f"hist:keys=common_stacktrace:vals=bytes_alloc:size={LEAST_MAP}"
-        f" if common_pid=={os.getpid()}",
+        f" if common_pid=={instance.thread_id()}",
     )
     try:
         traced = min(_pipes(_PIPES) for _ in range(_BATCHES))

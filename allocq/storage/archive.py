@@ -9,6 +9,7 @@ import bz2
 import contextlib
 import lzma
 import os
+import shlex
 import stat
 import zipfile
 import zlib
@@ -62,6 +63,28 @@ def unknown_format(first: bytes, path: str) -> FormatError | None:
                 how.format(path),
             )
     return None
+
+
+_DECOMPRESSORS = (
+    (STREAMS[0], "gzip -dk {}"),
+    (STREAMS[1], "zstd -d {}"),
+    (XZ, "xz -dk {}"),
+    (BZIP2, "bzip2 -dk {}"),
+    (b"\x04\x22\x4d\x18", "lz4 -d {}"),
+    (b"LZIP", "lzip -dk {}"),
+    (b"\x89LZO", "lzop -d {}"),
+    (ZIP, "unzip {}"),
+    (b"7z\xbc\xaf\x27\x1c", "7z x {}"),
+)
+
+
+def unpacking(first: bytes, path: str) -> str:
+    """The command that decompresses a file and keeps it, by its first bytes; an empty string if it
+    is not compressed."""
+    for magic, command in _DECOMPRESSORS:
+        if first.startswith(magic):
+            return command.format(shlex.quote(path))
+    return ""
 
 
 def is_packed(first: bytes) -> bool:

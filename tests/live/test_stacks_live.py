@@ -299,6 +299,26 @@ def test_nothing_is_left_however_it_ends() -> None:
 
 
 @x86
+@pytest.mark.parametrize("inside", [[], ["unshare", "-p", "-f", "--mount-proc"]])
+def test_what_allocq_allocates_itself_is_not_counted(inside: Sequence[str]) -> None:
+    """Neither its pipe to the command, nor what reading the tables takes in another thread; nor
+    in a container, where getpid() is not what events have."""
+    words = ["alloc_pipe_info", "mm/slub.c", "--map-size", "2048", "-o", "json"]
+    script = "true | true; sleep 5"
+    done = subprocess.run(
+        [*inside, *ALLOCQ, "stacks", *words, "--", "sh", "-c", script],
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    pipes = [each for each in document["stacks"] if each["tag"] == "fs/pipe.c:902"]
+    assert sum(each["calls"] for each in pipes) == 1, pipes
+    frames = [frame for each in document["stacks"] for frame in each["stack"]]
+    assert not any(frame.startswith(("hist_show", "tracing_map")) for frame in frames), frames
+
+
+@x86
 def test_what_is_missing_is_told_in_a_line(
     unprivileged: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
@@ -307,6 +327,16 @@ def test_what_is_missing_is_told_in_a_line(
         done = stacks("alloc_pipe_info")
         refused(done, "cannot trace allocations: tracefs is not mounted")
         assert "mount -t tracefs" in done.err
+        subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=True)
+        try:  # tracefs is in it, once it is looked at
+            assert stacks("alloc_pipe_info", run=["sh", "-c", "true | true"]).status == 0
+        finally:
+            subprocess.run(["umount", "-R", "/sys/kernel/debug"], check=True)
+        subprocess.run(["mount", "-o", "ro", "-t", "tracefs", "tracefs", TRACEFS], check=True)
+        done = stacks("alloc_pipe_info")
+        refused(done, f"cannot trace allocations: tracefs is mounted read-only at {TRACEFS}")
+        assert "remount,rw" in done.err
+        subprocess.run(["umount", TRACEFS], check=True)
     finally:
         subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACEFS], check=True)
     other = unprivileged([*ALLOCQ, "stacks", "alloc_pipe_info"])

@@ -22,7 +22,7 @@ from ...output.stream import Output, say, warn
 from ...storage.files import check_free, save
 from ...times import parse_duration
 from ...units import parse_size
-from ..arguments import Origin, number, read_filter, read_origin, strings, text
+from ..arguments import Origin, number, read_filter, read_origin, strings, text, text_or
 from .access import Certificates
 from .collector import Collector, Exposed, Pattern
 from .opening import Opening
@@ -77,8 +77,8 @@ def read_export(values: Mapping[str, object]) -> Export:
         filter,
         top,
         min(map(parse_size, sizes)) if sizes else 0,
-        _seconds(text(values, "hold") or EXPORT_HOLD),
-        _seconds(text(values, "max_age") or EXPORT_MAX_AGE),
+        _seconds(text_or(values, "hold", EXPORT_HOLD)),
+        _seconds(text_or(values, "max_age", EXPORT_MAX_AGE)),
         bool(values.get("line_label")),
         tuple(_patterns(values)),
     )

@@ -110,7 +110,7 @@ def _no_sample(request: FleetRequest, data: Data) -> str:
 
 
 def _some(hosts: Iterable[str]) -> str:
-    names = sorted(hosts)
+    names = sorted(name or "''" for name in hosts)
     return ", ".join(names[:_NAMED]) + (", ..." if names[_NAMED:] else "")
 
 

@@ -144,9 +144,9 @@ def read_data(
     kept, left_over = without_parts(footers.between(since, until, limit))
     if not kept and not footers.any:
         raise SourceError(
-            f"{request.path} holds no Parquet of allocq"
+            f"{request.path} holds no Parquet files of allocq"
             + (" that can be read" if skipped.names else ""),
-            "allocq record --parquet and allocq ship write it",
+            "allocq record --parquet and allocq ship write them",
         )
     data = Data(
         kept,

@@ -31,6 +31,7 @@ from ..arguments import (
     resolve_words,
     shape_of,
     text,
+    text_or,
 )
 from ..nearest import options_of
 from .batch import Batch
@@ -62,7 +63,7 @@ class TopRequest:
 def read_request(values: Mapping[str, object]) -> TopRequest:
     """Check the option values. UsageError."""
     values = resolve_words(values)
-    seconds = parse_duration(text(values, "interval") or TOP_INTERVAL)
+    seconds = parse_duration(text_or(values, "interval", TOP_INTERVAL))
     if seconds < SHORTEST:
         raise UsageError(f"the interval is too short: {seconds:g}s", f"at least {SHORTEST:g}s")
     source, when = text(values, "source"), text(values, "at")

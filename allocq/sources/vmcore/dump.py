@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import partial
 
 from ...errors import AccessError, FormatError, SourceError, UsageError
+from ...storage.archive import unpacking
 from .elf import Elf, ElfType, build_id_of_notes
 from .recognise import ELF, FLATTENED, KDUMP, LONGEST, read_at
 
@@ -23,6 +24,9 @@ _KERNEL_NOTES = "/sys/kernel/notes"
 _DEBUG_INFO = (b".debug_info", b".zdebug_info")
 _INCOMPLETE = 8  # DUMP_DH_COMPRESSED_INCOMPLETE
 _LAST_PAGES = 4096
+_HEAD = 1024
+_OF_A_PROCESS = (3, 6, 0x46494C45)  # NT_PRPSINFO, NT_AUXV, NT_FILE
+_BOOT_IMAGES = ((514, b"HdrS"), (56, b"ARM\x64"), (56, b"RSC\x05"))
 
 
 class DumpKind(StrEnum):
@@ -98,19 +102,23 @@ def _elf(fd: int, path: str, size: int) -> Dump:
     elf = Elf(partial(read_at, fd), path)
     if elf.type is not ElfType.CORE:
         raise FormatError(
-            f"{path} is an ELF file, but no crash dump",
+            f"{path} is an ELF file, but not a crash dump",
             "name the dump with --source, and the kernel's debug info with --vmlinux",
         )
     is_kcore = _is_in_proc(fd)
     if not is_kcore and elf.end > size:
         raise FormatError(f"{path} is truncated: it has {size:,} of {elf.end:,} bytes")
+    is_process = False
     for note in elf.notes():
         if note.name == _VMCOREINFO:
             return Dump(path, DumpKind.KCORE if is_kcore else DumpKind.ELF, _entries(note.data))
+        is_process |= note.name == b"CORE" and note.type in _OF_A_PROCESS
     if is_kcore:
         return Dump(path, DumpKind.KCORE, {})
+    if is_process:
+        raise FormatError(f"{path} is the core dump of a process, not of a kernel")
     raise FormatError(
-        f"{path} is the core of a process, or a dump without VMCOREINFO",
+        f"{path} is a dump without VMCOREINFO, which says what kernel it is of",
         "a dump of a QEMU guest has it with: -device vmcoreinfo",
     )
 
@@ -188,7 +196,7 @@ def check_vmlinux(vmlinux: str, dump: Dump) -> None:
     try:
         with open(vmlinux, "rb", buffering=0, opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UsageError(f"--vmlinux {vmlinux}: it is no plain file", where(dump))
+                raise UsageError(f"--vmlinux {vmlinux}: not a regular file", where(dump))
             _check(file.fileno(), vmlinux, dump)
     except FileNotFoundError:
         raise SourceError(f"no such file: {vmlinux}", where(dump)) from None
@@ -204,21 +212,32 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def _check(fd: int, vmlinux: str, dump: Dump) -> None:
-    if read_at(fd, 4, 0) != ELF:
+    head = read_at(fd, _HEAD, 0)
+    if not head:
+        raise FormatError(f"{vmlinux} is empty", where(dump))
+    if command := unpacking(head, vmlinux):
+        raise FormatError(
+            f"{vmlinux} is compressed, and a vmlinux is read uncompressed",
+            f"decompress it: {command}",
+        )
+    if any(head[at:].startswith(magic) for at, magic in _BOOT_IMAGES):
+        raise FormatError(f"{vmlinux} is a boot image, which has no debug info", where(dump))
+    if not head.startswith(ELF):
         raise FormatError(f"{vmlinux} is not a vmlinux, which is an ELF file", where(dump))
     elf = Elf(partial(read_at, fd), vmlinux)
     if elf.type not in (ElfType.PROGRAM, ElfType.SHARED):
-        raise FormatError(f"{vmlinux} is an ELF file, but no kernel", where(dump))
+        raise FormatError(f"{vmlinux} is an ELF file, but not a kernel", where(dump))
+    section_names = elf.section_names()  # they are at the end: FormatError if it is cut off
     own = elf.build_id()
     if not dump.build_id:
-        raise FormatError(f"{dump.path} has no build id: whether {vmlinux} fits cannot be told")
+        raise FormatError(f"{dump.path} has no build id: cannot tell whether {vmlinux} fits")
     if own != dump.build_id:
         raise FormatError(
             f"{vmlinux} is another build than the kernel of {dump.path}: build id"
             f" {own or 'missing'}, not {dump.build_id}",
             where(dump),
         )
-    if not elf.section_names().intersection(_DEBUG_INFO):
+    if not section_names.intersection(_DEBUG_INFO):
         raise FormatError(f"{vmlinux} has no debug info", where(dump))
 
 

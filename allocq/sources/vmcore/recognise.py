@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 
-from ...errors import AccessError, SourceError
+from ...errors import AccessError, AllocqError, FormatError, SourceError
 
 ELF = b"\x7fELF"
 KDUMP = (b"KDUMP   ", b"DISKDUMP")
 FLATTENED = b"makedumpfile\0"
 LONGEST = 16
+_DUMPS = (ELF, *KDUMP, FLATTENED)
+_NAME_THE_FILE = "save it to a file, and name that with --source"
 _KCORE = "/proc/kcore"
 _LAST = (1 << 63) - 1
 _MOST = 1 << 28
@@ -68,7 +70,7 @@ def dump_in(fd: int, path: str) -> bool:
 
 
 def _begins_dump(fd: int) -> bool:
-    return os.pread(fd, LONGEST, 0).startswith((ELF, *KDUMP, FLATTENED))
+    return os.pread(fd, LONGEST, 0).startswith(_DUMPS)
 
 
 def is_dump(path: str) -> bool:
@@ -78,6 +80,46 @@ def is_dump(path: str) -> bool:
         return False
     os.close(fd)
     return True
+
+
+def check_could_be_dump(path: str) -> None:
+    """FormatError where it is known why a file that should be a crash dump is not: it is empty,
+    compressed, or no file."""
+    from ...storage.archive import unpacking  # what it imports is slow
+
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):  # opened, a pipe would be waited for
+            raise FormatError(f"{path} is a pipe, and a crash dump is a file", _NAME_THE_FILE)
+        if not stat.S_ISREG(mode):
+            return
+        with open(path, "rb", buffering=0) as file:
+            if not (first := os.pread(file.fileno(), LONGEST, 0)):
+                raise FormatError(f"{path} is empty", "was there room to save the dump?")
+            if (command := unpacking(first, path)) and _may_hold_dump(first, file.fileno(), path):
+                raise FormatError(
+                    f"{path} is compressed, and a crash dump is read uncompressed",
+                    f"decompress it: {command}",
+                )
+    except (OSError, ValueError):
+        return  # opening it says why
+
+
+def _may_hold_dump(first: bytes, fd: int, path: str) -> bool:
+    """Does a compressed file hold a dump? Yes if it cannot be decompressed here."""
+    from ...storage.archive import is_packed, unpacked
+
+    if not is_packed(first):
+        return True
+    begin = b""
+    try:
+        for piece in unpacked(fd, path):
+            begin += piece
+            if len(begin) >= LONGEST:
+                break
+    except AllocqError:
+        return True
+    return begin.startswith(_DUMPS)
 
 
 def read_at(fd: int, length: int, at: int) -> bytes:
