@@ -74,7 +74,16 @@ def _guarded() -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED
     except BaseException as error:
-        return _unexpected(error)
+        return INTERRUPTED if _is_interrupt(error) else _unexpected(error)
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether a Ctrl-C is behind this exception: Python 3.11 raises a RuntimeError for one that
+    comes while a class is made."""
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, KeyboardInterrupt):
+        behind = behind.__cause__ or behind.__context__
+    return behind is not None
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:

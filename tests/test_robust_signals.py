@@ -206,6 +206,22 @@ main.entry()
 """
 
 
+IN_A_CLASS = """
+import os, signal, sys
+from allocq import __main__ as main
+import allocq.cli.run as run
+class Field:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), signal.SIGINT)
+def body(argv):
+    class Made:
+        field = Field()
+    return 0
+run.run = body
+main.entry()
+"""
+
+
 def run_script(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
@@ -214,6 +230,11 @@ def run_script(script: str) -> subprocess.CompletedProcess[str]:
 
 def test_an_interrupt_after_the_command_is_silent() -> None:
     done = run_script(BETWEEN)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_an_interrupt_while_a_class_is_made_is_silent() -> None:
+    done = run_script(IN_A_CLASS)
     assert (done.returncode, done.stderr) == (130, "")
 
 
