@@ -17,6 +17,7 @@ import pytest
 from release import packages, sbom, tree
 from release.machines import LIBCS, MACHINES, Machine, Machinery, machine_called
 from release.roots import Root, left_behind
+from release.wheels import unversioned
 
 import allocq
 from allocq.host import installation as where
@@ -156,6 +157,19 @@ def test_each_machine_needs_what_it_does_not_bring_along(machine: Machine) -> No
             assert f"3.{newest + 1}" in needed
     for libc in LIBCS:
         assert all(tag.endswith(f"_{machine.name}") for tag in machine.platforms(libc))
+
+
+def test_what_is_of_no_library_that_was_linked_is_told() -> None:
+    symbols = """
+     0: 0000000000000000     0 NOTYPE  LOCAL  DEFAULT  UND
+     1: 0000000000000000     0 FUNC    GLOBAL DEFAULT  UND malloc@GLIBC_2.17 (2)
+     2: 0000000000000000     0 FUNC    GLOBAL DEFAULT  UND PyImport_ImportModule
+     3: 0000000000000000     0 FUNC    GLOBAL DEFAULT  UND _Py_Dealloc
+     4: 0000000000000000     0 FUNC    GLOBAL DEFAULT  UND __snprintfieee128
+     5: 0000000000000000     0 FUNC    WEAK   DEFAULT  UND __gmon_start__
+     6: 0000000000005678    12 FUNC    GLOBAL DEFAULT   11 PyInit__native
+"""
+    assert unversioned(symbols) == ["__snprintfieee128"]
 
 
 def test_the_lock_names_what_allocq_needs() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .cluster import check_cluster
@@ -10,6 +12,7 @@ from .foreign import check_foreign
 from .machines import Machine, Machinery
 from .packages import ROOT, file_name, newest_changes
 from .roots import PYTHONS, check_deb, check_rpm, check_wheel, install_here, run
+from .units import check_units
 
 Step = tuple[str, Callable[[], None]]
 QUESTIONS = 300
@@ -17,17 +20,26 @@ QUESTIONS = 300
 
 
 def check(
-    machinery: Machinery, machines: list[Machine], output: Path, say: Callable[[str], None]
+    machinery: Machinery,
+    machines: list[Machine],
+    output: Path,
+    jobs: int,
+    say: Callable[[str], None],
 ) -> None:
     """Try all of it, whatever fails on the way. RuntimeError with what is wrong."""
     wrong = []
-    for name, call in _steps(machinery, machines, output):
+
+    def attempt(step: Step) -> None:
+        name, call = step
         say(name)
         try:
             call()
-        except RuntimeError as error:
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             say(f"{name}: FAILED: {error}")
             wrong.append(name)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(attempt, _steps(machinery, machines, output)))
     if wrong:
         raise RuntimeError(f"{len(wrong)} failed: {'; '.join(wrong)}")
     say("checked")
@@ -70,6 +82,7 @@ def _natively(
     deb, rpm = (output / file_name(machine, version, kind) for kind in ("deb", "rpm"))
     for suite in ("bookworm", "trixie"):
         yield f"{deb.name} on {suite}", lambda suite=suite: check_deb(machinery, suite, deb)
+    yield "systemd units", lambda: check_units(machinery, "trixie", deb)
     yield rpm.name, lambda: check_rpm(machinery, "trixie", rpm)
     for suite, pythons in PYTHONS.items():
         yield (

@@ -216,6 +216,8 @@ def make_package(
         "license": "MIT",
         "mtime": iso(machinery.epoch),
         "depends": dependencies(machine, kind),
+        # The unit's reload is `kill`, which is in what every rpm distribution begins with.
+        "recommends": ["procps"] if kind == "deb" else [],
         "contents": contents(root),
         "rpm": {"buildhost": "localhost"},
         "scripts": {name: str(work / name) for name in scripts(kind, units)},
