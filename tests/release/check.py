@@ -10,6 +10,7 @@ from pathlib import Path
 from .cluster import check_cluster
 from .foreign import check_foreign
 from .machines import Machine, Machinery
+from .musl import check_musl
 from .packages import ROOT, file_name, newest_changes
 from .roots import PYTHONS, check_deb, check_rpm, check_wheel, install_here, run
 from .units import check_units
@@ -89,4 +90,6 @@ def _natively(
             f"pip and pipx: {', '.join(pythons)}",
             lambda suite=suite: check_wheel(machinery, suite, wheel),
         )
+    (musl,) = output.glob(f"*musllinux*_{machine.name}.whl")
+    yield "pip with musl", lambda: check_musl(machinery, machine, musl)
     yield "DaemonSet", lambda: check_cluster(machinery, deb, ROOT / "allocq" / "host")
