@@ -38,6 +38,12 @@ OVERRIDES = """\
 allocq: statically-linked-binary [usr/lib/allocq/bin/allocq]
 # They are the bytes that the package index has, which can be compared.
 allocq: unstripped-binary-or-object [usr/lib/allocq/lib/python3/site-packages/*]
+allocq: unusual-interpreter python [usr/lib/allocq/lib/python3/site-packages/*]
+# No helper is needed that a small root may not have, and no other Python is meant.
+allocq: maintainer-script-calls-systemctl *
+allocq: command-with-path-in-maintainer-script *
+# It is not in Debian's archive.
+allocq: initial-upload-closes-no-bugs *
 # The authors have no address.
 allocq: bogus-mail-host *
 allocq: bogus-mail-host-in-debian-changelog *
