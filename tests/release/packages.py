@@ -251,7 +251,8 @@ def dependencies(machine: Machine, kind: str) -> list[str]:
         return [f"libc6 (>= {machine.glibc})", *bounds, *others]
     bounds = ["python3 >= 3.11", *([f"python3 < {newest}"] if newest else [])]
     others = [] if newest else ["python3-cffi >= 1.16", "python3-orjson >= 3.9"]
-    return [f"glibc >= {machine.glibc}", *bounds, *others]
+    # For the scripts; deb's are essential packages.
+    return [f"glibc >= {machine.glibc}", "/bin/sh", "findutils", *bounds, *others]
 
 
 def contents(root: Path) -> list[dict[str, object]]:
