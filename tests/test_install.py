@@ -206,6 +206,12 @@ def test_without_the_gil_the_wheel_is_for_one_python(tree: Path, tmp_path: Path)
         [where / "bin" / "allocq", "verify", "-o", "json", "--rounds", "1"], cwd=tmp_path
     )
     assert "Traceback" not in verified.stderr
+    program = (
+        "import importlib, pkgutil, allocq\n"
+        "for module in pkgutil.walk_packages(allocq.__path__, 'allocq.'):\n"
+        "    module.name.endswith(('.__main__', '.build')) or importlib.import_module(module.name)"
+    )
+    good([where / "bin" / "python", "-c", program], cwd=tmp_path)
 
 
 def test_an_sdist_builds_the_same_wheel(tree: Path, wheel: Path, tmp_path: Path) -> None:
