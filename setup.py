@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import sysconfig
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ from distutils.ccompiler import new_compiler
 from distutils.command.build_scripts import build_scripts
 from distutils.errors import LinkError
 from distutils.sysconfig import customize_compiler
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 class BuildFront(build_scripts):
@@ -51,6 +54,10 @@ class BuildFront(build_scripts):
 
 
 setup(
+    # orjson refuses a Python without the GIL; json takes its place.
+    install_requires=["typer>=0.16", "cffi>=1.16", *([] if FREE_THREADED else ["orjson>=3.9"])],
+    # Without the GIL there is no stable ABI before Python 3.15.
+    options={} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp311"}},
     cffi_modules=["allocq/core/build.py:ffi"],
     scripts=["allocq/core/front.c"],
     cmdclass={"build_scripts": BuildFront},

@@ -181,6 +181,39 @@ def test_the_wheel_is_for_every_python_and_holds_what_it_should(wheel: Path) -> 
     assert scripts[0].external_attr >> 16 & 0o111
 
 
+def test_without_the_gil_the_wheel_is_for_one_python(tree: Path, tmp_path: Path) -> None:
+    """There is no stable ABI, and no orjson. This Python only says that it has no GIL."""
+    place = tmp_path / "tree"
+    shutil.copytree(tree, place)
+    program = (
+        "import sysconfig; sysconfig.get_config_vars()['Py_GIL_DISABLED'] = 1\n"
+        f"import setuptools.build_meta as b; print(b.build_wheel({str(tmp_path)!r}))"
+    )
+    name = good([sys.executable, "-c", program], cwd=place).splitlines()[-1]
+    assert "abi3" not in name
+    with zipfile.ZipFile(tmp_path / name) as archive:
+        assert not [each for each in archive.namelist() if "abi3" in each]
+        (metadata,) = [each for each in archive.namelist() if each.endswith("/METADATA")]
+        needs = re.findall(
+            r"^Requires-Dist: (\w+)[^;\n]*$", archive.read(metadata).decode(), re.MULTILINE
+        )
+        assert needs == ["typer", "cffi"]
+    where = environment_with(tmp_path / name, tmp_path / "v")
+    for path in site_of(where).glob("orjson*"):
+        path.unlink()
+    answers(where / "bin" / "allocq", cwd=tmp_path)
+    verified = run(
+        [where / "bin" / "allocq", "verify", "-o", "json", "--rounds", "1"], cwd=tmp_path
+    )
+    assert "Traceback" not in verified.stderr
+    program = (
+        "import importlib, pkgutil, allocq\n"
+        "for module in pkgutil.walk_packages(allocq.__path__, 'allocq.'):\n"
+        "    module.name.endswith(('.__main__', '.build')) or importlib.import_module(module.name)"
+    )
+    good([where / "bin" / "python", "-c", program], cwd=tmp_path)
+
+
 def test_an_sdist_builds_the_same_wheel(tree: Path, wheel: Path, tmp_path: Path) -> None:
     sdist = built("sdist", tree, tmp_path / "sdist")
     with tarfile.open(sdist) as archive:

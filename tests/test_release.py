@@ -14,9 +14,10 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
-from release import packages, sbom, tree
+from release import packages, sbom, tree, units
 from release.machines import LIBCS, MACHINES, Machine, Machinery, machine_called
 from release.roots import Root, left_behind
+from release.wheels import unversioned
 
 import allocq
 from allocq.host import installation as where
@@ -72,7 +73,7 @@ def released(tmp_path: Path) -> Path:
 
 def test_the_version_is_in_one_place() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["project"]["dynamic"] == ["version"]
+    assert project["project"]["dynamic"] == ["version", "dependencies"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "allocq.__version__"}
     assert importlib.metadata.version("allocq") == allocq.__version__
     lines = subprocess.run(
@@ -158,10 +159,32 @@ def test_each_machine_needs_what_it_does_not_bring_along(machine: Machine) -> No
         assert all(tag.endswith(f"_{machine.name}") for tag in machine.platforms(libc))
 
 
+def test_the_trial_of_the_units_is_a_shell_script() -> None:
+    """tests/build-release --check runs it in a booted systemd."""
+    assert subprocess.run(["sh", "-n"], input=units.SCRIPT, text=True).returncode == 0
+    assert {f"{name}.service" for name in units.SERVICES} == {
+        path.name for path in (ROOT / "allocq").rglob("*.service")
+    }
+
+
+def test_what_is_of_no_library_that_was_linked_is_told() -> None:
+    symbols = """
+     0: 0000000000000000     0 NOTYPE  LOCAL  DEFAULT  UND
+     1: 0000000000000000     0 FUNC    GLOBAL DEFAULT  UND malloc@GLIBC_2.17 (2)
+     2: 0000000000000000     0 FUNC    GLOBAL DEFAULT  UND PyImport_ImportModule
+     3: 0000000000000000     0 FUNC    GLOBAL DEFAULT  UND _Py_Dealloc
+     4: 0000000000000000     0 FUNC    GLOBAL DEFAULT  UND __snprintfieee128
+     5: 0000000000000000     0 FUNC    WEAK   DEFAULT  UND __gmon_start__
+     6: 0000000000005678    12 FUNC    GLOBAL DEFAULT   11 PyInit__native
+"""
+    assert unversioned(symbols) == ["__snprintfieee128"]
+
+
 def test_the_lock_names_what_allocq_needs() -> None:
     locked = packages.parse_lock((ROOT / "tests/release/vendored.txt").read_text())
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for needed in project["dependencies"]:
+    needs = [line for line in importlib.metadata.requires("allocq") or () if "extra" not in line]
+    assert len(needs) == 3
+    for needed in needs:
         name, _, least = needed.partition(">=")
         version = re.match(rf"{name}==([\d.]+)", locked[name])
         assert version is not None
@@ -247,6 +270,10 @@ def test_the_daemonset_asks_for_little() -> None:
     names = {command.name: command for command in COMMANDS}
     known = [line for line in re.findall(r"args: \[(.*)\]", text) if line.split(",")[0] in names]
     assert [line for line in known if line.startswith("record,")]
+    # Without a capability root can become nobody else.
+    assert [line for line in known if line.startswith("export, --user, root,")]
+    (port,) = set(re.findall(r"(?:containerPort|[^c]port|listen, \S+?|/port): ?\"?(\d+)", text))
+    assert f"port: {port}, targetPort: metrics" in text and f"0.0.0.0:{port}" in text
     for line in known:
         name, *words = line.split(", ")
         flags = {flag for option in names[name].options for flag in option.flags}

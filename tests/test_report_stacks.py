@@ -278,10 +278,12 @@ def test_what_is_not_as_it_should_be_is_one_line(
     assert os.listdir(place) == before
 
 
+@pytest.mark.parametrize("orjson", [True, False], ids=["orjson", "free-threaded"])
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         (b"", "it is empty"),
+        (b'{"stacks":NaN}', "not a JSON file of stacks"),
         (b"{", "not a JSON file of stacks"),
         (TEXT[: len(TEXT) // 2], "not a JSON file of stacks"),
         (b"[" * 100_000, "not a JSON file of stacks"),
@@ -295,7 +297,11 @@ def test_what_is_not_as_it_should_be_is_one_line(
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_other_files_are_refused(place: Path, data: bytes, words: str) -> None:
+def test_other_files_are_refused(
+    place: Path, data: bytes, words: str, orjson: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not orjson:
+        monkeypatch.setitem(sys.modules, "orjson", None)
     (place / "x").write_bytes(data)
     refused(report(SAMPLE, "--stacks", "x"), "x: ", words)
 

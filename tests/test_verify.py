@@ -6,6 +6,7 @@ import functools
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,18 @@ def test_json_has_every_check() -> None:
     assert (document["status"], document["seed"], document["rounds"]) == (1, 3, 5)
     assert [check["name"] for check in document["checks"]] == [name for name, _ in CHECKS[:5]]
     assert [c["result"] for c in document["checks"]].count("not ok") >= 1
+
+
+def test_json_is_the_same_without_orjson(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is to be had for a free-threaded Python."""
+    context = CheckContext(LyingKernel(rows(), "drops a tag"), 3, 5)
+    results = [verify._try(*check, context) for check in CHECKS[:5]]
+    results[0].outcome.differences.append("größer \x7f\n")
+    written = verify.as_json(context, results)
+    monkeypatch.setitem(sys.modules, "orjson", None)
+    other = verify.as_json(context, results)
+    assert json.loads(other) == json.loads(written)
+    assert other.count(b"\n") == written.count(b"\n") and "größer".encode() in other
 
 
 @pytest.mark.parametrize("word", ["", "-r", "--help", "x\0y"])

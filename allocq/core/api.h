@@ -204,6 +204,8 @@ void aq_filter_underflowed(aq_filter *filter); /* only counters below zero */
  * a running kernel. NULL with *problem filled where that fails.
  */
 aq_source *aq_source_open(const char *path, enum aq_interface interface, aq_problem *problem);
+/* The same for a descriptor, which is closed in any case. path: what messages call it. */
+aq_source *aq_source_hold(int fd, const char *path, aq_problem *problem);
 /*
  * Does a tag, a header or a kernel's list come within 4 MiB of a file that was not read yet, or is it
  * compressed?

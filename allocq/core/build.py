@@ -1,5 +1,6 @@
-"""How cffi builds allocq._native: one extension for every Python from 3.11."""
+"""How cffi builds allocq._native: one extension for every Python from 3.11 that has the GIL."""
 
+import sysconfig
 from pathlib import Path
 
 from cffi import FFI
@@ -57,5 +58,5 @@ ffi.set_source(
     depends=[str(HERE / name) for name in HEADERS],
     include_dirs=[str(HERE)],
     extra_compile_args=COMPILE_FLAGS,
-    py_limited_api=True,
+    py_limited_api=not sysconfig.get_config_var("Py_GIL_DISABLED"),
 )

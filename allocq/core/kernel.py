@@ -89,11 +89,15 @@ class Plan:
 class NativeSource:
     """An open source: a running kernel, or a saved listing that Text reads from `fd`."""
 
-    def __init__(self, path: str | None, interface: str) -> None:
-        """None: /proc/allocinfo; "-": standard input. Raises SourceError and its kinds."""
+    def __init__(self, path: str | None, interface: str, held: int | None = None) -> None:
+        """None: /proc/allocinfo; "-": standard input. held: a descriptor, taken over, that is read
+        instead; path is what messages call it. Raises SourceError and its kinds."""
         problem = new_problem()
         name = ffi.NULL if path is None else ffi.new("char[]", encode(path))
-        native = lib.aq_source_open(name, INTERFACES[interface], problem)
+        if held is None:
+            native = lib.aq_source_open(name, INTERFACES[interface], problem)
+        else:
+            native = lib.aq_source_hold(held, name, problem)
         if native == ffi.NULL:
             raise_problem(problem)
         self._native: Any = native

@@ -202,10 +202,8 @@ static bool prepare(aq_source *source, aq_problem *problem)
 	return prepare_saved(source, S_ISREG(status.st_mode), problem);
 }
 
-aq_source *aq_source_open(const char *path, enum aq_interface interface, aq_problem *problem)
+static aq_source *new_source(const char *name, enum aq_interface interface, aq_problem *problem)
 {
-	bool standard_input = path && !strcmp(path, "-");
-	const char *name = standard_input ? "standard input" : path ? path : AQ_ALLOCINFO;
 	aq_source *source = calloc(1, sizeof(*source));
 
 	*problem = (aq_problem){ .kind = AQ_P_NONE };
@@ -215,6 +213,25 @@ aq_source *aq_source_open(const char *path, enum aq_interface interface, aq_prob
 		return NULL;
 	}
 	source->interface = interface;
+	return source;
+}
+
+static aq_source *prepared(aq_source *source, aq_problem *problem)
+{
+	if (prepare(source, problem))
+		return source;
+	aq_source_close(source);
+	return NULL;
+}
+
+aq_source *aq_source_open(const char *path, enum aq_interface interface, aq_problem *problem)
+{
+	bool standard_input = path && !strcmp(path, "-");
+	const char *name = standard_input ? "standard input" : path ? path : AQ_ALLOCINFO;
+	aq_source *source = new_source(name, interface, problem);
+
+	if (!source)
+		return NULL;
 	source->owned = !standard_input;
 	source->fd = standard_input ? 0 : open(name, O_RDONLY | O_CLOEXEC);
 	if (source->fd < 0) {
@@ -225,11 +242,20 @@ aq_source *aq_source_open(const char *path, enum aq_interface interface, aq_prob
 		aq_source_close(source);
 		return NULL;
 	}
-	if (!prepare(source, problem)) {
-		aq_source_close(source);
+	return prepared(source, problem);
+}
+
+aq_source *aq_source_hold(int fd, const char *path, aq_problem *problem)
+{
+	aq_source *source = new_source(path, AQ_AUTO, problem);
+
+	if (!source) {
+		close(fd);
 		return NULL;
 	}
-	return source;
+	source->owned = true;
+	source->fd = fd;
+	return prepared(source, problem);
 }
 
 /* Nothing is read away: pread() leaves the offset that others share. */

@@ -6,13 +6,12 @@ error.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
 from collections.abc import Mapping
 from typing import Any
-
-import orjson
 
 from ..analysis.stacks import VERSION, Stack, Taken, ordered
 from ..errors import FormatError, SourceError, UsageError
@@ -68,11 +67,30 @@ def _read(fd: int, name: str) -> bytes:
         raise SourceError(f"cannot read {name}: {error.strerror}") from None
 
 
+def _parse(data: bytes) -> Any:
+    """ValueError."""
+    try:
+        import orjson
+    except ModuleNotFoundError:  # a free-threaded Python (setup.py)
+        try:
+            return json.loads(data.decode(), parse_int=_number, parse_constant=_number)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+    return orjson.loads(data)
+
+
+def _number(word: str) -> int | float:
+    """Of numbers that have no end JSON has none; those beyond 64 bits are floats."""
+    if word[-1:].isalpha():
+        raise ValueError(f"{word} is no number")
+    return int(word) if len(word) < 19 else float(word)
+
+
 def parse_stacks(data: bytes, name: str) -> Taken:
     """The stacks in the text of such a file. FormatError; `name` is for its message."""
     try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+        value = _parse(data)
+    except ValueError as error:
         words = "it is empty" if not data.strip() else str(error).partition(": line ")[0]
         raise FormatError(f"{name}: not a JSON file of stacks: {words}", _HINT) from None
     if not isinstance(value, dict) or not isinstance(value.get("stacks"), list):

@@ -677,20 +677,23 @@ def _open_dumped(
 
 def in_memory(text: bytes, shown: str) -> Saved:
     """A text that only this process has, as a source. shown: what messages call it."""
-    source = Saved(_memory_file(text, shown))
-    source.path = shown
-    return source
+    return Saved(_memory_file(text, shown))
 
 
 def _memory_file(text: bytes, shown: str) -> NativeSource:
     try:
         fd = os.memfd_create("allocq", os.MFD_CLOEXEC)
-        with open(fd, "wb") as file:
-            file.write(text)
-            file.flush()
-            return NativeSource(f"/proc/self/fd/{fd}", "auto")
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(text)
+            os.lseek(fd, 0, os.SEEK_SET)
+        except OSError:
+            os.close(fd)
+            raise
     except OSError as error:
         raise SourceError(f"cannot hold {shown} in memory: {error.strerror}") from None
+    # Not by its name in /proc, which there may not be.
+    return NativeSource(shown, "auto", held=fd)
 
 
 def _listing_of(listing: object) -> str | None:

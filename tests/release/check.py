@@ -2,53 +2,94 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .cluster import check_cluster
 from .foreign import check_foreign
 from .machines import Machine, Machinery
+from .musl import check_musl
 from .packages import ROOT, file_name, newest_changes
 from .roots import PYTHONS, check_deb, check_rpm, check_wheel, install_here, run
+from .units import check_units
 
+Step = tuple[str, Callable[[], None]]
 QUESTIONS = 300
 """On each emulated machine: a hundred for each of three kernels."""
 
 
 def check(
-    machinery: Machinery, machines: list[Machine], output: Path, say: Callable[[str], None]
+    machinery: Machinery,
+    machines: list[Machine],
+    output: Path,
+    jobs: int,
+    say: Callable[[str], None],
 ) -> None:
-    """Try all of it. RuntimeError at the first that is wrong."""
+    """Try all of it, whatever fails on the way. RuntimeError with what is wrong."""
+    wrong = []
+
+    def attempt(step: Step) -> None:
+        name, call = step
+        say(name)
+        try:
+            call()
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            say(f"{name}: FAILED: {error}")
+            wrong.append(name)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(attempt, _steps(machinery, machines, output)))
+    if wrong:
+        raise RuntimeError(f"{len(wrong)} failed: {'; '.join(wrong)}")
+    say("checked")
+
+
+def _steps(machinery: Machinery, machines: list[Machine], output: Path) -> Iterable[Step]:
+    """The name of each trial, and what does it."""
     version, _ = newest_changes()
-    run(["sh", "-c", 'cd "$1" && sha256sum --quiet --strict -c SHA256SUMS', "sh", output])
+    yield "sums", lambda: _sums(output)
     for machine in machines:
         deb = output / file_name(machine, version, "deb")
-        say(f"lintian: {deb.name}")
-        run(["lintian", "--allow-root", "--fail-on", "error", deb])
-        (wheel,) = output.glob(f"*manylinux*_{machine.name}.whl")
+        yield f"lintian: {deb.name}", lambda deb=deb: _lintian(deb)
         if machine.name == "x86_64":
-            for name, call in _natively(machinery, machine, version, wheel, output):
-                say(name)
-                call()
+            (wheel,) = output.glob(f"*manylinux*_{machine.name}.whl")
+            yield from _natively(machinery, machine, version, wheel, output)
         else:
-            say(f"{QUESTIONS} questions on {machine.name}")
-            install_here(machinery, output)
-            static = output / f"allocq-{machine.name}-static"
-            check_foreign(machinery, machine, deb, static, QUESTIONS)
-    say("checked")
+            yield (
+                f"{QUESTIONS} questions on {machine.name}",
+                lambda machine=machine, deb=deb: _foreign(machinery, machine, deb, output),
+            )
+
+
+def _sums(output: Path) -> None:
+    run(["sh", "-c", 'cd "$1" && sha256sum --quiet --strict -c SHA256SUMS', "sh", output])
+
+
+def _lintian(deb: Path) -> None:
+    run(["lintian", "--allow-root", "--fail-on", "error", deb])
+
+
+def _foreign(machinery: Machinery, machine: Machine, deb: Path, output: Path) -> None:
+    install_here(machinery, output)
+    check_foreign(machinery, machine, deb, output / f"allocq-{machine.name}-static", QUESTIONS)
 
 
 def _natively(
     machinery: Machinery, machine: Machine, version: str, wheel: Path, output: Path
-) -> Iterable[tuple[str, Callable[[], None]]]:
+) -> Iterable[Step]:
     """What this machine can run."""
     deb, rpm = (output / file_name(machine, version, kind) for kind in ("deb", "rpm"))
     for suite in ("bookworm", "trixie"):
         yield f"{deb.name} on {suite}", lambda suite=suite: check_deb(machinery, suite, deb)
+    yield "systemd units", lambda: check_units(machinery, "trixie", deb)
     yield rpm.name, lambda: check_rpm(machinery, "trixie", rpm)
     for suite, pythons in PYTHONS.items():
         yield (
             f"pip and pipx: {', '.join(pythons)}",
             lambda suite=suite: check_wheel(machinery, suite, wheel),
         )
+    (musl,) = output.glob(f"*musllinux*_{machine.name}.whl")
+    yield "pip with musl", lambda: check_musl(machinery, machine, musl)
     yield "DaemonSet", lambda: check_cluster(machinery, deb, ROOT / "allocq" / "host")

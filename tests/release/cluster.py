@@ -15,6 +15,7 @@ from .machines import Machinery
 from .roots import Root, bare, run
 from .tree import ROOT
 
+KINDS = ("Service", "DaemonSet")
 GUEST = ROOT / "tests" / "vm" / "guest.py"
 
 
@@ -23,7 +24,7 @@ def check_cluster(machinery: Machinery, deb: Path, folder: Path) -> None:
     manifest = folder / "allocq-daemonset.yaml"
     tools = machinery.tools / "bin"
     said = run([tools / "kubernetes-validate", "--strict", manifest])
-    if "passed" not in said:
+    if said.count(" passed ") != len(KINDS):
         raise RuntimeError(said)
     run([tools / "hadolint", folder / "Containerfile"])
     with bare(machinery, "trixie") as root:
@@ -38,9 +39,18 @@ def check_cluster(machinery: Machinery, deb: Path, folder: Path) -> None:
 
 def containers(machinery: Machinery, manifest: Path) -> list[dict[str, Any]]:
     """The manifest's containers, read by the tools' YAML."""
-    program = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)"
-    document = json.loads(run([machinery.python, "-c", program, manifest]))
-    found: list[dict[str, Any]] = document["spec"]["template"]["spec"]["containers"]
+    program = (
+        "import json, sys, yaml; json.dump([*yaml.safe_load_all(open(sys.argv[1]))], sys.stdout)"
+    )
+    documents = json.loads(run([machinery.python, "-c", program, manifest]))
+    service, daemons = ({each["kind"]: each for each in documents}[kind] for kind in KINDS)
+    pod = daemons["spec"]["template"]
+    found: list[dict[str, Any]] = pod["spec"]["containers"]
+    ports = {port["name"] for container in found for port in container.get("ports", ())}
+    if not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items():
+        raise RuntimeError("the service selects no pod of the DaemonSet")
+    if not {port["targetPort"] for port in service["spec"]["ports"]} <= ports:
+        raise RuntimeError("the service is for a port that no container has")
     return found
 
 

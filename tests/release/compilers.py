@@ -6,9 +6,13 @@ import os
 import shlex
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 from .machines import Machine, Machinery
+
+_once = threading.Lock()
+"""What one makes, the others wait for."""
 
 # setup.py's own flags come behind these.
 CFLAGS = ("-DNDEBUG", "-fwrapv", "-Wall", "-Werror=implicit-function-declaration")
@@ -36,8 +40,13 @@ SIZES = {
 def python_headers(machinery: Machinery) -> Path:
     """A copy of Python's headers whose sizes are those of the machine compiled for."""
     headers = machinery.scratch / "headers"
-    if headers.is_dir():
-        return headers
+    with _once:
+        if not headers.is_dir():
+            _copy_headers(machinery, headers)
+    return headers
+
+
+def _copy_headers(machinery: Machinery, headers: Path) -> None:
     program = "import sysconfig as s; print(s.get_path('include'), s.get_config_h_filename())"
     found = subprocess.run(
         [machinery.python, "-c", program], check=True, capture_output=True, text=True
@@ -52,16 +61,16 @@ def python_headers(machinery: Machinery) -> Path:
     text = Path(config).read_text()
     (headers / "pyconfig.h").unlink()
     (headers / "pyconfig.h").write_text(text + FROM_THE_COMPILER + sizes)
-    return headers
 
 
 def compiler(machinery: Machinery, machine: Machine, libc: str) -> Path:
     """A program that compiles for this machine and C library, called as cc is."""
     path = machinery.scratch / f"cc-{machine.name}-{libc}"
-    if not path.exists():
-        words = [str(machinery.python), "-m", "ziglang", "cc", *machine.target(libc)]
-        path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-        path.chmod(0o755)
+    with _once:
+        if not path.exists():
+            words = [str(machinery.python), "-m", "ziglang", "cc", *machine.target(libc)]
+            path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+            path.chmod(0o755)
     return path
 
 

@@ -15,7 +15,7 @@ from .tree import ROOT
 from .wheels import run as run_tool
 
 # Suite, and what its Python needs beside what the deb brings along.
-SUITES = {"s390x": "bookworm", "ppc64le": "trixie", "riscv64": "trixie", "armv7l": "trixie"}
+SUITES = {"s390x": "bookworm", "ppc64le": "bookworm", "riscv64": "trixie", "armv7l": "trixie"}
 OTHERS = ("python3-cffi-backend", "python3-orjson")
 # Of hypothesis, command.py has only settings.
 STAND_IN = "def settings(**_):\n    pass\n"

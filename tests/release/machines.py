@@ -13,6 +13,7 @@ class Machine:
     glibc: the oldest that its wheel runs with. policies: the wheel tags of that glibc. headers: the
     oldest glibc whose headers zig has, if that is newer; the symbols are checked. pythons:
     those for which the compiled packages that allocq needs are to be had as wheels.
+    flags: more for the compiler with glibc.
     """
 
     name: str
@@ -27,13 +28,15 @@ class Machine:
     headers: str = ""
     abi: str = ""
     cpu: str = ""
+    flags: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ("3.11", "3.12", "3.13", "3.14")
 
     def target(self, libc: str) -> list[str]:
         """The compiler's flags for "gnu" or "musl"."""
         version = f".{self.headers or self.glibc}" if libc == "gnu" else ""
         cpu = [f"-mcpu={self.cpu}"] if self.cpu else []
-        return ["-target", f"{self.zig}-linux-{libc}{self.abi}{version}", *cpu]
+        flags = self.flags if libc == "gnu" else ()
+        return ["-target", f"{self.zig}-linux-{libc}{self.abi}{version}", *cpu, *flags]
 
     def platforms(self, libc: str) -> list[str]:
         """The platform tags of a wheel."""
@@ -48,7 +51,16 @@ MACHINES = (
     Machine(
         "i686", "x86", "i386", "i686", "i386", bits=32, cpu="i686", pythons=("3.11", "3.12", "3.13")
     ),
-    Machine("ppc64le", "powerpc64le", "ppc64el", "ppc64le", "ppc64le", headers="2.19"),
+    # With the other long double, printf() is one that glibc has from 2.32.
+    Machine(
+        "ppc64le",
+        "powerpc64le",
+        "ppc64el",
+        "ppc64le",
+        "ppc64le",
+        headers="2.19",
+        flags=("-mabi=ibmlongdouble",),
+    ),
     Machine("s390x", "s390x", "s390x", "s390x", "s390x", big_endian=True),
     Machine(
         "riscv64",

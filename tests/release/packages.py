@@ -38,6 +38,12 @@ OVERRIDES = """\
 allocq: statically-linked-binary [usr/lib/allocq/bin/allocq]
 # They are the bytes that the package index has, which can be compared.
 allocq: unstripped-binary-or-object [usr/lib/allocq/lib/python3/site-packages/*]
+allocq: unusual-interpreter python [usr/lib/allocq/lib/python3/site-packages/*]
+# No helper is needed that a small root may not have, and no other Python is meant.
+allocq: maintainer-script-calls-systemctl *
+allocq: command-with-path-in-maintainer-script *
+# It is not in Debian's archive.
+allocq: initial-upload-closes-no-bugs *
 # The authors have no address.
 allocq: bogus-mail-host *
 allocq: bogus-mail-host-in-debian-changelog *
@@ -216,6 +222,8 @@ def make_package(
         "license": "MIT",
         "mtime": iso(machinery.epoch),
         "depends": dependencies(machine, kind),
+        # The unit's reload is `kill`, which is in what every rpm distribution begins with.
+        "recommends": ["procps"] if kind == "deb" else [],
         "contents": contents(root),
         "rpm": {"buildhost": "localhost"},
         "scripts": {name: str(work / name) for name in scripts(kind, units)},
@@ -243,7 +251,8 @@ def dependencies(machine: Machine, kind: str) -> list[str]:
         return [f"libc6 (>= {machine.glibc})", *bounds, *others]
     bounds = ["python3 >= 3.11", *([f"python3 < {newest}"] if newest else [])]
     others = [] if newest else ["python3-cffi >= 1.16", "python3-orjson >= 3.9"]
-    return [f"glibc >= {machine.glibc}", *bounds, *others]
+    # For the scripts; deb's are essential packages.
+    return [f"glibc >= {machine.glibc}", "/bin/sh", "findutils", *bounds, *others]
 
 
 def contents(root: Path) -> list[dict[str, object]]:

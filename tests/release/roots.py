@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,8 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
 }
 
+_once = threading.Lock()
+"""What one makes, the others wait for."""
 
 # Its /proc is there only while the command runs.
 _ENTER = (
@@ -72,15 +76,16 @@ def debootstrap(
     """A minimal root, kept for the next time. Of another machine, its packages are only there."""
     place = machinery.cache / "roots" / "-".join(filter(None, (suite, deb)))
     done = place.with_suffix(".complete")
-    if not done.exists():
-        shutil.rmtree(place, ignore_errors=True)
-        place.parent.mkdir(exist_ok=True)
-        words = ["debootstrap", "--variant=minbase"]
-        words += ["--foreign", f"--arch={deb}"] if deb else []
-        words += [f"--include={','.join(include)}"] if include else []
-        # An older debootstrap does not know the name of a newer suite.
-        run([*words, suite, str(place), mirror(), "/usr/share/debootstrap/scripts/sid"])
-        done.touch()
+    with _once:
+        if not done.exists():
+            shutil.rmtree(place, ignore_errors=True)
+            place.parent.mkdir(exist_ok=True)
+            words = ["debootstrap", "--variant=minbase"]
+            words += ["--foreign", f"--arch={deb}"] if deb else []
+            words += [f"--include={','.join(include)}"] if include else []
+            # An older debootstrap does not know the name of a newer suite.
+            run([*words, suite, str(place), mirror(), "/usr/share/debootstrap/scripts/sid"])
+            done.touch()
     return place
 
 
@@ -109,12 +114,10 @@ def run(words: Sequence[str | Path]) -> str:
 def bare(machinery: Machinery, suite: str) -> Iterator[Root]:
     """A fresh copy of a suite's root."""
     made = debootstrap(machinery, suite)
-    place = machinery.scratch / f"root-{suite}"
-    run(["cp", "-a", made, place])
-    try:
+    with tempfile.TemporaryDirectory(dir=machinery.scratch, prefix=f"{suite}-") as scratch:
+        place = Path(scratch) / suite
+        run(["cp", "-a", made, place])
         yield Root(place)
-    finally:
-        shutil.rmtree(place)
 
 
 def works(root: Root, command: str, how: str, version: str) -> None:
@@ -235,8 +238,9 @@ def check_wheel(machinery: Machinery, suite: str, wheel: Path) -> None:
 def install_here(machinery: Machinery, output: Path) -> Path:
     """An environment of this machine with the release in it, to compare with."""
     place = machinery.scratch / "here"
-    if not place.exists():
-        run([machinery.python, "-m", "venv", place])
-        words = ["install", "-q", "--disable-pip-version-check", "--find-links", output, "allocq"]
-        run([place / "bin" / "pip", *words])
+    with _once:
+        if not place.exists():
+            run([machinery.python, "-m", "venv", place])
+            words = ["install", "-q", "--disable-pip-version-check", "--find-links", output]
+            run([place / "bin" / "pip", *words, "allocq"])
     return place

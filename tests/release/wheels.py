@@ -56,12 +56,20 @@ def check_wheel(machinery: Machinery, wheel: Path, machine: Machine, libc: str, 
         if needed - {"libc.so"}:
             raise RuntimeError(f"{wheel.name}: needs {sorted(needed)}")
         return
+    # It links all the same, as it does without Python: a newer glibc may have them.
+    if unknown := unversioned(readelf(extension, "--dyn-syms")):
+        raise RuntimeError(f"{wheel.name}: glibc {machine.glibc} has no {', '.join(unknown)}")
     versions = set(re.findall(r"\bGLIBC_([0-9.]+)", readelf(extension, "-V")))
     newest = max((tuple(map(int, version.split("."))) for version in versions), default=(0,))
     if newest > tuple(map(int, machine.glibc.split("."))):
         raise RuntimeError(f"{wheel.name}: needs glibc {'.'.join(map(str, newest))}")
     if not needed <= {"libc.so.6", "libpthread.so.0", "ld64.so.1", "ld-linux-armhf.so.3"}:
         raise RuntimeError(f"{wheel.name}: needs {sorted(needed)}")
+
+
+def unversioned(symbols: str) -> list[str]:
+    """What readelf lists as needed that is neither Python's nor of a library that was linked."""
+    return re.findall(r"GLOBAL +DEFAULT +UND +((?!_?Py)[^@\s]+)$", symbols, re.MULTILINE)
 
 
 def make_static(machinery: Machinery, tree: Path, machine: Machine, output: Path) -> Path:

@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import platform
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +31,8 @@ from ...host.tracefs import TraceFacts, trace_facts
 from ...sources.source import ALLOCINFO
 from ...storage.recording.schema import default_folder
 
-LIBRARIES = ("typer", "cffi", "orjson")
+LIBRARIES = ("typer", "cffi", *(() if "t" in sys.abiflags else ("orjson",)))
+"""Of orjson there is none for a free-threaded Python."""
 _T = TypeVar("_T")
 NO_IOCTL = (errno.ENOTTY, errno.EINVAL)
 """What a kernel without the ioctl says."""

