@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import os
 import socket
@@ -37,7 +36,9 @@ def survive() -> None:
     this user may."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("-900")
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(AttributeError, ImportError, OSError):
+        import ctypes
+
         ctypes.CDLL(None).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
 
 
@@ -45,7 +46,9 @@ def settle() -> None:
     """Give back the memory that only starting took, and look no more for garbage in the rest."""
     gc.collect()
     gc.freeze()
-    with contextlib.suppress(AttributeError, OSError):  # glibc alone has it
+    with contextlib.suppress(AttributeError, ImportError, OSError):  # glibc alone has it
+        import ctypes
+
         ctypes.CDLL(None).malloc_trim(0)
 
 
