@@ -21,7 +21,7 @@ from ..output.stream import Output, warn
 from ..output.sums import GroupLayout
 from ..output.terminal import Screen, wrapped
 from ..output.totals import counted_values, quantity, total_words
-from ..sources.source import Live, Saved
+from ..sources.source import Live, Saved, sample_path
 from .arguments import (
     Query,
     View,
@@ -267,14 +267,14 @@ def _parquet(query: Query, source: Live | Saved, out: Output, words: Words) -> i
     view = query.view
     sort = view.sort or "none"
     snapshot = source.read(query.applied, wanted_of(view, sort))
-    if snapshot.info.time is None:
-        warn(f"{snapshot.info.path} does not say when it was saved: its time is 1970-01-01")
     table = snapshot.table
     _keep(table, view.slab)
     words.add(table)
     order = _order(table, view, sort)
     out.write(parquet_of(snapshot, order, view.sort is None and not view.reverse))
     out.release()
+    if snapshot.info.time is None and snapshot.info.path != sample_path():
+        warn(f"{snapshot.info.path} does not say when it was saved: its time is 1970-01-01")
     return len(table)
 
 
