@@ -196,14 +196,15 @@ _allocq() {
 		;;
 	record)
 		case $before in
-		-d | --directory | --interval | --keep | --max-size | --thin | --parquet | -l | --line | --min-size | --min-calls | --max-calls | -e | --regexp) : ;;
+		-d | --directory | --interval | --keep | --max-size | --thin | --parquet | --host | -l | --line | --min-size | --min-calls | --max-calls | -e | --regexp) : ;;
 		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
+		--source) _allocq_files ;;
 		--interface) _allocq_words "auto ioctl text" "$current" ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-d --directory --interval --keep --max-size --thin --once --parquet -f --file -F --function -m --module --builtin -l --line --min-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --interface -h --help" "$current"
+				_allocq_words "-d --directory --interval --keep --max-size --thin --once --parquet --host -f --file -F --function -m --module --builtin -l --line --min-size --min-calls --max-calls --inaccurate --accurate --underflowed -e --regexp -i --ignore-case -v --invert-match -x --exclude --source --interface -h --help" "$current"
 			else
 				_allocq_files
 			fi

@@ -260,6 +260,7 @@ complete -c allocq -n '__allocq_command record' -l max-size -x -d 'Remove the ol
 complete -c allocq -n '__allocq_command record' -l thin -x -d 'Of days that ended longer than AGE ago, keep one sample every TIME, with the lowest and the highest counters of that time'
 complete -c allocq -n '__allocq_command record' -l once -d 'Take one sample and end, as for cron'
 complete -c allocq -n '__allocq_command record' -l parquet -x -d 'Ship the samples to ROOT as Parquet'
+complete -c allocq -n '__allocq_command record' -l host -x -d 'The name of this machine in the recording'
 complete -c allocq -n '__allocq_command record' -s f -l file -x -a '(__allocq_names files)' -d 'Match the whole path, its last components, a directory, FILE:LINE, or a glob of the whole path'
 complete -c allocq -n '__allocq_command record' -s F -l function -x -a '(__allocq_names functions)' -d 'Match the function by name or glob'
 complete -c allocq -n '__allocq_command record' -s m -l module -x -a '(__allocq_names modules)' -d 'Match the module by name or glob'
@@ -275,6 +276,7 @@ complete -c allocq -n '__allocq_command record' -s e -l regexp -x -d 'Search FIL
 complete -c allocq -n '__allocq_command record' -s i -l ignore-case -d 'Ignore case in --regexp'
 complete -c allocq -n '__allocq_command record' -s v -l invert-match -d 'Keep what no --regexp matches'
 complete -c allocq -n '__allocq_command record' -s x -l exclude -x -a '(__allocq_names files)' -d 'Leave out files that match PATH, which is read as --file reads it'
+complete -c allocq -n '__allocq_command record' -l source -r -F -d 'The running kernel\'s /proc/allocinfo on another path, as a container has it'
 complete -c allocq -n '__allocq_command record' -l interface -x -a 'auto ioctl text' -d 'How to ask the running kernel'
 complete -c allocq -n '__allocq_command record' -s h -l help -d 'Show this message and exit'
 complete -c allocq -n '__allocq_command record' -F

@@ -24,6 +24,7 @@ from recording_child import sample
 from allocq.commands.record import Pace
 from allocq.errors import UsageError
 from allocq.sources.series import TimeFrom, open_series, time_in_name
+from allocq.sources.source import sample_path
 from allocq.storage.recording import schema
 from allocq.storage.recording.reader import Recording
 from allocq.storage.recording.writer import Writer
@@ -185,6 +186,10 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     refused(here("record", "--thin", "1d", folder), "invalid value '1d' for --thin")
     refused(here("record", "-d", folder, folder), "second directory")
     refused(here("record", ""), "empty directory name")
+    for name in ("", "a b", "a\nb", "h" * 256):
+        refused(here("record", "--once", "--host", name, folder), "invalid host name")
+    for source in (sample_path(), os.devnull, str(tmp_path)):
+        refused(here("record", "--once", "--source", source, folder), "")
     assert not (tmp_path / "r").exists()
 
 

@@ -271,7 +271,10 @@ def test_the_daemonset_asks_for_little() -> None:
     known = [line for line in re.findall(r"args: \[(.*)\]", text) if line.split(",")[0] in names]
     assert [line for line in known if line.startswith("record,")]
     # Without a capability root can become nobody else.
-    assert [line for line in known if line.startswith("export, --user, root,")]
+    assert [line for line in known if line.startswith("export,") and "--user, root," in line]
+    for line in known:
+        assert "--source, /host/proc/allocinfo" in line
+    assert text.count("mountPath: /host/proc, readOnly: true}") == len(known) == 2
     (port,) = set(re.findall(r"(?:containerPort|[^c]port|listen, \S+?|/port): ?\"?(\d+)", text))
     assert f"port: {port}, targetPort: metrics" in text and f"0.0.0.0:{port}" in text
     for line in known:

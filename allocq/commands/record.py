@@ -38,6 +38,7 @@ _BUSY = 0.1
 """Of the time, reading may take so much; if it takes more, it is done less often."""
 _TIDY_SHARE = 0.2
 _LOOK_AGAIN = 1.0
+_LONGEST_HOST = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Recorder:
     most: int
     thinning: tuple[Rule, ...]
     once: bool
+    host: str
+    source: str | None = None
     parquet: Path | None = None
 
 
@@ -77,8 +80,19 @@ def read_recorder(values: Mapping[str, object]) -> Recorder:
         if strings(values, "thin") != ["none"]
         else (),
         bool(values.get("once")),
+        _host(values),
+        text(values, "source"),
         _root(values),
     )
+
+
+def _host(values: Mapping[str, object]) -> str:
+    name = text(values, "host")
+    if name is None:
+        return os.uname().nodename
+    if not (name.isprintable() and 0 < len(name) <= _LONGEST_HOST) or " " in name:
+        raise UsageError(f"invalid host name {name!r}")
+    return name
 
 
 def _root(values: Mapping[str, object]) -> Path | None:
@@ -156,12 +170,16 @@ def record_command(values: Mapping[str, object]) -> int:
         from ..storage.parquet.arrow import check_extra
 
         check_extra()
-    source = open_source(None, recorder.interface)
-    assert isinstance(source, Live)
+    source = open_source(recorder.source, recorder.interface)
+    if not isinstance(source, Live):
+        source.close()
+        raise UsageError(
+            f"{recorder.source} is not a running kernel's", "use /proc/allocinfo, or leave it out"
+        )
     with contextlib.ExitStack() as stack:
         stack.enter_context(source)
         shipping = _shipping(recorder)
-        writer = Writer(recorder.folder, facts(recorder.filter, os.uname().nodename))
+        writer = Writer(recorder.folder, facts(recorder.filter, recorder.host))
         stack.callback(writer.close)
         sampler = Sampler(source, recorder.filter)
         if recorder.once:

@@ -146,7 +146,13 @@ RECORD_OPTIONS = (
     Option("parquet", ("--parquet",), TEXT, RECORD_PANEL,
            "Ship the samples to ROOT as Parquet: a file for each hour that is over, and the rest"
            " at the end, as ship --to ROOT does.", "ROOT"),
+    Option("host", ("--host",), TEXT, RECORD_PANEL,
+           "The name of this machine in the recording (default: what uname -n prints); in a"
+           " container, that of its node.", "NAME"),
     *(option for option in FILTER_OPTIONS if option.name != "max_size"),
+    Option("source", ("--source",), TEXT, _S,
+           "The running kernel's /proc/allocinfo on another path, as a container has it:"
+           " /host/proc/allocinfo.", "PATH"),
     *named(SOURCE_OPTIONS, "interface"),
 )  # fmt: skip
 

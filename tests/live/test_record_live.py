@@ -66,6 +66,26 @@ def test_a_sample_is_between_two_readings_of_the_text(
     pytest.fail(str(wrong))
 
 
+def test_the_kernel_behind_another_path(tmp_path: Path, cat_allocinfo: Callable[[], str]) -> None:
+    """As a container has it: what is in its own /proc may be hidden."""
+    proc = tmp_path / "host" / "proc"
+    proc.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "proc", "-o", "ro", "proc", proc], check=True)
+    subprocess.run(["mount", "--bind", os.devnull, "/proc/allocinfo"], check=True)
+    try:
+        source = ("--source", str(proc / "allocinfo"))
+        done = here("record", "--once", str(tmp_path / "r"), *source, "--host", "node1")
+        assert done == (0, b"", "")
+        assert here("query", "--count").status == 2
+    finally:
+        subprocess.run(["umount", "/proc/allocinfo"], check=True)
+        subprocess.run(["umount", proc], check=True)
+    assert names(read(tmp_path / "r")) == names(oracle.parse(cat_allocinfo().encode()))
+    saved = tmp_path / "saved.txt"
+    assert here("snapshot", "--source", str(tmp_path / "r"), str(saved)).status == 0
+    assert "# host: node1\n" in saved.read_text()
+
+
 def test_a_module_that_comes_and_goes(tmp_path: Path, modprobe: Callable[[str], None]) -> None:
     folder = tmp_path / "r"
     child = subprocess.Popen([*ALLOCQ, "record", "-d", str(folder), "--interval", "0.1"])

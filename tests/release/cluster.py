@@ -63,21 +63,29 @@ def script(root: Path, container: dict[str, Any]) -> str:
     assert rights["readOnlyRootFilesystem"] and not rights["allowPrivilegeEscalation"]
     lines = ["set -e", f"mount --bind {root} {root}", f"mount -o remount,bind,ro {root}"]
     lines += [f"mount -t proc -o ro proc {root}/proc"]
+    # A runtime may hide what is in /proc; the host's is mounted beside it.
+    lines += [f"mount --bind /dev/null {root}/proc/allocinfo"]
     for mount in container["volumeMounts"]:
-        lines += [f"mount -t tmpfs -o mode=0755 tmpfs {root}{mount['mountPath']}"]
+        kind = "proc -o ro" if mount["name"] == "proc" else "tmpfs -o mode=0755"
+        lines += [f"mount -t {kind} {mount['name']} {root}{mount['mountPath']}"]
     kept = [f"+{name.lower()}" for name in rights["capabilities"].get("add", [])]
     least = shlex.join(
         ["chroot", str(root), "setpriv", f"--bounding-set={','.join(['-all', *kept])}",
          f"--inh-caps={','.join(['-all', *kept])}", "--no-new-privs"]
     )  # fmt: skip
-    command = shlex.join(["allocq", *container["args"]])
+    words = [word.replace("$(NODE)", "node1") for word in container["args"]]
+    command = shlex.join(["allocq", *words])
+    (source,) = (words[at + 1] for at, word in enumerate(words) if word == "--source")
     lines += [
         f"{least} sh -c 'grep CapEff /proc/self/status; ! touch /x 2>/dev/null'",
         f"{least} timeout --signal=TERM 8 {command} || [ $? = 124 ]",
-        f"{least} allocq query --interface ioctl --count",
+        f"{least} allocq query --interface ioctl --source {source} --count",
     ]
     if container["args"][0] == "record":
         lines += [f"{least} allocq query --source /var/lib/allocq --count"]
+        saved = "/run/allocq/snapshot"
+        lines += [f"{least} allocq snapshot --source /var/lib/allocq {saved}"]
+        lines += [f"grep -qx '# host: node1' {root}{saved}"]
     return "\n".join(lines)
 
 
