@@ -51,7 +51,7 @@ def profiling_command(values: Mapping[str, object], fd: int = 1) -> int:
     if persist:
         check_persistent()
     lines = ["Dry run: nothing is changed."] if dry else []
-    lines.append(_switch(facts, on, dry))
+    lines.append(_switch(facts, on, persist, dry))
     if persist:
         try:
             lines += _persist(facts, on, dry)
@@ -80,7 +80,7 @@ def counts(facts: Profiling) -> bool:
     return facts.mem_profiling == "1" and facts.file_mode is not None
 
 
-def _switch(facts: Profiling, on: bool, dry: bool) -> str:
+def _switch(facts: Profiling, on: bool, persist: bool, dry: bool) -> str:
     """Set the switch if it is not set yet; says what that does."""
     value, before = str(int(on)), facts.mem_profiling
     if before == value and (counts(facts) or not on):
@@ -93,7 +93,7 @@ def _switch(facts: Profiling, on: bool, dry: bool) -> str:
         try:
             turn(on)
         except OSError as error:
-            raise _refused(error, facts, on) from None
+            raise _refused(error, facts, on, persist) from None
     return f"{SYSCTL}: {before} -> {value}. {ON if on else OFF}"
 
 
@@ -135,9 +135,10 @@ def _hint(facts: Profiling, on: bool) -> str:
     return boot_with(facts, "1" if on else "0")
 
 
-def _refused(error: OSError, facts: Profiling, on: bool) -> AllocqError:
+def _refused(error: OSError, facts: Profiling, on: bool, persist: bool) -> AllocqError:
     if error.errno in (errno.EACCES, errno.EPERM):
-        again = as_root(["profiling", "on" if on else "off"])
+        words = ["profiling", "on" if on else "off", *(["--persist"] if persist else [])]
+        again = as_root(words)
         return AccessError(f"cannot set {SYSCTL}: {error.strerror}", again)
     if error.errno == errno.EINVAL:
         return InterfaceError("profiling is disabled until the next boot", _hint(facts, on))

@@ -156,10 +156,10 @@ class Pace:
         if usual > self.seconds * _BUSY and self.seconds < self._asked * _LONGEST_FACTOR:
             while usual > self.seconds * _BUSY / 2:
                 self.seconds *= 2
-            return f"reading takes {usual * 1000:.0f} ms: recording every {self.seconds:g} s"
+            return f"reading takes {usual * 1000:.0f} ms: recording every {self.seconds:.10g} s"
         if self.seconds > self._asked and usual < self._asked * _BUSY / 2:
             self.seconds = self._asked
-            return f"recording every {self.seconds:g} s again"
+            return f"recording every {self.seconds:.10g} s again"
         return None
 
 
@@ -233,7 +233,7 @@ def _record(
             shipping.step()
         if not ready:
             ready = True
-            every = f"every {recorder.seconds:g} s to {recorder.folder}"
+            every = f"every {recorder.seconds:.10g} s to {recorder.folder}"
             say(f"allocq: recording {every}")
             notify("READY=1", f"STATUS=recording {every}")
         due = max(due + pace.seconds, time.monotonic())

@@ -43,16 +43,17 @@ _ALLOCATED = "memory that kernel code allocated and did not free"
 _CALLS = "allocations that were not freed"
 
 
-def sums_by(labels: Labels) -> tuple[Family, Family]:
-    """The two metrics of sums: their bytes and their live allocations."""
+def sums_by(labels: Labels, rest: bool = False) -> tuple[Family, Family]:
+    """The two metrics of sums: their bytes and their live allocations. rest: may all others be one
+    series?"""
     of = {PLACE: "", PLACE_WITH_LINE: ""}.get(labels, f"_{'_'.join(labels)}")
     by = {
         PLACE: "file, function and module",
         PLACE_WITH_LINE: "file, line, function and module",
     }.get(labels, " and ".join(labels))
-    note = " (module '' is built-in code, 'other' all that has no series of its own)"
-    if "module" not in labels:
-        note = " ('other': all that have no series of their own)"
+    said = ["module '' is built-in code"] if "module" in labels else []
+    said += ["'other' is all that has no series of its own"] if rest else []
+    note = f" ({', '.join(said)})" if said else ""
     return (
         Family(f"allocq{of}_bytes", f"Bytes of {_ALLOCATED}, by {by}{note}.", labels, unit="bytes"),
         Family(f"allocq{of}_calls", f"Live allocations: {_CALLS}, by {by}{note}.", labels),

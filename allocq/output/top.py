@@ -284,7 +284,7 @@ def _first_head(scene: Scene) -> Line:
         parts.append((f"sample {number:,} of {many:,}", Style.PLAIN))
     parts += [(printable(text), Style.PLAIN) for text in (scene.host, scene.kernel) if text]
     if scene.every and not scene.replay:
-        parts.append((f"every {scene.every:g} s", Style.PLAIN))
+        parts.append((f"every {scene.every:.10g} s", Style.PLAIN))
     return parts
 
 

@@ -158,13 +158,15 @@ def test_a_file_that_is_read_later_is_named() -> None:
 
 
 @DEFAULT_ON
-def test_without_rights(unprivileged: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("more", [[], ["--persist"]], ids=["now", "persist"])
+def test_without_rights(unprivileged: Callable[..., Any], more: list[str]) -> None:
     assert unprivileged([*ALLOCQ, "profiling"]).returncode == 0
-    done = unprivileged([*ALLOCQ, "profiling", "off"])
+    done = unprivileged([*ALLOCQ, "profiling", "off", *more])
     assert (done.returncode, done.stdout) == (2, "")
     refusal, hint = done.stderr.splitlines()
     assert refusal == "allocq: cannot set vm.mem_profiling: Permission denied"
     assert hint.startswith("hint: sudo ") and switch() == "1"
+    assert hint.endswith(" ".join(["profiling", "off", *more]))
 
 
 @DEFAULT_ON

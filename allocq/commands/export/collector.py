@@ -155,7 +155,7 @@ class Collector:
 
     def _families(self) -> Iterator[metrics.Family]:
         for dimension in (self._places, *self._others):
-            yield from metrics.sums_by(dimension.names)
+            yield from metrics.sums_by(dimension.names, rest=True)
         yield from (metrics.TAGS, metrics.INACCURATE, metrics.UNDERFLOWED, metrics.SLAB_PAGES)
         yield from (metrics.SERIES, metrics.PROFILING, metrics.KERNEL, metrics.BUILD, metrics.UP)
         yield from (metrics.READ_AT, metrics.READ_SECONDS, metrics.READ_CPU)
@@ -238,7 +238,7 @@ class Collector:
             *((dimension.names, dimension.sums(reading)) for dimension in self._others),
         ):
             for family, values in zip(
-                metrics.sums_by(names), (each.bytes, each.calls), strict=True
+                metrics.sums_by(names, rest=True), (each.bytes, each.calls), strict=True
             ):
                 found.append((family, list(zip(each.labels, values, strict=True))))
         counters = reading.bytes, reading.calls
