@@ -17,8 +17,9 @@ _AGO = re.compile(r"(-?)\s*(\d{1,12}(?:\.\d{1,6})?)\s*([a-z]+)(\s+ago)?", re.ASC
 _LONG = re.compile(r"(\d{1,99}(?:\.\d{1,6})?)\s*([a-z]*)", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?", re.ASCII)
 _LONGEST = 36500 * 86400
-# A datetime of any zone has the years 1 to 9999.
-_FIRST, _END = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2, 9999))
+# What a datetime can show in every zone.
+_FIRST = datetime(2, 1, 1, tzinfo=UTC).timestamp()
+_LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp() - 1
 _DAYS = {"today": 0, "yesterday": 1}
 _SECONDS = re.compile(r"@(\d{1,12}(?:\.\d{1,9})?)", re.ASCII)
 
@@ -39,11 +40,9 @@ def parse_duration(text: str) -> float:
 def parse_time(text: str, now: float) -> float:
     """Seconds since 1970 from `2026-11-23T06:20:37Z` (local time without a zone), `@SECONDS`,
     `now`, `today`, `yesterday`, `10:00` (of today), `20s ago`, `10 min ago`, `1 hour ago`, `-1h` or
-    `1h`. UsageError for anything else, and outside of the years 2 to 9998."""
-    seconds = _seconds_of(text, now)
-    if not _FIRST <= seconds < _END:
-        raise UsageError(f"time '{text}' is out of range", "use a year from 2 to 9998")
-    return seconds
+    `1h`. UsageError for anything else. What is before the year 2 or after 9998 is the first or the
+    last second of these, so that it can be shown."""
+    return min(max(_seconds_of(text, now), _FIRST), _LAST)
 
 
 def _seconds_of(text: str, now: float) -> float:
@@ -64,8 +63,12 @@ def _seconds_of(text: str, now: float) -> float:
         if unit is not None:
             return now - float(match[2]) * _UNITS[unit]
     try:
-        return datetime.fromisoformat(words).timestamp()
-    except (ValueError, OverflowError, OSError):
+        day = datetime.fromisoformat(words)
+    except ValueError:
         raise UsageError(
             f"invalid time '{text}'", "use 2026-11-23T06:20, @SECONDS, now, '1 hour ago' or 1h"
         ) from None
+    try:
+        return day.timestamp()
+    except (ValueError, OverflowError, OSError):
+        return _FIRST if day.year < 2 else _LAST

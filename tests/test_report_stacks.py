@@ -417,7 +417,7 @@ def test_a_frame_takes_no_time_to_read() -> None:
 
 # From the command to the report, with what a kernel printed in place of tracefs.
 TAKEN = f"""
-import sys
+import os, sys
 sys.path.append({str(Path(__file__).parent)!r})
 import allocq.commands.stacks as command, allocq.sources.stacks as sources
 from allocq.host.tracefs import TraceFacts
@@ -429,6 +429,8 @@ class Instance(Recorded):
         return self
     def __exit__(self, *_):
         pass
+    def thread_id(self):
+        return os.getpid()
 command.usable = lambda: TraceFacts("/nowhere", synthetic=False)
 command.Instance = Instance
 command.event_cost = lambda instance: 1e-6

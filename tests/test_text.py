@@ -211,7 +211,7 @@ def test_any_bytes_give_tags_or_one_error(data: bytes) -> None:
         (b"\n", "is not a saved /proc/allocinfo"),
         (b"hello", "is not a saved /proc/allocinfo"),
         (b"\0" * 100, "is not a saved /proc/allocinfo"),
-        (b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + b"\x02\0" + os.urandom(64), "no crash dump"),
+        (b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + b"\x02\0" + b"\1" * 64, "not a crash dump"),
         (b"MemTotal:       16318496 kB\n", "is not a saved /proc/allocinfo"),
         (b'{"tags":[]}\n', "is not a saved /proc/allocinfo"),
         (b"bytes,calls,file,line,module,function,accurate\n", "is not a saved /proc/allocinfo"),

@@ -410,8 +410,8 @@ def test_top_shows_both_paths(tmp_path: Path) -> None:
         lines = [line.split() for line in seen.lines if line.strip()]
         rows = {words[-1].partition("+")[0]: words for words in lines}
         pipes, fifos = (int(rows[name][1]) for name in ("create_pipe_files", "fifo_open"))
-        # Each turn of the loop makes one of each, of two objects.
-        assert abs(pipes - fifos) <= 2 and pipes % 2 == fifos % 2 == 0 and fifos > 0
+        # Each turn of the loop makes one of each, of two objects; the first and the last are cut.
+        assert abs(pipes - fifos) <= 4 and fifos > 0
         seen.type("qq")
         assert seen.wait() == 0
 
