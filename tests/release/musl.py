@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .compilers import compiler
 from .machines import Machine, Machinery
-from .roots import Root, bare, left_behind, run, works
+from .roots import Root, bare, run, try_pip
 from .wheels import run as run_tool
 
 CARRIER = """\
@@ -38,14 +38,7 @@ def check_musl(machinery: Machinery, machine: Machine, wheel: Path) -> None:
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/w"}
         python = f"/usr/local/bin/{PYTHON}"
         root.run(python, "-m", "compileall", "-q", f"/usr/local/lib/{PYTHON}")
-        root.run(python, "-m", "venv", "/opt/v")
-        before = root.paths()
-        root.run("/opt/v/bin/pip", "install", "-q", "allocq", **offline)
-        works(root, "/opt/v/bin/allocq", "pip, wheel", version)
-        frozen = root.run("/opt/v/bin/pip", "freeze").splitlines()
-        names = [line.partition("==")[0].partition(" @ ")[0] for line in frozen]
-        root.run("/opt/v/bin/pip", "uninstall", "-q", "-y", *names)
-        left_behind(root, before)
+        try_pip(root, python, version, offline)
 
 
 def prepare(machinery: Machinery, machine: Machine, debian: Root, root: Root) -> None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -217,14 +217,7 @@ def check_wheel(machinery: Machinery, suite: str, wheel: Path) -> None:
             run([machinery.python, "-m", "pip", *words, *platforms, "-d", house, *wanted])
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/w"}
         for python in PYTHONS[suite]:
-            root.run(python, "-m", "venv", "/opt/v")
-            before = root.paths()
-            root.run("/opt/v/bin/pip", "install", "-q", "allocq", **offline)
-            works(root, "/opt/v/bin/allocq", "pip, wheel", version)
-            frozen = root.run("/opt/v/bin/pip", "freeze").splitlines()
-            names = [line.partition("==")[0].partition(" @ ")[0] for line in frozen]
-            root.run("/opt/v/bin/pip", "uninstall", "-q", "-y", *names)
-            left_behind(root, before)
+            try_pip(root, python, version, offline)
             shutil.rmtree(root.path / "opt" / "v")
             root.run("pipx", "install", "--python", python, "allocq", **offline)
             works(root, "/root/.local/bin/allocq", "pipx, wheel", version)
@@ -233,6 +226,18 @@ def check_wheel(machinery: Machinery, suite: str, wheel: Path) -> None:
             left = [path for path in home.rglob("*allocq*") if "log" not in str(path)]
             if left:
                 raise RuntimeError(f"pipx: left {left}")
+
+
+def try_pip(root: Root, python: str, version: str, offline: Mapping[str, str]) -> None:
+    """Install with pip in /opt/v, use, uninstall. offline: where pip finds what it needs."""
+    root.run(python, "-m", "venv", "/opt/v")
+    before = root.paths()
+    root.run("/opt/v/bin/pip", "install", "-q", "allocq", **offline)
+    works(root, "/opt/v/bin/allocq", "pip, wheel", version)
+    frozen = root.run("/opt/v/bin/pip", "freeze").splitlines()
+    names = [line.partition("==")[0].partition(" @ ")[0] for line in frozen]
+    root.run("/opt/v/bin/pip", "uninstall", "-q", "-y", *names)
+    left_behind(root, before)
 
 
 def install_here(machinery: Machinery, output: Path) -> Path:
