@@ -16,8 +16,9 @@ from typing import Any, Protocol
 from ..errors import MissingExtraError, SourceError
 from ..host.signals import done_at_the_end
 from ..storage.parquet.schema import COLUMNS, Kind
-from .files import DataFile, Lost, escaped
+from .files import DataFile, escaped
 from .footers import microseconds, moment
+from .losses import first_line, loss, watched
 
 _NAMES = [column.name for column in COLUMNS]
 MEMORY = "256MiB"
@@ -166,7 +167,7 @@ class DuckEngine:
 
     def keep(self, expression: Any) -> Any:
         self._made += 1
-        with self._watched():
+        with watched(self.footers, self._files):
             return self._ibis.create_table(f"kept_{self._made}", expression, temp=True)
 
     def rows(self, expression: Any) -> list[dict[str, Any]]:
@@ -174,24 +175,10 @@ class DuckEngine:
         times = [name for name, kind in expression.schema().items() if kind.is_timestamp()]
         columns = ", ".join(f"{microseconds(name)} AS {name}" for name in times)
         query = f"SELECT * {f'REPLACE ({columns})' if times else ''} FROM "
-        with self._watched():
+        with watched(self.footers, self._files):
             self.footers.execute(f"{query} ({self._ibis.compile(expression)})")
             names = [column[0] for column in self.footers.description]
             return [dict(zip(names, row, strict=True)) for row in self.footers.fetchall()]
-
-    @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
-        import duckdb
-
-        try:
-            yield
-        except duckdb.OutOfMemoryException:
-            raise
-        except duckdb.Error as error:
-            gone, damaged = faults(self.footers, self._files)
-            if gone or damaged:
-                raise Lost(gone, damaged) from None
-            raise SourceError(f"DuckDB: {first_line(error)}") from None
 
 
 def rows_of(table: Any) -> list[dict[str, Any]]:
@@ -211,34 +198,6 @@ def _too_large(error: Exception) -> SourceError:
         f"DuckDB ran out of memory or of room in {tempfile.gettempdir()}",
         "ask for less with --since, --host or --kernel, set TMPDIR, or use --engine spark",
     )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an engine's message."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "unknown")
-
-
-def faults(connection: Any, files: Sequence[DataFile]) -> tuple[list[str], list[str]]:
-    """(gone, damaged): the paths among these files that cannot be read to the end."""
-    import duckdb
-
-    gone, damaged = [], []
-    sums = ", ".join(f"count({name})" for name in _NAMES)
-    for file in files:
-        if not os.path.exists(file.path):
-            gone.append(file.path)
-            continue
-        try:
-            connection.execute(
-                # hash() reads every value, which count() alone need not.
-                f"SELECT {sums}, bit_xor(hash(COLUMNS(*))) FROM read_parquet(?)",
-                [[escaped(file.path)]],
-            ).fetchall()
-        except duckdb.OutOfMemoryException:
-            raise
-        except duckdb.Error:
-            damaged.append(file.path)
-    return gone, damaged
 
 
 @contextlib.contextmanager
@@ -348,10 +307,7 @@ class SparkEngine:
         try:
             yield
         except Exception as error:
-            gone, damaged = faults(self.footers, self._files)
-            if gone or damaged:
-                raise Lost(gone, damaged) from None
-            raise SourceError(f"Spark: {first_line(error)}") from None
+            raise loss(self.footers, self._files, "Spark", error) from None
 
 
 def hadoop_path(path: str) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..storage.parquet.schema import COLUMNS, PARTS_KEY, VERSION, VERSION_KEY, Kind
-from .files import DataFile, Lost, Skip, Skipped, begun_well, escaped
+from .files import DataFile, Skip, Skipped, begun_well, escaped
+from .losses import watched
 
 # What a footer says of each kind of column: its physical type, and what that stands for.
 _TYPES = {
@@ -144,19 +145,12 @@ def _read_facts(connection: Any, file: DataFile) -> tuple[Any, ...]:
 def newest_time(connection: Any, file: DataFile, until: int) -> int | None:
     """The latest time of the rows of a file that is not later than `until`; Lost if it cannot be
     read."""
-    import duckdb
-
-    try:
+    with watched(connection, [file]):
         newest: int | None = connection.execute(
             f"SELECT max({microseconds('time')}) FILTER ({microseconds('time')} <= ?)"
             " FROM read_parquet(?)",
             [until, [escaped(file.path)]],
         ).fetchone()[0]
-    except duckdb.OutOfMemoryException:
-        raise
-    except duckdb.Error:
-        gone = not Path(file.path).exists()
-        raise Lost([file.path] if gone else [], [] if gone else [file.path]) from None
     return newest
 
 
@@ -165,10 +159,8 @@ def rows_at(
 ) -> list[tuple[str, str, str, int, int]]:
     """(path, host, boot, time, rows) of the samples of some times, which are in microseconds since
     1970. Lost if a file cannot be read."""
-    import duckdb
-
     paths = {escaped(file.path): file.path for file in files}
-    try:
+    with watched(connection, files):
         found = connection.execute(
             f"SELECT filename, host, boot_id, {microseconds('time')}, count(*)"
             " FROM read_parquet($1, filename=true, hive_partitioning=false) WHERE time IN"
@@ -176,30 +168,7 @@ def rows_at(
             " GROUP BY ALL",
             [list(paths), sorted(set(times))],
         ).fetchall()
-    except duckdb.OutOfMemoryException:
-        raise
-    except duckdb.Error:
-        gone = [file.path for file in files if not Path(file.path).exists()]
-        damaged = [] if gone else _unreadable(connection, files)
-        if not (gone or damaged):
-            raise
-        raise Lost(gone, damaged) from None
     return [(paths.get(path, path), *rest) for path, *rest in found]
-
-
-def _unreadable(connection: Any, files: Sequence[DataFile]) -> list[str]:
-    import duckdb
-
-    found = []
-    for file in files:
-        try:
-            connection.execute(
-                "SELECT count(host), count(boot_id), count(time) FROM read_parquet(?)",
-                [[escaped(file.path)]],
-            ).fetchall()
-        except duckdb.Error:
-            found.append(file.path)
-    return found
 
 
 def microseconds(time: str) -> str:
