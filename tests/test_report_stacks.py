@@ -288,6 +288,7 @@ def test_what_is_not_as_it_should_be_is_one_line(
         (TEXT[: len(TEXT) // 2], "not a JSON file of stacks"),
         (b"[" * 100_000, "not a JSON file of stacks"),
         (b'{"a":"\xff"}', "not a JSON file of stacks"),
+        (TEXT.replace(b"create_pipe_files", b"\\ud800", 1), "not a JSON file of stacks"),
         (b"\x00\x01\x02", "not a JSON file of stacks"),
         (b"[]", "JSON, but no stacks"),
         (b'{"tags":[],"total":{}}', "JSON, but no stacks"),

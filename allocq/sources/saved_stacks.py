@@ -73,7 +73,10 @@ def _parse(data: bytes) -> Any:
         import orjson
     except ModuleNotFoundError:  # a free-threaded Python (setup.py)
         try:
-            return json.loads(data.decode(), parse_int=_number, parse_constant=_number)
+            value = json.loads(data.decode(), parse_int=_number, parse_constant=_number)
+            # Half of a surrogate pair is no text, and could not be printed: UnicodeEncodeError.
+            json.dumps(value, ensure_ascii=False).encode()
+            return value
         except RecursionError:
             raise ValueError("nested too deeply") from None
     return orjson.loads(data)
