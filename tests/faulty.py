@@ -81,7 +81,12 @@ def front(shim: Path) -> Path:
 
 
 class Faulty:
-    """Runs commands with one call failing. program: a name of PROGRAMS, or a native program."""
+    """Runs commands with one call failing. program: a name of PROGRAMS, or a native program.
+
+    failed: did the last run come to the call that was to fail?
+    """
+
+    failed = False
 
     def __init__(self, shim: Path, program: str | Path) -> None:
         self._shim = shim
@@ -108,37 +113,45 @@ class Faulty:
         fault = {"CALL": call, "ERRNO": str(error), "AT": str(at), "TIMES": str(times)}
         if proc is not None:
             fault["PROC"] = proc
-        return self._run(fault, file, argv, options)
+        result, made = self._run(fault, file, argv, options)
+        self.failed = 0 < at <= made
+        return result
 
     def without(self, *argv: str, proc: str | None = None, **options: Any) -> Result:
         """`allocq ARGV` with nothing that fails."""
         return self("", 0, *argv, at=0, proc=proc, **options)
 
     def count(self, call: str, *argv: str, file: str | None = None, **options: Any) -> int:
-        """How many such calls `allocq ARGV` makes when nothing fails."""
-        with tempfile.TemporaryDirectory() as folder:
-            counter = Path(folder, "counter")
-            done = self._run({"CALL": call, "COUNT": str(counter)}, file, argv, options)
-            assert done.status in (0, 1), done
-            return counter.stat().st_size if counter.exists() else 0
+        """How many such calls `allocq ARGV` makes when nothing fails.
+
+        What a plan costs is measured where no names are known, so the next run may make fewer.
+        """
+        done, made = self._run({"CALL": call}, file, argv, options)
+        assert done.status in (0, 1), done
+        return made
 
     def _run(
         self, fault: dict[str, str], file: str | None, argv: tuple[str, ...], options: Any
-    ) -> Result:
-        if file is not None:
-            fault["FILE"] = file
-        environment = {f"FAULT_{name}": value for name, value in fault.items()}
+    ) -> tuple[Result, int]:
+        """The result, and how many such calls were made."""
         options = {"stdout": subprocess.PIPE, "timeout": 120, **options}
-        done = subprocess.run(
-            [*self.program, *argv],
-            stderr=subprocess.PIPE,
-            check=False,
-            env={**os.environ, **environment, "LD_PRELOAD": str(self._shim)},
-            **options,
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            counter = Path(folder, "counter")
+            fault["COUNT"] = str(counter)
+            if file is not None:
+                fault["FILE"] = file
+            environment = {f"FAULT_{name}": value for name, value in fault.items()}
+            done = subprocess.run(
+                [*self.program, *argv],
+                stderr=subprocess.PIPE,
+                check=False,
+                env={**os.environ, **environment, "LD_PRELOAD": str(self._shim)},
+                **options,
+            )
+            made = counter.stat().st_size if counter.exists() else 0
         err = done.stderr.decode("utf-8", "replace")
         assert "left open" not in err, err
-        return Result(done.returncode, done.stdout or b"", err)
+        return Result(done.returncode, done.stdout or b"", err), made
 
 
 def name(error: int) -> str:
