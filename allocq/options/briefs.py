@@ -15,7 +15,7 @@ BRIEFS = {
     "sort": "By {}.",
     "group_by": "Sums by {}.",
     "limit": "Show only the first N after sorting.",
-    "bounds": "With -g, size and call bounds hold for {}.",
+    "bounds": "With -g, apply size and call bounds to {}.",
     "slab": "Slab pages in totals: {}.",
     "count": "Print only the number of matches.",
     "quiet": "Print nothing; use the exit status.",
@@ -27,10 +27,10 @@ BRIEFS = {
     "vmlinux": "The kernel of a crash dump, with its debug info.",
     "listing": "Which of several listings: 1, 2, last or all.",
     "list_listings": "List the listings of a source instead.",
-    "at": "Of a recording, the last by TIME: '10 min ago'.",
+    "at": "Read a recording as of TIME: '10 min ago'.",
     "sample": "Read the installed sample, a real Linux 7.3.",
     "interface": "How to ask the running kernel: {}.",
-    "explain": "Print how this would be answered, and why.",
+    "explain": "Print the plan instead of the answer.",
 }
 
 # Options in one row, by the name of the first, with words for all.
@@ -40,8 +40,8 @@ ROWS = {
     "min_calls": (("min_calls", "max_calls"), "At least, at most N live allocations."),
     "color": (("color", "pager"), "Colors, paging: auto, always, never."),
     "reverse": (("reverse", "limit"), "Reverse the order; show the first N."),
-    "count": (("count", "quiet"), "Print the number; only the status."),
-    "output": (("force", "output"), "Write to FILE, whole; --force replaces it."),
+    "count": (("count", "quiet"), "Print only a count; print nothing."),
+    "output": (("force", "output"), "Write to FILE; --force replaces it."),
     "inaccurate": (
         ("inaccurate", "accurate", "underflowed"),
         "Only counters of this kind.",

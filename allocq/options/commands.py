@@ -134,21 +134,21 @@ RECORD_OPTIONS = (
     Option("interval", ("--interval",), TEXT, RECORD_PANEL,
            "Take a sample every TIME (default: 10s).", "TIME"),
     Option("keep", ("--keep",), TEXT, RECORD_PANEL,
-           "Remove days that ended longer than TIME ago (default: 7d).", "TIME"),
+           "Remove days that ended more than TIME ago (default: 7d).", "TIME"),
     Option("most", ("--max-size",), TEXT, RECORD_PANEL,
            "Remove the oldest days while the recording is larger than SIZE (default: 1G). Today is"
            " never removed.", "SIZE"),
     Option("thin", ("--thin",), LIST, RECORD_PANEL,
-           "Of days that ended longer than AGE ago, keep one sample every TIME, with the lowest"
-           " and the highest counters of that time; none keeps all (default: 1d:1m 3d:10m).",
+           "Thin days that ended more than AGE ago to one sample every TIME, with the lowest and"
+           " the highest counters of that time; none keeps all samples (default: 1d:1m 3d:10m).",
            "AGE:TIME"),
-    Option("once", ("--once",), FLAG, RECORD_PANEL, "Take one sample and end, as for cron."),
+    Option("once", ("--once",), FLAG, RECORD_PANEL, "Take one sample and exit, for cron."),
     Option("parquet", ("--parquet",), TEXT, RECORD_PANEL,
-           "Ship the samples to ROOT as Parquet: a file for each hour that is over, and the rest"
-           " at the end, as ship --to ROOT does.", "ROOT"),
+           "Ship the samples to ROOT as Parquet, as ship --to ROOT does: a file for each completed"
+           " hour, and the rest at the end.", "ROOT"),
     Option("host", ("--host",), TEXT, RECORD_PANEL,
-           "The name of this machine in the recording (default: what uname -n prints); in a"
-           " container, that of its node.", "NAME"),
+           "Record NAME as the host name (default: what uname -n prints); in a container, give its"
+           " node's.", "NAME"),
     *(option for option in FILTER_OPTIONS if option.name != "max_size"),
     Option("source", ("--source",), TEXT, _S,
            "The running kernel's /proc/allocinfo on another path, as a container has it:"
@@ -159,17 +159,16 @@ RECORD_OPTIONS = (
 SHIP_PANEL = "What goes where"
 SHIP_OPTIONS = (
     Option("to", ("--to",), TEXT, SHIP_PANEL,
-           "The root of the Parquet files: a directory, which is made if it is missing, or"
-           " s3://BUCKET/PREFIX. Endpoint, region and credentials of a store are read from"
+           "The root of the Parquet files: a directory, created if missing, or s3://BUCKET/PREFIX."
+           " Endpoint, region and credentials of a store are read from"
            " AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and the other AWS variables.", "ROOT"),
     Option("source", ("--source",), TEXT, SHIP_PANEL,
            "The recording (default: the one that record writes).", "DIR"),
     Option("all", ("--all",), FLAG, SHIP_PANEL,
-           "Ship the hour that is not over, too. What is recorded of it later gets a file of its"
-           " own."),
+           "Also ship the current hour. Samples recorded later in that hour go to another file."),
     Option("delete", ("--delete",), FLAG, SHIP_PANEL,
-           "Then remove the days of the recording that were shipped whole. Today and the newest are"
-           " kept."),
+           "Afterwards remove the days of the recording that are shipped completely, but not today"
+           " or the newest."),
     Option("quiet", ("-q", "--quiet"), FLAG, SHIP_PANEL, "Print nothing but warnings and errors."),
 )  # fmt: skip
 
@@ -191,10 +190,10 @@ DIFF_OPTIONS = (
            "Compare two listings of DIR, a recording or a folder of saved listings; needs --since.",
            "DIR"),
     Option("since", ("--since",), TEXT, _S,
-           "Compare with the last listing of DIR, or of BEFORE if that is a directory, that is not"
-           " later than TIME ('1 hour ago', 1h, 2026-11-23T06:20, @SECONDS).", "TIME"),
+           "Compare with the last listing at or before TIME in DIR, or in BEFORE if that is a"
+           " directory ('1 hour ago', 1h, 2026-11-23T06:20, @SECONDS).", "TIME"),
     Option("until", ("--until",), TEXT, _S,
-           "Compare up to the last listing that is not later than TIME (default: the last one of"
+           "Compare up to the last listing at or before TIME (default: the last one of"
            " DIR; with BEFORE, the running kernel).", "TIME"),
     *named(SOURCE_OPTIONS, "vmlinux"),
     Option("min_growth", ("--min-growth",), TEXT, _V,
@@ -220,12 +219,12 @@ DIFF_OPTIONS = (
 CHECK_OPTIONS = (
     Option("max_growth", ("--max-growth",), TEXT, GATE_PANEL,
            f"Let each tag grow by SIZE (default {MAX_GROWTH}: the kernel caches a little after any"
-           " command). Page cache and anonymous user pages are no leak, nor are slab pages"
+           " command). Page cache and anonymous user pages are not leaks, nor are slab pages"
            " (mm/slub.c alloc_slab_page), whose objects are counted at their own tags; --file or"
            " --function counts slab pages too.", "SIZE"),
     Option("repeat", ("--repeat",), TEXT, GATE_PANEL,
            "Run COMMAND once to warm up and then N times (5 or more). A tag that grows in nearly"
-           " every run is a leak, however little it is.", "N"),
+           " every run is a leak, however small.", "N"),
     Option("baseline", ("--baseline",), TEXT, GATE_PANEL,
            "Compare with a snapshot or a saved /proc/allocinfo instead of readings taken before"
            " the command.", "FILE"),
@@ -268,7 +267,7 @@ PROFILING_ACTIONS = ("status", "on", "off")
 PROFILING_FORMATS = ("table", "json")
 PROFILING_OPTIONS = (
     Option("persist", ("--persist",), FLAG, "What to do",
-           "Set it at each boot too: write /etc/sysctl.d/90-allocq.conf, and show the boot"
+           "Also set it at each boot: write /etc/sysctl.d/90-allocq.conf, and show the boot"
            " parameter. The boot loader is not touched."),
     Option("dry_run", ("--dry-run",), FLAG, "What to do",
            "Show what on or off would print and do; change nothing."),
@@ -307,8 +306,8 @@ TREE_OPTIONS = (
            "Show only the first N at each level; a table adds a line for the rest.", "N"),
     *named(VIEW_OPTIONS, "slab"),
     Option("format", ("-o", "--format"), TEXT, _V,
-           "Output format; flame graph tools read folded, which has paths in place of stacks and"
-           " leaves out what is zero or less (default: table).", "FORMAT", TREE_FORMATS),
+           "Output format; folded is for flame graph tools, with paths instead of stacks and only"
+           " sizes above zero (default: table).", "FORMAT", TREE_FORMATS),
     *named(TABULAR_OPTIONS, "header", "bytes", "color", "pager"),
     *OUTPUT_OPTIONS,
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
@@ -340,11 +339,12 @@ TREND_OPTIONS = (
     Option("until", ("--until",), TEXT, _S, "End at TIME (default: all).", "TIME"),
     *named(VIEW_OPTIONS, "group_by"),
     Option("suspects", ("--suspects",), FLAG, _V,
-           "Show only what is suspected of a leak. Exit status 1: nothing is."),
+           "Show only suspected leaks. Exit status 1: there are none."),
     Option("until_full", ("--until-full",), FLAG, _V,
-           "Show when each place alone will have taken the memory that is available, at its rate."),
+           "Show when each tag or group alone would fill the available memory at its current"
+           " rate."),
     Option("explain", ("--explain",), FLAG, _V,
-           "Below a table, say of each place why it is suspected or not."),
+           "Explain below a table why each row is suspected or not."),
     Option("limit", ("-n", "--limit", "--top"), TEXT, _V,
            "Show only the first N (default: 20 in a table).", "N"),
     Option("format", ("-o", "--format"), TEXT, _V,
@@ -364,11 +364,11 @@ TOP_OPTIONS = (
     Option("interval", ("--interval",), TEXT, TOP_PANEL,
            f"Refresh every TIME (default: {TOP_INTERVAL}).", "TIME"),
     Option("batch", ("-b", "--batch"), FLAG, TOP_PANEL,
-           "Print plainly, for logs and pipes, instead of on a screen."),
-    Option("count", ("-n", "--count"), TEXT, TOP_PANEL, "End after N refreshes.", "N"),
+           "Print tables or data, for logs and pipes, instead of the full screen."),
+    Option("count", ("-n", "--count"), TEXT, TOP_PANEL, "Exit after N refreshes.", "N"),
     *FILTER_OPTIONS,
     Option("sort", ("-s", "--sort"), TEXT, _V,
-           "Sort by KEY, largest first: growth a second, growth since the start, bytes or calls"
+           "Sort by KEY, largest first: growth per second, growth since the start, bytes or calls"
            " (default: growth).", "KEY", TOP_SORTS),
     *named(VIEW_OPTIONS, "reverse", "group_by"),
     Option("limit", ("--limit",), TEXT, _V,
@@ -383,7 +383,7 @@ TOP_OPTIONS = (
            "Replay DIR, a recording or a folder of saved listings. A path on a proc file system is"
            " a running kernel.", "DIR"),
     Option("at", ("--at",), TEXT, _S,
-           "Begin the replay with the last listing that is not later than TIME ('10 min ago', 1h,"
+           "Start the replay at the last listing at or before TIME ('10 min ago', 1h,"
            " 2026-11-23T06:20, @SECONDS; default: the first).", "TIME"),
     *named(SOURCE_OPTIONS, "interface"),
 )  # fmt: skip
@@ -397,14 +397,14 @@ STACKS_OPTIONS = (
     Option("span", ("--for",), TEXT, WATCH_PANEL,
            f"Watch for TIME (default: {WATCH_TIME}; with COMMAND, until it ends).", "TIME"),
     Option("live", ("--live",), FLAG, WATCH_PANEL,
-           "Pair frees with allocations, and show what was allocated in that time and not freed in"
-           " it."),
+           "Pair frees with allocations, and show what was allocated while watching and not"
+           " freed."),
     Option("by_process", ("--by-process",), FLAG, WATCH_PANEL,
-           "Tell threads apart: the one that allocated is the outermost caller, with its name if it"
-           " lived long enough."),
+           "Keep threads apart: the outermost caller is the thread that allocated, with its name"
+           " if it lives long enough."),
     Option("map_size", ("--map-size",), TEXT, WATCH_PANEL,
-           "Let the kernel remember N allocations for --live, and an eighth of that, at least 2048,"
-           " of stacks; what finds its tables full is counted as dropped (default: 16384).", "N"),
+           "Size the kernel's tables for N allocations (with --live) and N / 8 stacks, at least"
+           " 2048; events that find a table full are counted as dropped (default: 16384).", "N"),
     Option("max_rate", ("--max-rate",), TEXT, WATCH_PANEL,
            f"Stop when more than N allocations a second are counted (default: {MAX_RATE}).", "N"),
     Option("limit", ("-n", "--limit"), TEXT, _V, "Show only the N largest stacks.", "N"),
@@ -419,20 +419,21 @@ REPORT_FORMATS = ("html", "markdown")
 REPORT_OPTIONS = (
     *FILTER_OPTIONS,
     Option("limit", ("-n", "--limit"), TEXT, _V,
-           "Show the N largest and the N most grown above the table of all tags (default: 20, at"
+           "Show the N largest tags and the N that grew most above the table of all tags (default:"
+           " 20, at"
            " most 200).",
            "N"),
     Option("format", ("-o", "--format"), TEXT, _V,
-           "Output format (default: what the suffix of FILE says, otherwise html).", "FORMAT",
+           "Output format (default: by the suffix of FILE, otherwise html).", "FORMAT",
            REPORT_FORMATS),
     *OUTPUT_OPTIONS,
     Option("since", ("--since",), TEXT, _S,
-           "Of a recording, begin at TIME ('6 hours ago', -1d, 2026-11-23T06:20, @SECONDS; default:"
+           "In a recording, begin at TIME ('6 hours ago', -1d, 2026-11-23T06:20, @SECONDS; default:"
            " all).", "TIME"),
-    Option("until", ("--until",), TEXT, _S, "Of a recording, end at TIME (default: all).", "TIME"),
+    Option("until", ("--until",), TEXT, _S, "In a recording, end at TIME (default: all).", "TIME"),
     *named(MEMORY_OPTIONS, "meminfo"),
     Option("stacks", ("--stacks",), LIST, _S,
-           "Also show who calls: FILE was written by allocq stacks -o json; - is standard input."
+           "Also show the callers in FILE, which allocq stacks -o json wrote; - is standard input."
            " Can be repeated.", "FILE"),
     *(option for option in SOURCE_OPTIONS if option.name != "explain"),
 )  # fmt: skip
@@ -445,38 +446,40 @@ EXPORT_HOLD, EXPORT_MAX_AGE = "10m", "5s"
 EXPORT_OPTIONS = (
     Option("listen", ("--listen",), LIST, EXPORT_SERVER_PANEL,
            "Serve metrics at HOST:PORT, [IPV6]:PORT, or :PORT for every address; can be repeated"
-           f" (default: {EXPORT_LISTEN}, for this machine alone).", "ADDRESS"),
+           f" (default: {EXPORT_LISTEN}, this machine only).", "ADDRESS"),
     Option("max_age", ("--max-age",), TEXT, EXPORT_SERVER_PANEL,
-           "Share an answer that is not older than TIME instead of reading again (default:"
+           "Reuse an answer for TIME before reading again (default:"
            f" {EXPORT_MAX_AGE}; 0s always reads).", "TIME"),
     Option("user", ("--user",), TEXT, EXPORT_SERVER_PANEL,
-           "As root, become USER, a name or a number, once everything is open (default: allocq if"
+           "As root, switch to USER, a name or a number, once everything is open (default: allocq"
+           " if"
            " that user exists, otherwise nobody).", "USER"),
     Option("tls_cert", ("--tls-cert",), TEXT, EXPORT_SERVER_PANEL,
            "Serve HTTPS with this certificate and its chain (PEM).", "FILE"),
     Option("tls_key", ("--tls-key",), TEXT, EXPORT_SERVER_PANEL,
            "The private key of the certificate (PEM, without a password).", "FILE"),
     Option("tls_client_ca", ("--tls-client-ca",), TEXT, EXPORT_SERVER_PANEL,
-           "Serve only clients whose certificate one of these authorities signed.", "FILE"),
+           "Serve only clients with a certificate that one of these authorities (PEM) signed.",
+           "FILE"),
     Option("passwords", ("--passwords",), TEXT, EXPORT_SERVER_PANEL,
-           "Ask for a name and password (HTTP basic authentication): FILE has lines NAME:PASSWORD"
+           "Require a name and password (HTTP basic authentication): FILE has lines NAME:PASSWORD"
            " and must be readable by its owner only.", "FILE"),
     Option("textfile", ("--textfile",), TEXT, EXPORT_PANEL,
            "Write FILE once, whole or not at all, for the textfile collector of node_exporter, and"
            " serve nothing. - is standard output.", "FILE"),
     Option("top", ("--top",), TEXT, EXPORT_PANEL,
-           "Give series to the N largest places, and to the N / 4 others that grew most; the rest"
-           f" is one series, 'other' (default: {EXPORT_TOP}).", "N"),
+           "Export the N largest series, and the N / 4 others that grew most; the rest is summed"
+           " in one series, 'other' (default: {EXPORT_TOP}).", "N"),
     Option("min_size", ("--min-size",), LIST, EXPORT_PANEL,
-           "Give series only to places of at least SIZE; smaller ones are in 'other'.", "SIZE"),
+           "Export only series of at least SIZE; smaller ones are in 'other'.", "SIZE"),
     Option("hold", ("--hold",), TEXT, EXPORT_PANEL,
-           "Report a series for TIME after it left the top (default:"
+           "Keep exporting a series for TIME after it drops out of the top (default:"
            f" {EXPORT_HOLD}). There are never more than 2 N.", "TIME"),
     Option("line_label", ("--line-label",), FLAG, EXPORT_PANEL,
            "Add the line as a label. Lines move between kernels."),
     *(
         Option(f"{label}_{word}", (f"--{label}-{word}",), TEXT, EXPORT_PANEL,
-               f"Give series only to a {label} that {verb} REGEX (Python syntax, found anywhere);"
+               f"Export only series whose {label} {verb} REGEX (Python syntax, found anywhere);"
                " the rest is in 'other'.", "REGEX")
         for label in ("file", "function", "module")
         for word, verb in (("include", "matches"), ("exclude", "does not match"))
@@ -513,29 +516,30 @@ def _fleet(word: str, help: str, options: tuple[Option, ...], *examples: str) ->
 FLEET = (
     _fleet(
         "hosts",
-        "Show the hosts: kernel, boots, first and last sample, and whether the clock is ahead.",
+        "List the hosts: kernel, boots, first and last sample, and whether the clock is ahead.",
         fleet.HOSTS_OPTIONS,
         "allocq fleet hosts --data /srv/allocq",
         "allocq fleet hosts --data /srv/allocq --kernel '6.12.*' -s bytes",
     ),
     _fleet(
         "top",
-        "Show which places hold most across the fleet, by the latest sample of each host.",
+        "Show which tags hold most across the fleet, by the latest sample of each host.",
         fleet.TOP_OPTIONS,
         "allocq fleet top --data /srv/allocq",
         "allocq fleet top --data /srv/allocq drivers/net -g module",
     ),
     _fleet(
         "grown",
-        "Show what grew across the fleet, from the first to the last sample of each host. Kernels"
-        " are joined by file and function where lines moved. Exit status 1: nothing grew.",
+        "Show what grew across the fleet, from the first to the last sample of each host. Where"
+        " lines moved between kernels, tags are matched by file and function. Exit status 1:"
+        " nothing grew.",
         fleet.GROWN_OPTIONS,
         "allocq fleet grown --data /srv/allocq --since '6 hours ago'",
         "allocq fleet grown --data /srv/allocq --since-rollout 7.3.4",
     ),
     _fleet(
         "outliers",
-        "Show hosts that hold far more at a place than others with the same kernel, by median and"
+        "Show hosts that hold far more at a tag than others with the same kernel, by median and"
         " MAD. Exit status 1: there are none.",
         fleet.OUTLIERS_OPTIONS,
         "allocq fleet outliers --data /srv/allocq",
@@ -543,13 +547,14 @@ FLEET = (
     ),
     _fleet(
         "percentiles",
-        "Show what the hosts hold at each place: p50, p90, p99 and the most.",
+        "Show what the hosts hold at each tag: p50, p90, p99 and the maximum.",
         fleet.PERCENTILES_OPTIONS,
         "allocq fleet percentiles --data /srv/allocq fs/xfs",
     ),
     _fleet(
         "compact",
-        "Join the many small Parquet files of a host and hour into one. Safe to end at any time.",
+        "Join the many small Parquet files of a host and hour into one. Safe to interrupt at any"
+        " time.",
         fleet.COMPACT_OPTIONS,
         "allocq fleet compact --data /srv/allocq",
     ),
@@ -602,7 +607,7 @@ COMMANDS = (
     ),
     Command(
         "top",
-        "Show what is growing, live and full screen: growth a second, since the start and since a"
+        "Show what is growing, live and full screen: growth per second, since the start and since a"
         " mark. Replays recordings.",
         "commands.top.command:top_command",
         TOP_OPTIONS,
@@ -636,8 +641,8 @@ COMMANDS = (
     ),
     Command(
         "record",
-        "Take samples of the running kernel until a signal ends it, for query, tree, diff and"
-        " others with --source DIR.",
+        "Take samples of the running kernel until interrupted, for query, tree, diff and others to"
+        " read with --source DIR.",
         "commands.record:record_command",
         RECORD_OPTIONS,
         operands=(Operand("folder", "DIR", "The same as --directory DIR.", required=False),),
@@ -649,8 +654,7 @@ COMMANDS = (
     Command(
         "ship",
         "Move a recording to a directory or an object store as Parquet: one file for each host and"
-        " hour that is over, never half, never twice. Exit status 0: all that was to ship is"
-        " there.",
+        " completed hour, every sample exactly once. Exit status 0: everything is shipped.",
         "commands.ship:ship_command",
         SHIP_OPTIONS,
         examples=(
@@ -660,8 +664,8 @@ COMMANDS = (
     ),
     Command(
         "trend",
-        "Show what leaks: what rises in a recording, goes on rising and never falls back, the most"
-        " suspicious first. User memory, the page cache and slab pages are ranked apart.",
+        "Show likely leaks: what rises in a recording, keeps rising and never falls back, the most"
+        " suspicious first. User memory, the page cache and slab pages are ranked separately.",
         "commands.trend:trend_command",
         TREND_OPTIONS,
         operands=(
@@ -682,10 +686,9 @@ COMMANDS = (
     ),
     Command(
         "diff",
-        "Show what grew between two listings or more, or since one. Tags are matched by file,"
-        " line, module and function. With size and call filters, a tag is shown if it passes in one"
-        " of them."
-        " Exit status 0: something differs; 1: nothing differs.",
+        "Show what grew between two or more listings, or since one. Tags are matched by file,"
+        " line, module and function. With size and call filters, a tag is shown if it passes in"
+        " any of them. Exit status 0: something differs; 1: nothing differs.",
         "commands.diff:diff_command",
         DIFF_OPTIONS,
         (
@@ -698,13 +701,13 @@ COMMANDS = (
             Operand(
                 "after",
                 "AFTER",
-                "A later one (default: the running kernel).",
+                "A later listing (default: the running kernel).",
                 required=False,
             ),
             Operand(
                 "later",
                 "LATER",
-                "Still later ones: the growth from each to the next gets a column.",
+                "More listings: the growth from each to the next gets a column.",
                 required=False,
                 many=True,
             ),
@@ -718,8 +721,9 @@ COMMANDS = (
     ),
     Command(
         "report",
-        "Draw one HTML or Markdown file to send: a treemap, what grew, what leaks, all tags, and"
-        " /proc/meminfo beside them. The page needs no network and no other file. Exit status 1: no"
+        "Write a report to send, one HTML or Markdown file: a treemap, what grew, likely leaks,"
+        " all tags, and how they compare with /proc/meminfo. The page needs no network and no"
+        " other file. Exit status 1: no"
         " tag matches (the file is written anyway).",
         "commands.report:report_command",
         REPORT_OPTIONS,
@@ -727,8 +731,8 @@ COMMANDS = (
             Operand(
                 "sources",
                 "SOURCE",
-                "A saved listing; two to compare; a recording, a folder of saved listings, or three"
-                " listings and more for their trend (default: the running kernel).",
+                "A saved listing; two to compare; three or more, a folder of them or a recording"
+                " for a trend (default: the running kernel).",
                 required=False,
                 many=True,
             ),
@@ -743,7 +747,7 @@ COMMANDS = (
     Command(
         "export",
         "Serve the tags as metrics for Prometheus, or write them to a file for node_exporter. The"
-        " largest places and those that grew most have series, the rest is one.",
+        " largest sums and those that grew most get a series each; the rest is one series.",
         "commands.export.command:export_command",
         EXPORT_OPTIONS,
         (
@@ -787,8 +791,8 @@ COMMANDS = (
     ),
     Command(
         "stacks",
-        "Show which call stacks allocate through a tag, file, function or module, while it watches."
-        " Exit status 1: none did; 3: COMMAND failed.",
+        "Watch which call stacks allocate through a tag, file, function or module. Exit status 1:"
+        " none did; 3: COMMAND failed.",
         "commands.stacks:stacks_command",
         STACKS_OPTIONS,
         (
@@ -826,7 +830,7 @@ COMMANDS = (
     ),
     Command(
         "profiling",
-        "Show whether the kernel counts allocations, and turn that on or off (vm.mem_profiling)."
+        "Show whether the kernel counts allocations, or turn that on or off (vm.mem_profiling)."
         " Exit status of status: 0: it counts; 1: it does not.",
         "commands.profiling:profiling_command",
         PROFILING_OPTIONS,
@@ -867,7 +871,8 @@ COMMANDS = (
     ),
     Command(
         "fleet",
-        "Ask the Parquet of many hosts: what holds most, what grew since a rollout, which host is"
+        "Query the Parquet files of many hosts: what holds most, what grew since a rollout, which"
+        " host is"
         " an outlier.",
         "",
         (),

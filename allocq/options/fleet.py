@@ -36,8 +36,8 @@ _MORE = (
            "Only samples of kernels (uname -r) that match GLOB.", "GLOB"),
     Option("host", ("--host",), LIST, DATA_PANEL, "Only hosts that match GLOB.", "GLOB"),
     Option("engine", ("--engine",), TEXT, DATA_PANEL,
-           "What computes: DuckDB in this process, or a Spark cluster that sees the same files"
-           " (default: duckdb).", "NAME", ENGINES),
+           "What runs the query: DuckDB in this process, or a Spark cluster that sees the same"
+           " files (default: duckdb).", "NAME", ENGINES),
     Option("master", ("--master",), TEXT, DATA_PANEL,
            "With --engine spark, the cluster: spark://HOST:7077, local[2].", "URL"),
 )  # fmt: skip
@@ -45,7 +45,7 @@ _MORE = (
 
 _SINCE = Option("since", ("--since",), TEXT, DATA_PANEL,
                 "Begin at TIME ('6 hours ago', -1d, 2026-11-23T06:20, @SECONDS; default: 24 hours"
-                " before the newest sample; of a rollout: all).", "TIME")  # fmt: skip
+                " before the newest sample; with --since-rollout: all).", "TIME")  # fmt: skip
 
 
 def _view(what: str, words: str) -> tuple[Option, ...]:
@@ -54,7 +54,7 @@ def _view(what: str, words: str) -> tuple[Option, ...]:
     order = "names ascending, numbers largest first" if default == "host" else "largest first"
     grouped = () if what == "hosts" else (
         Option("group_by", ("-g", "--group-by"), TEXT, _V,
-               "Show sums per KEY instead of single places.", "KEY", GROUPS),
+               "Show sums per KEY instead of single tags.", "KEY", GROUPS),
     )  # fmt: skip
     return (
         *grouped,
@@ -96,8 +96,8 @@ OUTLIERS_OPTIONS = (
     *_MORE,
     *FILTER_OPTIONS,
     Option("min_score", ("--min-score",), TEXT, _V,
-           "Show only what is at least N times as far above the median as the peers usually are"
-           " from it (the MAD, scaled to a standard deviation; default: 5).", "N"),
+           "Show only what is at least N scaled MADs above the median of its peers (median"
+           " absolute deviations, scaled to a standard deviation; default: 5).", "N"),
     Option("min_excess", ("--min-excess",), TEXT, _V,
            "Show only what is at least SIZE above the median (default: 1M).", "SIZE"),
     *_view("outliers", ""),

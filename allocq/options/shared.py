@@ -74,7 +74,7 @@ FILTER_OPTIONS = (
     Option("ignore_case", ("-i", "--ignore-case"), FLAG, _F, "Ignore case in --regexp."),
     Option("invert", ("-v", "--invert-match"), FLAG, _F, "Keep what no --regexp matches."),
     Option("exclude", ("-x", "--exclude"), LIST, _F,
-           "Leave out files that match PATH, which is read as --file reads it.", "PATH"),
+           "Leave out files that match PATH, in any form that --file takes.", "PATH"),
 )  # fmt: skip
 
 VIEW_OPTIONS = (
@@ -90,13 +90,14 @@ VIEW_OPTIONS = (
            "Show sums per KEY instead of single tags; location is file, line, module and"
            " function.", "KEY", GROUPS),
     Option("bounds", ("--bounds",), TEXT, _V,
-           "With --group-by, what size and call bounds hold for (default: sums).", "WHAT", BOUNDS),
+           "With --group-by, what the size and call bounds apply to (default: sums).", "WHAT",
+           BOUNDS),
     Option("slab", ("--slab",), TEXT, _V,
            "Slab pages, whose objects are also counted at their own tags: once leaves the pages out"
            " of totals, include counts both, exclude and only drop tags (default: once).", "HOW",
            SLABS),
     Option("count", ("-c", "--count"), FLAG, _V,
-           "Print only the number of matching tags, or of groups, plain in any format."),
+           "Print only the number of matching tags or groups, a plain number in any format."),
     Option("quiet", ("-q", "--quiet"), FLAG, _V,
            "Print nothing; report only through the exit status."),
     Option("header", ("--header/--no-header",), SWITCH, _V,
@@ -105,8 +106,8 @@ VIEW_OPTIONS = (
     Option("color", ("--color",), TEXT, _V,
            "Colorize tables. NO_COLOR turns auto off (default: auto).", "WHEN", COLORS),
     Option("pager", ("--pager",), TEXT, _V,
-           "On a terminal, show what was asked for in full with $PAGER; always: all there is"
-           " (default: auto).", "WHEN", PAGERS),
+           "On a terminal, show a full answer with $PAGER; always shows all tags, even without"
+           " options (default: auto).", "WHEN", PAGERS),
 )  # fmt: skip
 
 OUTPUT_OPTIONS = (
@@ -120,24 +121,24 @@ SOURCE_OPTIONS = (
     Option("source", ("--source",), TEXT, _S,
            "Read a saved /proc/allocinfo, a snapshot, a kernel log, a paste, an archive with one,"
            " or a crash dump; - is standard input. A path on a proc file system is a running"
-           " kernel. A directory is a recording, or a folder of saved listings: --at says which.",
+           " kernel. A directory is a recording, or a folder of saved listings: --at chooses one.",
            "PATH"),
     Option("vmlinux", ("--vmlinux",), TEXT, _S,
-           "The kernel of a crash dump with its debug info, of the same build.", "FILE"),
+           "The kernel of a crash dump: the same build, with debug info.", "FILE"),
     Option("at", ("--at",), TEXT, _S,
-           "The source is a directory: take the last listing that is not later than TIME"
-           " ('2026-11-23 10:00', '10 min ago', 1h, @SECONDS; default: now).", "TIME"),
+           "In a directory, read the last listing at or before TIME ('2026-11-23 10:00', '10 min"
+           " ago', 1h, @SECONDS; default: now).", "TIME"),
     Option("listing", ("--listing",), TEXT, _S,
            "Which listing of a file that holds several: a number from 1, last or all (default:"
            " last).", "N"),
     Option("sample", ("--sample",), FLAG, _S,
            "Read the sample installed with allocq: a real Linux 7.3."),
     Option("interface", ("--interface",), TEXT, _S,
-           "How to ask the running kernel; auto takes the cheaper way (default: auto).", "KIND",
+           "How to ask the running kernel; auto chooses the cheaper one (default: auto).", "KIND",
            INTERFACES),
     Option("explain", ("--explain",), FLAG, _S,
-           "Print the plan instead of the answer: what the kernel would be asked, what is left to"
-           " check here, and why."),
+           "Print the plan instead of the answer: what the kernel is asked, what allocq checks"
+           " itself, and why."),
 )  # fmt: skip
 
 
