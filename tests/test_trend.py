@@ -32,8 +32,9 @@ from allocq.analysis.histories import (
 from allocq.analysis.trend import (
     Points,
     Trend,
+    chance_of,
     chance_of_steps,
-    mann_kendall,
+    kendall,
     spark,
     theil_sen,
     trend_of,
@@ -231,22 +232,22 @@ def test_the_slope_and_tau_are_as_defined(points: list[tuple[int, int]]) -> None
         if t > s
     ]
     assert theil_sen(times, values) == pytest.approx(median(slopes) if slopes else 0)
-    tau, chance = mann_kendall(values)
+    tau, score = kendall(values)
     signs = [(b > a) - (b < a) for a, b in combinations(values, 2)]
     pairs = len(signs)
     untied = sum(sign != 0 for sign in signs)
     assert tau == pytest.approx(sum(signs) / (pairs * untied) ** 0.5 if untied else 0)
-    assert 0 <= chance <= 1
+    assert 0 <= chance_of(score) <= 1
 
 
 def test_the_chance_is_that_of_shuffled_values() -> None:
     """Of 2,000 shuffles, as many rise at least so steadily as the test says, within its error."""
     chance = random.Random(7)
     values = [at + chance.gauss(0, 12) for at in range(24)]
-    tau, said = mann_kendall(values)
-    shuffled = sorted(mann_kendall(chance.sample(values, 24))[0] for _ in range(2000))
+    tau, score = kendall(values)
+    shuffled = sorted(kendall(chance.sample(values, 24))[0] for _ in range(2000))
     share = 1 - bisect_right(shuffled, tau - 1e-9) / 2000
-    assert share == pytest.approx(said, abs=0.01)
+    assert share == pytest.approx(chance_of(score), abs=0.01)
 
 
 @unhurried

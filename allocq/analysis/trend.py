@@ -113,11 +113,11 @@ def trend_of(points: Points) -> Trend:
     times = [points.times[at] for at in few]
     some = [values[at] for at in few]
     slope = theil_sen(times, some)
-    steadiness, score = _kendall(some)
+    steadiness, score = kendall(some)
     # A smooth curve is as inert as a counter that wanders, but its steps all go one way.
     chance = min(
-        _chance(score, _inertia(times, some, slope)),
-        max(_chance(score), STRICTER * chance_of_steps(some)),
+        chance_of(score, _inertia(times, some, slope)),
+        max(chance_of(score), STRICTER * chance_of_steps(some)),
     )
     spans = _kept_by_span(points.times, values)
     kept = last - lowest
@@ -176,26 +176,21 @@ def _inertia(times: Sequence[float], values: Sequence[float], slope: float) -> f
     return min(0.99, max(0.0, sum(one * two for one, two in pairwise(rest)) / power))
 
 
-def mann_kendall(values: Sequence[float]) -> tuple[float, float]:
-    """Kendall's tau-b with time, and the one-sided chance of a rise as steady without a trend.
-
-    The variance of S is corrected for equal values (Kendall, Rank Correlation Methods); below
-    LEAST_POINTS values the normal approximation does not hold and the chance is 1.
+def chance_of(score: float | None, inertia: float = 0.0) -> float:
+    """The chance of a normal score or a higher one, 0 to 1; 1 for None. inertia: how much samples
+    depend on the one before, 0 to 0.99; each is worth (1 - inertia) / (1 + inertia) of a free one.
     """
-    tau, score = _kendall(values)
-    return tau, _chance(score)
-
-
-def _chance(score: float | None, inertia: float = 0.0) -> float:
-    """The chance of a normal score or a higher one, of samples that depend on the one before: each
-    is worth (1 - inertia) / (1 + inertia) of a free one."""
     if score is None:
         return 1.0
     return math.erfc(score * math.sqrt((1 - inertia) / (1 + inertia) / 2)) / 2
 
 
-def _kendall(values: Sequence[float]) -> tuple[float, float | None]:
-    """tau-b, and S as a normal score; None where that does not hold."""
+def kendall(values: Sequence[float]) -> tuple[float, float | None]:
+    """Kendall's tau-b with time, -1 to 1, and S as a normal score (the Mann-Kendall test).
+
+    The variance of S is corrected for equal values (Kendall, Rank Correlation Methods). The score
+    is None below LEAST_POINTS values, where the normal approximation does not hold.
+    """
     n = len(values)
     if n < 2:
         return 0.0, None

@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from .commands import QUERY_OPTIONS, Operand
+from .commands import Operand
 from .shared import Option, OptionKind
 
 HELP_NAME = "help"
@@ -50,18 +50,6 @@ def dashes(words: list[str], options: tuple[Option, ...]) -> int:
         takes_value = match and match[0].kind in (OptionKind.TEXT, OptionKind.LIST)
         at += 2 if takes_value else 1
     return min(at, len(words))
-
-
-def read_plain(
-    argv: list[str],
-    options: tuple[Option, ...] = QUERY_OPTIONS,
-    operands: tuple[Operand, ...] = (),
-) -> dict[str, object] | None:
-    """The values of a plain command line; None for a mistake and for what the app must parse."""
-    try:
-        return read_words(argv, options, operands)
-    except Misread:
-        return None
 
 
 def read_words(
