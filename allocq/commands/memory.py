@@ -11,6 +11,7 @@ from ..analysis.memory import Account, Tagged, account, missing_counters, tagged
 from ..core.table import Table
 from ..errors import FormatError, SourceError, UsageError
 from ..host.machine import parse_meminfo, read_cpu_lists, read_meminfo, read_small
+from ..host.opening import open_at_once
 from ..model import Filter, Info
 from ..options.commands import MEMORY_FORMATS
 from ..options.shared import COLORS, FOUND
@@ -82,10 +83,10 @@ def read_saved_meminfo(path: str) -> dict[str, int]:
 
 def _why_unreadable(path: str) -> str:
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        os.close(open_at_once(path))
     except OSError as error:
         return str(error.strerror)
-    return "it is a directory" if os.path.isdir(path) else "it is no plain file"
+    return "it is a directory" if os.path.isdir(path) else "it is not a regular file"
 
 
 def _is_meminfo(path: str) -> bool:

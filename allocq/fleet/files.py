@@ -12,6 +12,7 @@ from errno import ELOOP
 from pathlib import Path
 
 from ..errors import AccessError, SourceError
+from ..host.opening import open_at_once
 from ..storage.parquet.schema import SUFFIX, hour_of_partition, is_data
 
 MICROSECONDS = 1_000_000
@@ -175,8 +176,7 @@ def _fault(file: DataFile) -> Skip | None:
     if "\\" in file.path and escaped(file.path) != file.path:
         return Skip.ODD_NAME
     try:
-        # Not a FIFO that took its place: that would wait for a writer.
-        fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = open_at_once(file.path)
     except FileNotFoundError:
         raise Lost([file.path], []) from None
     except OSError as error:

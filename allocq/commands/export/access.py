@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import SourceError, UsageError
+from ...host.opening import open_at_once
 from .requests import Request
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def tls_context(files: Certificates) -> ssl.SSLContext:
     except (ssl.SSLError, ValueError, OSError) as error:
         _check_certificates(files.certificate)
         raise SourceError(
-            f"{files.certificate} and {files.key} are no certificate and its key: "
+            f"{files.certificate} and {files.key} are not a certificate and its key: "
             + _words(error, f"{files.key} is damaged, or of a kind that OpenSSL does not read"),
             _PEM,
         ) from None
@@ -60,7 +61,7 @@ def tls_context(files: Certificates) -> ssl.SSLContext:
 def _check_pem(path: str, begin: re.Pattern[bytes], what: str) -> None:
     """SourceError if a file holds nothing that begins so."""
     if not begin.search(_content(path)[0]):
-        raise SourceError(f"{path} holds no {what} in PEM format", _PEM)
+        raise SourceError(f"{path} has no {what} in PEM format", _PEM)
 
 
 def _check_certificates(path: str) -> None:
@@ -71,7 +72,7 @@ def _check_certificates(path: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
     except (ssl.SSLError, OSError) as error:
         raise SourceError(
-            f"{path} holds no certificate: {_words(error, 'what is there is damaged')}", _PEM
+            f"{path} holds no certificate: {_words(error, 'the data is damaged')}", _PEM
         ) from None
 
 
@@ -94,7 +95,7 @@ def _content(path: str) -> tuple[bytes, int]:
     try:
         # Opening a device may do something to it.
         _check_regular(path, os.stat(path))
-        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+        with open(path, "rb", buffering=0, opener=open_at_once) as file:
             status = os.fstat(file.fileno())
             _check_regular(path, status)
             data = bytearray()
@@ -112,10 +113,6 @@ def _check_regular(path: str, status: os.stat_result) -> None:
         raise SourceError(f"cannot read {path}: not a regular file")
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
 class Passwords:
     """Names and passwords for HTTP's basic authentication, from a file with a line NAME:PASSWORD
     for each; # begins a comment. SourceError, UsageError."""
@@ -123,7 +120,7 @@ class Passwords:
     def __init__(self, path: str) -> None:
         self._known = [line.encode() for line in _lines(path)]
         if not self._known:
-            raise UsageError(f"{path} names nobody", "write a line NAME:PASSWORD")
+            raise UsageError(f"{path} has no names", "write a line NAME:PASSWORD")
         if any(line.find(b":") < 1 or line.endswith(b":") for line in self._known):
             raise UsageError(f"{path}: a line is not NAME:PASSWORD")
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import partial
 
 from ...errors import AccessError, FormatError, SourceError, UsageError
+from ...host.opening import open_at_once
 from ...storage.archive import unpacking
 from .elf import Elf, ElfType, build_id_of_notes
 from .recognise import ELF, FLATTENED, KDUMP, LONGEST, read_at
@@ -194,7 +195,7 @@ def _entries(data: bytes) -> dict[str, str]:
 def check_vmlinux(vmlinux: str, dump: Dump) -> None:
     """Is this the kernel of the dump, with its debug info? SourceError, FormatError."""
     try:
-        with open(vmlinux, "rb", buffering=0, opener=_open_at_once) as file:
+        with open(vmlinux, "rb", buffering=0, opener=open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UsageError(f"--vmlinux {vmlinux}: not a regular file", where(dump))
             _check(file.fileno(), vmlinux, dump)
@@ -204,11 +205,6 @@ def check_vmlinux(vmlinux: str, dump: Dump) -> None:
         raise AccessError(f"{vmlinux}: permission denied") from None
     except OSError as error:
         raise SourceError(f"cannot read {vmlinux}: {error.strerror}", where(dump)) from None
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """A pipe would be waited for."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _check(fd: int, vmlinux: str, dump: Dump) -> None:

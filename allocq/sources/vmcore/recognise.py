@@ -6,6 +6,7 @@ import os
 import stat
 
 from ...errors import AccessError, AllocqError, FormatError, SourceError
+from ...host.opening import open_at_once
 
 ELF = b"\x7fELF"
 KDUMP = (b"KDUMP   ", b"DISKDUMP")
@@ -31,7 +32,7 @@ def open_dump(path: str) -> int | None:
         # What has no size in /proc is made when it is read, as a running kernel's listing is.
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = open_at_once(path)
     except PermissionError:
         if not is_kcore(path):
             return None

@@ -32,10 +32,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from ...core.exchange import exchange
 from ...errors import AccessError, AllocqError, FormatError, OutputError, SourceError
+from ...host.opening import open_regular
 from ..files import save_at
 from . import arrow
 from .folder import FOLDER_BELOW, names_in
@@ -80,7 +81,7 @@ def compact(root: Path, warn: Warn) -> Iterator[Compacted]:
         try:
             date = os.open(root / date_name, FOLDER_BELOW)
         except OSError as error:
-            warn(f"passed over {root / date_name}: {error.strerror}")
+            warn(f"skipped {root / date_name}: {error.strerror}")
             continue
         try:
             for hour_name in hours:
@@ -103,7 +104,7 @@ def _partitions(root: Path, warn: Warn) -> Iterator[tuple[str, Sequence[str]]]:
         try:
             names = os.listdir(root / date)
         except OSError as error:
-            warn(f"passed over {root / date}: {error.strerror}")
+            warn(f"skipped {root / date}: {error.strerror}")
             continue
         # An hour whose compaction was interrupted between two renames has no hour=HH.
         hours = {f"hour={name.rpartition('-')[2]}" for name in names if _is_passing(name)}
@@ -162,7 +163,7 @@ class _Hour:
         except FileNotFoundError:
             return None
         except NotADirectoryError:
-            self._warn(f"passed over {self._path}: not a directory")
+            self._warn(f"skipped {self._path}: not a directory")
             return None
         try:
             groups = self._groups(live)
@@ -181,10 +182,10 @@ class _Hour:
             if not is_data(name):
                 continue
             try:
-                with _opened(live, name) as file:
+                with open_regular(live, name) as file:
                     host, parts = parts_of(file, str(self._path / name))
             except (AllocqError, OSError) as error:
-                self._warn(f"passed over {_words(error, self._path / name)}")
+                self._warn(f"skipped {_words(error, self._path / name)}")
                 continue
             if host is not None:
                 group = groups.setdefault(host, _Group("", [], []))
@@ -209,7 +210,7 @@ class _Hour:
                 try:
                     counts = self._write(live, work, group)
                 except (FormatError, SourceError) as error:
-                    self._warn(f"passed over {_words(error, self._path)}")
+                    self._warn(f"skipped {_words(error, self._path)}")
                     continue
                 rows, repeated = rows + counts.rows_out, repeated + counts.repeated
                 joined += group.files
@@ -234,7 +235,7 @@ class _Hour:
         counts = _Counts()
         tallies = []
         for name in group.files:
-            with _opened(live, name) as file:
+            with open_regular(live, name) as file:
                 tallies.append(rows_by_sample(file, str(self._path / name)))
         elsewhere = _elsewhere(tallies)
         counts.repeated = sum(map(len, elsewhere))
@@ -248,7 +249,7 @@ class _Hour:
         with contextlib.ExitStack() as stack:
             streams = []
             for name, others in zip(group.files, elsewhere, strict=True):
-                file = stack.enter_context(_opened(live, name))
+                file = stack.enter_context(open_regular(live, name))
                 runs = runs_of(file, str(self._path / name))
                 streams.append(without(runs, others) if others else runs)
             modes = [os.stat(name, dir_fd=live).st_mode & 0o044 for name in group.files]
@@ -396,16 +397,6 @@ def _folder(date: int, name: str) -> Iterator[int]:
         os.close(fd)
 
 
-@contextlib.contextmanager
-def _opened(folder: int, name: str) -> Iterator[IO[bytes]]:
-    """A regular file in an open directory."""
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        yield file
-
-
 def _words(error: Exception, path: Path) -> str:
     if isinstance(error, OSError) and not isinstance(error, AllocqError):
         return f"{path}: {error.strerror or error}"
@@ -419,7 +410,7 @@ def _unready(name: str) -> str:
 def _read_mark(folder: int) -> list[str]:
     """What was joined; nothing if there is no mark, so that nothing is removed."""
     try:
-        with _opened(folder, _MARK) as file:
+        with open_regular(folder, _MARK) as file:
             names = json.loads(file.read(1 << 24))
     except (OSError, ValueError, RecursionError):
         return []

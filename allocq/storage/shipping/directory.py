@@ -6,9 +6,9 @@ import contextlib
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import IO
 
 from ...errors import AllocqError
+from ...host.opening import open_regular
 from ..parquet.folder import Fill, Folder, names_in
 from ..parquet.reading import Content, parts_of, samples_of
 from ..parquet.schema import is_data, name_prefix
@@ -39,7 +39,7 @@ class Directory:
         with self._folder.look(hour) as folder:
             for name in [] if folder is None else _names(folder, name_prefix(host, hour)):
                 assert folder is not None
-                with contextlib.suppress(AllocqError, OSError), _opened(folder, name) as file:
+                with contextlib.suppress(AllocqError, OSError), open_regular(folder, name) as file:
                     found |= samples_of(file, name, host)
         return found
 
@@ -58,12 +58,7 @@ def _has(folder: int, name: str) -> bool:
     if name in found:
         return True
     for each in found:
-        with contextlib.suppress(AllocqError, OSError), _opened(folder, each) as file:
+        with contextlib.suppress(AllocqError, OSError), open_regular(folder, each) as file:
             if name in parts_of(file, each)[1]:
                 return True
     return False
-
-
-def _opened(folder: int, name: str) -> IO[bytes]:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    return open(os.open(name, flags, dir_fd=folder), "rb")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import AccessError, FormatError, OutputError, SourceError, UsageError
+from ...host.opening import open_at_once
 from ..parquet.schema import is_data
 from ..recording.sqlite import sqlite3
 
@@ -32,6 +33,7 @@ _HOURS = (-80 * 8766, 8000 * 8766)
 _DAMAGED = ("malformed", "not a database", "no such table", "no such column", "constraint failed")
 _PATIENCE, _PAUSE = 10.0, 0.05
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_CREATED = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 _TABLES = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (
@@ -170,8 +172,7 @@ class Ledger:
     def _open(self) -> sqlite3.Connection:
         try:
             # SQLite makes its files as this one is: private; and follows no link.
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            fd = os.open(self.path, flags, 0o600)
+            fd = open_at_once(self.path, _CREATED)
             is_file = stat.S_ISREG(os.fstat(fd).st_mode)
             os.close(fd)
         except OSError as error:
@@ -251,8 +252,7 @@ def _locked(folder: Path) -> int:
                 f"{folder} can be changed by other users",
                 "what was shipped is noted in it: ship as the user who records",
             )
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        lock = os.open(LOCK, flags, 0o600, dir_fd=place)
+        lock = open_at_once(LOCK, _CREATED, place)
     except OSError as error:
         raise OutputError(
             f"cannot write {folder}: {error.strerror}", "what was shipped is noted in it"
