@@ -22,7 +22,7 @@ _MISSED = (
     "allocations made while it was off are not counted, and those freed while it was off still are"
 )
 ON = f"The kernel counts from now on: {_MISSED}. Compare with listings taken from now on."
-OFF = f"The counters are frozen. They will not be right when it is on again: {_MISSED}."
+OFF = f"The counters are frozen, and stay wrong after it is turned on again: {_MISSED}."
 _PUBLIC = 0o644
 
 

@@ -174,7 +174,8 @@ def record_command(values: Mapping[str, object]) -> int:
     if not isinstance(source, Live):
         source.close()
         raise UsageError(
-            f"{recorder.source} is not a running kernel's", "use /proc/allocinfo, or leave it out"
+            f"{recorder.source} is not that of a running kernel",
+            "use /proc/allocinfo, or omit --source",
         )
     with contextlib.ExitStack() as stack:
         stack.enter_context(source)

@@ -58,7 +58,7 @@ def _objects(to: str) -> Objects | None:
 
 def _summary(done: list[Shipped], to: str, open_too: bool) -> str:
     if not done:
-        rest = "" if open_too else "; --all ships the hour that is not over, too"
+        rest = "" if open_too else "; --all also ships the current hour"
         return f"nothing is left to ship{rest}"
     samples = sum(each.samples for each in done)
     return f"shipped {quantity(samples, 'sample')} in {quantity(len(done), 'file')} to {to}"

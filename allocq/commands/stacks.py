@@ -327,7 +327,7 @@ def _unseen(
     notes = []
     if seen.dropped:
         words = ", ".join(f"{count:,} {name}" for name, count in seen.dropped.items())
-        notes.append(f"dropped, for the tables were full: {words}; --map-size makes them larger")
+        notes.append(f"dropped because the tables were full: {words}; --map-size makes them larger")
     if seen.unpaired:
         notes.append(f"{quantity(seen.unpaired, 'free')} of stacks that were dropped")
     held, calls = _sum(before)

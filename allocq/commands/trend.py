@@ -97,7 +97,7 @@ def trend_command(values: Mapping[str, object]) -> int:
     if len(points) < 2:
         what = "1 listing" if points else "no listing"
         raise SourceError(
-            f"{series.folder} holds {what} in this time: a trend needs two and more",
+            f"{series.folder} holds {what} in this time: a trend needs at least two",
             "allocq record takes samples",
         )
     boots = _boots(series, thinned(points), request)
@@ -203,7 +203,7 @@ def _count(suspects: int) -> str:
 
 
 def _words(shown: Sequence[Row], rows: Sequence[Row], group_by: str | None) -> str:
-    what = "place" if group_by is None else group_by
+    what = "tag" if group_by is None else group_by
     plural = what[:-1] + "ies" if what[-1:] == "y" else what + "s"
     count = f"{len(rows)} {what if len(rows) == 1 else plural} that changed"
     if len(shown) == len(rows):

@@ -71,7 +71,9 @@ SLAB_PAGES = Family(
     " allocq_slab_page_bytes counts slab memory once.",
     unit="bytes",
 )
-SERIES = Family("allocq_series", "Places (file, function, module) that have a series of their own.")
+SERIES = Family(
+    "allocq_series", "Sums by file, function and module that have a series of their own."
+)
 PROFILING = Family(
     "allocq_profiling_enabled",
     "Whether the kernel counts allocations (vm.mem_profiling): with 0, the counters are frozen.",
@@ -82,7 +84,7 @@ KERNEL = Family(
     ("release", "interface"),
     "info",
 )
-BUILD = Family("allocq_build_info", "The allocq that answers.", ("version",), "info")
+BUILD = Family("allocq_build_info", "The version of allocq.", ("version",), "info")
 UP = Family("allocq_up", "Whether the last reading of the tags succeeded.")
 READ_SECONDS = Family(
     "allocq_read_duration_seconds", "How long the last reading took.", unit="seconds"

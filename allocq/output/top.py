@@ -17,7 +17,7 @@ from .totals import SLAB_MARK, UNDERFLOW_MARK, quantity
 from .trend import SPARK, bars, group_name
 
 ORDERS = {
-    "growth": "growth a second",
+    "growth": "growth per second",
     "start": "growth since start",
     "mark": "growth since mark",
     "bytes": "size",
@@ -26,7 +26,7 @@ ORDERS = {
 KEYS = (
     ("q", "quit"),
     ("Up Down", "select; Page Up, Page Down, Home, End too"),
-    ("o < >", "sort by growth a second, since start, since the mark, size, calls"),
+    ("o < >", "sort by growth per second, since start, since the mark, size, calls"),
     ("r", "reverse the order"),
     ("g", "show tags, or sums by function, file, directory, module"),
     ("Enter", "open a group; show all of a tag"),

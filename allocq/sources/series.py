@@ -238,7 +238,7 @@ class _Folder(Series):
                     if _may_be_listing(path):
                         found.append(_point_of(path))
                 except AllocqError as error:
-                    self.warnings.append(f"passed over {path}: {error}")
+                    self.warnings.append(f"skipped {path}: {error}")
             return self._keep(found)
         return self._found
 
@@ -275,7 +275,7 @@ class _Folder(Series):
                 with self.open(point) as source:
                     snapshot = source.read(filter)
             except AllocqError as error:
-                self.warnings.append(f"passed over {point.path}: {error}")
+                self.warnings.append(f"skipped {point.path}: {error}")
                 continue
             table, metadata = snapshot.table, snapshot.info.metadata
             yield Listed(

@@ -210,7 +210,7 @@ def test_what_is_dropped_is_told(tmp_path: Path) -> None:
     os.kill(told["child"], signal.SIGKILL)
     dropped = document["dropped"]["kmalloc addresses"]
     assert 0 < dropped <= 804
-    assert any("dropped, for the tables were full" in note for note in document["notes"])
+    assert any("dropped because the tables were full" in note for note in document["notes"])
 
 
 @x86

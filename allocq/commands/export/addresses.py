@@ -23,7 +23,7 @@ def parse_address(text: str) -> tuple[str, int]:
         raise UsageError(f"invalid address '{text}'", _HINT)
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 1 << 16):
         raise UsageError(
-            f"invalid port in '{text}'", "use a number up to 65535; 0 takes a free one"
+            f"invalid port in '{text}'", "use a number up to 65535; 0 picks a free port"
         )
     return host, int(port)
 
@@ -86,11 +86,11 @@ def _bound(family: int, address: tuple[object, ...], both: bool = False) -> sock
 def _failed(text: str, error: OSError) -> OutputError:
     words = f"cannot listen on {text}: {error.strerror}"
     if error.errno == errno.EADDRINUSE:
-        return OutputError(words, "end what listens there, or choose another port with --listen")
+        return OutputError(words, "stop what listens there, or choose another port with --listen")
     if error.errno == errno.EACCES:
-        return OutputError(words, "only root may take a port below 1024")
+        return OutputError(words, "only root may use a port below 1024")
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return OutputError(words, "allow more of them: ulimit -n")
+        return OutputError(words, "raise the limit: ulimit -n")
     here = error.errno == errno.EADDRNOTAVAIL
     return OutputError(words, "name an address of this machine" if here else "")
 

@@ -122,7 +122,7 @@ def _user(name: str | None) -> User | None:
         user = user_named(name)
         return user if user.uid else None
     if name is not None:
-        raise UsageError("--user is for root", "omit it: only root can become somebody else")
+        raise UsageError("--user is for root", "omit it: only root can switch to another user")
     return None
 
 
@@ -202,7 +202,7 @@ def _serve(export: Export) -> int:
             drop_rights(export.user)
         except OSError as error:
             raise OutputError(
-                f"cannot give up the rights of root: {error.strerror or error}",
+                f"cannot drop the rights of root: {error.strerror or error}",
                 "--user root stays root, but without capabilities",
             ) from None
         urls = ", ".join(url_of(listener, tls is not None) for listener in listeners)

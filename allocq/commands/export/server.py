@@ -276,7 +276,8 @@ def room_for_connections() -> int:
     room = min(MOST_CONNECTIONS, free - _RESERVE)
     if room < _FEWEST_CONNECTIONS:
         raise OutputError(
-            f"too few open files are allowed to serve: {limit} (ulimit -n)", "allow 64 or more"
+            f"too few open files are allowed to serve: {limit} (ulimit -n)",
+            "raise it to 64 or more",
         )
     return room
 

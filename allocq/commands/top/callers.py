@@ -79,7 +79,7 @@ class Taking:
         try:
             data = self._child.answer(LARGEST)
             if not data:
-                words = self._child.complaint() or "allocq stacks said nothing"
+                words = self._child.complaint() or "allocq stacks printed nothing"
                 raise SourceError(f"no stacks of {self.what}: {words}")
             return parse_stacks(data, f"stacks of {self.what}")
         finally:

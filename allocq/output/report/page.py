@@ -112,7 +112,7 @@ def _top(report: Report) -> Element:
     places.append(("tags", "All tags"))
     return el(
         "header",
-        link("content", "Skip to the content", class_="skip"),
+        link("content", "Skip to content", class_="skip"),
         el("div", el("h1", name(report.title)), el("p", " · ".join(line), class_="quiet")),
         switch,
         el(
@@ -330,7 +330,7 @@ def _all_tags(report: Report, room: int) -> str:
         "tags",
         "All tags",
         el("p", words),
-        el("p", "Paper has the first 200.", class_="print") if number > 200 else None,
+        el("p", "The printed page has the first 200.", class_="print") if number > 200 else None,
         el("ul", *legend, class_="legend"),
         search,
         head,

@@ -225,8 +225,8 @@ class Scanner:
         if units.is_torn or (units.unclear and 4 * units.unclear >= tags):
             line = units.unclear_line or units.failed_line
             raise FormatError(
-                f"{self._path}: line {line}: it cannot be told whether a tag's counters are in"
-                " front of it or behind",
+                f"{self._path}: line {line}: cannot tell whether a tag's counters come before or"
+                " after it",
                 _ORDER,
             )
         if units.unitless and 4 * units.unitless >= tags:
@@ -580,7 +580,7 @@ class Scanner:
             self._swapped_line = bulk.line
         if are_side_by_side(bulk.marks):
             raise FormatError(
-                f"{self._path}: line {bulk.line}: listings stand side by side on one line",
+                f"{self._path}: line {bulk.line}: several listings are side by side on one line",
                 "read each from a file of its own: allocq diff BEFORE AFTER compares two",
             )
         if are_mixed(bulk.marks, order=True):
@@ -588,7 +588,7 @@ class Scanner:
 
     def _mixed(self, bulk: Listing) -> FormatError:
         return FormatError(
-            f"{self._path}: line {bulk.line}: most tags come again: several listings are mixed",
+            f"{self._path}: line {bulk.line}: most tags are repeated: several listings are mixed",
             "read each from a file of its own: allocq diff BEFORE AFTER compares two",
         )
 
