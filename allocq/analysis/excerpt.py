@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from ..model import Info
 
-# So many sizes do not rise or fall throughout by chance; so many tags are not all in use.
+# Chance does not sort this many sizes; this many tags are never all in use.
 _SORTED_BY_INTENT, _SOME_EMPTY = 8, 50
 _LONGEST_WHY = 200
 _MINIMUM = "saved with a minimum size"

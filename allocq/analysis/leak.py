@@ -47,7 +47,7 @@ def _growth(before: int | None, after: int | None) -> int | None:
 class Level:
     """The highest or lowest counters of each tag over several readings.
 
-    unlisted: the readings are of an excerpt, and a tag that is missing held at most so many bytes.
+    unlisted: the readings are of an excerpt, and a missing tag held at most this many bytes.
     """
 
     highest: bool

@@ -226,7 +226,7 @@ def rows_of(root: Caller) -> Iterator[tuple[int, Caller, bool]]:
 
 
 def coalesced(ranges: Iterable[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """At most so many ranges that cover all of these: those with the smallest gaps are joined."""
+    """At most `most` ranges that cover all of these: those with the smallest gaps are joined."""
     joined: list[tuple[int, int]] = []
     for start, end in sorted(ranges):
         if joined and start <= joined[-1][1]:

@@ -257,7 +257,7 @@ def _tiles(area: Area, box: Box, least: float, nested: bool = False) -> list[Til
     rest = children[len(shown) :]
     left = sum(child.bytes for child in rest)
     sizes = [child.bytes for child in shown] + ([left] if left else [])
-    # The rest may be larger than a part: it goes where it fits, for the layout wants order.
+    # The layout needs the sizes in order, and the rest may be larger than a part.
     places = sorted(range(len(sizes)), key=lambda at: -sizes[at])
     boxes = squarify([sizes[at] for at in places], box)
     by_place = dict(zip(places, boxes, strict=True))

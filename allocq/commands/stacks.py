@@ -228,7 +228,7 @@ def _run(command: Sequence[str], guard: Guard, looker: Looker, signals: Signals)
 
 
 class Guard:
-    """Ends a watch that costs too much: one of more than so many allocations a second."""
+    """Ends a watch that costs too much: more than `most` allocations per second."""
 
     def __init__(self, watch: Watch, most: int) -> None:
         self._watch, self._most = watch, most

@@ -38,7 +38,7 @@ from .saving import Target, read_target
 
 ROWS = 20
 MOST = 1000
-"""Of more samples, the last in each of so many equal spans of time counts."""
+"""The most samples that are read: of more, the last in each of as many equal spans of time."""
 
 
 @dataclass(frozen=True, slots=True)

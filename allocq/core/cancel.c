@@ -14,7 +14,7 @@ struct key {
 	size_t row;
 };
 
-/* By hash first, for it seldom ties; a hash made to tie costs comparisons, not a longer walk. */
+/* By hash first, because it seldom ties; a hash made to tie costs comparisons, not a longer walk. */
 static int compare_keys(const void *a, const void *b)
 {
 	const struct key *x = a, *y = b;

@@ -12,7 +12,7 @@
 enum {
 	PAGE = 1 << 16,
 	FEW_TAGS = 16,	   /* the least run that is timed */
-	FEW_CPUS = 16,	   /* up to so many, summing every counter is cheap enough to measure */
+	FEW_CPUS = 16,	   /* with no more CPUs, summing every counter is cheap enough to measure */
 	REREADS = 2, READS_TIMED = 5,
 	ROUNDS = 5,
 	MOST_SUMMED = 48,

@@ -294,7 +294,7 @@ void aq_info_warn(aq_info *info, const char *format, ...) __attribute__((format(
 void aq_source_lost(const aq_source *source, int error, aq_problem *problem);
 
 /* text.c */
-/* Return AQ_MORE after so many bytes, each counted aq_filter_weight() times (default: 16 MiB). */
+/* Return AQ_MORE after this many bytes, each counted aq_filter_weight() times (default: 16 MiB). */
 void aq_text_set_breath(aq_text *text, uint64_t bytes);
 /* All lines at hand; AQ_STOPPED where the hooks ask for it. */
 enum aq_result aq_text_take_all(aq_text *text, const aq_hooks *hooks);

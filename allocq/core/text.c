@@ -31,12 +31,12 @@ struct aq_text {
 	char *buffer;
 	size_t cap, start, end; /* buffer[start..end) is not read yet */
 	bool keeps;		/* buffer[0..start) is all that was read */
-	size_t searched; /* so many bytes from `start` on hold no newline */
+	size_t searched; /* how many bytes from `start` on hold no newline */
 	uint64_t line, tags, headers, bytes;
 	char version[16];
 	char *metadata; /* `# key: value` lines, newline-separated */
 	size_t metadata_len;
-	size_t top;	 /* only so many of the largest tags are kept; 0: all */
+	size_t top;	 /* how many of the largest tags are kept; 0: all */
 	int64_t least;	 /* smaller tags cannot be among them */
 	uint64_t breath; /* bytes times weight after which the caller may look for a Ctrl-C */
 	size_t weight;

@@ -41,7 +41,7 @@ class Background:
         _be_killed_first(self._child.pid)
 
     def ended(self, wait: float = 0.0) -> bool:
-        """Has it ended? wait: at most so many seconds for that."""
+        """Has it ended? wait: the most seconds to wait for that."""
         try:
             self._child.wait(wait)
         except subprocess.TimeoutExpired:
@@ -64,7 +64,7 @@ class Background:
         return said[-1] if said else f"it ended with status {self._child.returncode}"
 
     def answer(self, most: int) -> bytes:
-        """Once it has ended: what it printed, at most so many bytes."""
+        """Once it has ended: what it printed, at most `most` bytes."""
         pieces, at = [], 0
         while at < most and (piece := os.pread(self._answer, most - at, at)):
             pieces.append(piece)
@@ -80,7 +80,7 @@ class Background:
 
 
 def _be_killed_first(pid: int) -> None:
-    """The recorder is among the last that the kernel kills for want of memory; not its child."""
+    """Undo what makes the recorder one of the last to be killed when memory runs out."""
     try:
         with open(f"/proc/{pid}/oom_score_adj", "w") as file:
             file.write("0")

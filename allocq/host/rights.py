@@ -53,7 +53,7 @@ def _user(entry: pwd.struct_passwd) -> User:
 
 
 def drop_rights(user: User | None) -> None:
-    """Become `user` (None: stay who it is), without groups, capabilities and the way back.
+    """Become `user` (None: the same user), without groups, capabilities and a way back.
 
     OSError if anything of that fails; the process must then end.
     """

@@ -32,7 +32,7 @@ def watchdog_seconds() -> float | None:
 
 
 def survive() -> None:
-    """Be among the last that the kernel kills for want of memory, and stay in memory; as far as
+    """Be among the last that the kernel kills when memory runs out, and stay in memory; as far as
     this user may."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("-900")

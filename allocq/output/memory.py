@@ -18,7 +18,7 @@ NOTES = {
 }
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 _NARROWEST = 4
-_SIDED, _NOTED = 48, 64  # from so many columns on, there is room for the side and for notes
+_SIDED, _NOTED = 48, 64  # the columns that the side, and the notes, need
 
 
 @dataclass(frozen=True, slots=True)

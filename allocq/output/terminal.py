@@ -34,7 +34,7 @@ def width(text: str) -> int:
 def _columns(char: str) -> int:
     if char.isascii():
         return 1
-    import unicodedata  # here, for most names are ASCII
+    import unicodedata  # here, because most names are ASCII
 
     if unicodedata.category(char) in ("Mn", "Me", "Cf"):
         return 0
@@ -68,17 +68,17 @@ def tail(text: str, columns: int) -> str:
 
 
 def fit(text: str, columns: int) -> str:
-    """The end of `text`, which tells most of a path, in so many columns."""
+    """The end of `text`, the telling part of a path, in at most `columns` columns."""
     return text if width(text) <= columns else ".." + tail(text, columns - 2)
 
 
 def cut(text: str, columns: int) -> str:
-    """The beginning of `text`, and `..` for the rest, in so many columns."""
+    """The beginning of `text`, and `..` for the rest, in at most `columns` columns."""
     return text if width(text) <= columns else head(text, columns - 2) + ".."
 
 
 def pad(text: str, columns: int) -> str:
-    """`text` with blanks behind it up to so many columns."""
+    """`text`, padded with blanks to `columns` columns."""
     return text + " " * (columns - width(text))
 
 
@@ -87,8 +87,8 @@ _TOGETHER = re.compile(r"(?<!\S)([+-]?[0-9][0-9,.]*[KMGTPE]?%?|--?[a-z][a-z-]*) 
 
 
 def wrapped(text: str, columns: int, later: int = 2) -> list[str]:
-    """`text` in lines of so many columns; its first line keeps its blanks, the later ones are
-    indented by so many if there is room."""
+    """`text` in lines of at most `columns` columns; the first line keeps its blanks, the later ones
+    are indented by as many if there is room."""
     import textwrap  # few answers have a sentence that is too long
 
     indent = text[: len(text) - len(text.lstrip())]

@@ -81,7 +81,7 @@ class Page:
 
 @dataclass(slots=True)
 class Callers:
-    """Who calls a tag. taken: None while the stacks are being taken, for so many `seconds`; so_far:
+    """Who calls a tag. taken: None while the stacks are being taken, which takes `seconds`; so_far:
     how many have passed, with setting it up; live: of what is not freed; first: the line at the
     top."""
 

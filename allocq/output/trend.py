@@ -172,7 +172,7 @@ class TrendLayout:
 
 
 def bars(values: Sequence[int], utf8: bool, columns: int = SPARK) -> str:
-    """Values, oldest first, as a sparkline of at most so many characters."""
+    """Values, oldest first, as a sparkline of at most `columns` characters."""
     heights = BARS if utf8 else _PLAIN_BARS
     return "".join(heights[height] for height in spark(values, columns))
 

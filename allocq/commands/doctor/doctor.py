@@ -63,7 +63,7 @@ def finding_lines(report: list[Finding], color: bool, columns: int | None = None
 
 
 def _laid(start: str, text: str, columns: int | None) -> list[str]:
-    """`start` and `text` in lines of so many columns: the text beside the start, or below it."""
+    """`start` and `text` in lines of at most `columns`: the text beside the start, or below it."""
     line = (start + text).rstrip()
     if columns is None or len(line) <= columns:
         return [line]

@@ -117,7 +117,7 @@ def _regexp(words: str | None) -> re.Pattern[str] | None:
 
 
 def _user(name: str | None) -> User | None:
-    """Whom to become; None to stay who it is."""
+    """The user to switch to; None to stay the same."""
     if os.geteuid() == 0:
         user = user_named(name)
         return user if user.uid else None
@@ -176,7 +176,7 @@ def _serve(export: Export) -> int:
     from .requests import Request
     from .server import Server, room_for_connections
 
-    room_for_connections()  # before anything else fails for want of them
+    room_for_connections()  # before anything else fails for lack of descriptors
     passwords = None if export.passwords is None else Passwords(export.passwords)
     tls = None if export.certificates is None else tls_context(export.certificates)
     with contextlib.ExitStack() as opened:

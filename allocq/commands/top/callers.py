@@ -90,7 +90,7 @@ class Taking:
         self._child.end()
 
     def ended(self, wait: float = _PATIENCE) -> bool:
-        """Has it ended? wait: for so many seconds. What has not goes on by itself to clean up."""
+        """Has it ended? wait: at most, in seconds. What has not ended still cleans up."""
         if not self._child.ended(wait):
             return False
         self._child.close()

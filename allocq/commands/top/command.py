@@ -103,7 +103,7 @@ def read_request(values: Mapping[str, object]) -> TopRequest:
 
 
 def top_command(values: Mapping[str, object]) -> int:
-    """Run the command until it is left, or for so many refreshes; returns the exit status."""
+    """Run the command until the user quits, or for --count refreshes; returns the exit status."""
     request = read_request(values)
     curses = None
     if not request.batch:

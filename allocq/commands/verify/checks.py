@@ -45,7 +45,7 @@ class Skipped(Exception):
 
 
 class CheckContext:
-    """Shared state of the checks. rounds: random filters, and at most so many values per field."""
+    """Shared state of the checks. rounds: random filters, and at most as many values per field."""
 
     def __init__(self, kernel: Kernel, seed: int, rounds: int) -> None:
         self.kernel = kernel

@@ -11,7 +11,7 @@ from .contents import SEVERAL_TAGS, Watched, shown_words, watched_notes, watched
 from .markup import Content, el, name, number_cell, size_cell
 
 _DEEPEST = 60
-"""Rows are indented by so many steps at most."""
+"""The most steps that rows are indented by."""
 
 
 def parts(stacks: Sequence[Watched], limit: int) -> Iterator[Content]:

@@ -18,7 +18,7 @@ from ...core.numbers import NumberFault, read_size
 from .kernel_log import NO_STAMP, Stamp
 from .listing import MOST_BYTES, MOST_CALLS, FoundTag
 
-_MOST_LINES = 6  # a tag is on at most so many
+_MOST_LINES = 6  # that a tag may be spread over
 _MOST_WORDS = 64
 _MOST_BLANKS = 8  # in the name of a file
 _FUNCTION = "func:"

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _INCLUDED = (".h", ".rs", "binfmt_elf.c")  # as in core/seen.c
-_WINDOW = 8  # so many tags show whether a listing goes on like the one before
+_WINDOW = 8  # tags that show whether a listing goes on like the one before
 _SORTED = 3
-_MIXED = 8  # so many tags do not come twice because of macros that place several
+_MIXED = 8  # more tags than macros alone repeat
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What there is to tell of a tag. key: its names; gap: lines that are no tags stood before;
-    column: so many tags stand before it on its line."""
+    column: how many tags are before it on its line."""
 
     key: object
     file: str

@@ -49,7 +49,7 @@ CREATE INDEX samples_by_time ON samples (time);
 
 
 def default_folder() -> Path:
-    """Where recordings are if nobody says: of the system for root, otherwise of the user."""
+    """The default folder of recordings: of the system for root, otherwise of the user."""
     if os.geteuid() == 0:
         return Path("/var/lib/allocq")
     state = os.environ.get("XDG_STATE_HOME", "")
