@@ -32,7 +32,7 @@ from ...sources.source import ALLOCINFO
 from ...storage.recording.schema import default_folder
 
 LIBRARIES = ("typer", "cffi", *(() if "t" in sys.abiflags else ("orjson",)))
-"""Of orjson there is none for a free-threaded Python."""
+"""orjson does not exist for a free-threaded Python."""
 _T = TypeVar("_T")
 NO_IOCTL = (errno.ENOTTY, errno.EINVAL)
 """What a kernel without the ioctl says."""

@@ -242,8 +242,4 @@ def as_json(context: CheckContext, results: list[Result]) -> bytes:
             for at, result in enumerate(results, 1)
         ],
     }
-    try:
-        import orjson
-    except ModuleNotFoundError:  # a free-threaded Python (setup.py)
-        return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
