@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "vm"))
 
-settings.register_profile("search", deadline=None)
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+# A loaded machine is slow.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", unhurried)
+settings.register_profile("repeatable", unhurried, derandomize=True)
 settings.load_profile("repeatable")
 
 # A shell without job control starts background jobs with it ignored; tests send it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -71,7 +72,7 @@ class Exporter:
         return read_openmetrics(body)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection((self.host, self.port), timeout=20)
+        return socket.create_connection((self.host, self.port), timeout=60)
 
     def status(self, thread: str = "") -> dict[str, str]:
         """/proc/PID/status."""
@@ -83,6 +84,10 @@ class Exporter:
         """Resident memory in KiB."""
         return int(self.status()["VmRSS"].split()[0])
 
+    def files(self) -> int:
+        """How many files and connections it has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
     def cpu(self) -> float:
         """Seconds of CPU so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
@@ -92,7 +97,7 @@ class Exporter:
         """(status, seconds)."""
         begun = time.monotonic()
         self.process.send_signal(number)
-        status = self.process.wait(30)
+        status = self.process.wait(60)
         assert self.process.stderr is not None
         self.said += self.process.stderr.read()
         return status, time.monotonic() - begun

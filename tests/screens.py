@@ -11,6 +11,7 @@ import struct
 import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyte
@@ -74,14 +75,24 @@ class Screened:
             self.raw += piece
             self._stream.feed(piece)
 
-    def until(self, seen: str | Callable[[], Any], seconds: float = 30) -> None:
+    def until(self, seen: str | Callable[[], Any], seconds: float = 60) -> None:
         """Wait until a text is on the screen, or something holds."""
         end = time.monotonic() + seconds
         while not (seen in self.text if isinstance(seen, str) else seen()):
             assert time.monotonic() < end, f"it does not show {seen!r}:\n{self.text}"
             assert not self.ended, f"it ended with {self.status}:\n{self.text}\n{self.raw[-500:]!r}"
             self.look()
-        self.look(0.02)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take in the rest of what it draws: until it sleeps, for about a second at most."""
+        for _ in range(50):
+            self.look(0.02)
+            if self.ended:
+                return
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2][0]
+            if state == "S" and not select.select([self.master], [], [], 0)[0]:
+                return
 
     @property
     def ended(self) -> bool:
@@ -94,7 +105,7 @@ class Screened:
                     self.look(0)
         return self.status is not None
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """Wait for the end; returns `status`."""
         end = time.monotonic() + seconds
         while not self.ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import pty
@@ -141,6 +142,7 @@ class TestPipeline:
         assert spent.complaints == b"oh no\n"
 
     def test_a_program_that_is_not_there(self) -> None:
+        gc.collect()  # so that nothing of other tests is closed meanwhile
         files, before = os.listdir("/proc/self/fd"), children()
         with pytest.raises(SourceError, match="cannot run /nowhere/cat"):
             processes.run_pipeline([python("import time; time.sleep(60)"), ["/nowhere/cat"]])

@@ -346,7 +346,7 @@ def test_a_signal_reaches_the_child_and_it_is_waited_for(number: int, tmp_path: 
     process, out = waiting('trap "echo got; exit 5" INT TERM')
     os.kill(process.pid, number)
     assert out.read() == b"got\n"
-    assert process.wait(timeout=20) == 100 + number
+    assert process.wait(timeout=60) == 100 + number
 
 
 def test_a_child_that_will_not_listen_is_killed_at_the_second_signal() -> None:
@@ -355,7 +355,7 @@ def test_a_child_that_will_not_listen_is_killed_at_the_second_signal() -> None:
     assert out.readline() == b"got\n"
     assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(timeout=20) == 102
+    assert process.wait(timeout=60) == 102
 
 
 def test_handlers_are_put_back() -> None:

@@ -265,7 +265,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
-    def until(self, pattern: str, seconds: float = 30) -> re.Match[str]:
+    def until(self, pattern: str, seconds: float = 60) -> re.Match[str]:
         """Read on to what matches; everything read until then is in the match's string."""
         seen, end = "", time.monotonic() + seconds
         while not (found := re.search(pattern, seen)):

@@ -190,7 +190,7 @@ def test_more_connections_than_there_is_room_for_push_out_the_oldest() -> None:
     with exporter(preexec_fn=_files(64)) as running:
         clients = [running.connect() for _ in range(100)]
         assert running.get()[0] == 200
-        clients[0].settimeout(10)
+        clients[0].settimeout(60)
         assert clients[0].recv(1) == b"", "the oldest is closed"
         for client in clients:
             client.close()
@@ -229,14 +229,15 @@ def test_a_full_server_closes_nobody_until_another_comes() -> None:
     with exporter(preexec_fn=_files(33)) as running:
         clients = []
         while not clients or not _closed(clients[0]):
+            before = running.files()
             clients.append(running.connect())
-            time.sleep(0.1)
+            # It has taken the new one in, beside the others or in place of the first.
+            until(lambda before=before: running.files() > before or _closed(clients[0]))
         # Only the first made room, and those that are left are answered.
         assert len(clients) > 4 and not any(map(_closed, clients[1:]))
-        time.sleep(0.3)
         for client in clients[1:]:
             client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            client.settimeout(10)
+            client.settimeout(60)
             assert client.recv(100).startswith(b"HTTP/1.1 200")
         for client in clients:
             client.close()
@@ -266,7 +267,7 @@ def test_who_says_nothing_is_cut_off_and_time_is_not_spent_on_them(running: Expo
         assert silent.recv(1) == b""
         assert 5 < time.monotonic() - begun < 25
         assert running.cpu() - before < 0.5
-        slow.settimeout(5)
+        slow.settimeout(60)
         assert slow.recv(1) == b""
 
 
@@ -432,7 +433,7 @@ def test_a_new_file_that_only_root_reads_is_an_answer(reachable: Path) -> None:
 
 def test_a_source_that_can_be_read_once_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    done = allocq("export", "--source", str(tmp_path / "fifo"), timeout=20)
+    done = allocq("export", "--source", str(tmp_path / "fifo"), timeout=60)
     refused(done, "fifo cannot be read again")
 
 
@@ -442,7 +443,7 @@ def test_a_signal_ends_it_quickly_and_well(number: int) -> None:
         clients = [running.connect() for _ in range(20)]
         running.get()
         status, seconds = running.end(number)
-        assert status == 0 and seconds < 3
+        assert status == 0 and seconds < 9  # silent clients are cut off after 10 s
         assert running.said.count("\n") == 1
         for client in clients:
             client.close()
@@ -518,7 +519,7 @@ def test_a_file_that_others_can_read_holds_no_passwords(tmp_path: Path) -> None:
     refused(here("export", "--sample", "--listen", "127.0.0.1:0", "--passwords", str(path)),
             "others can read")  # fmt: skip
     path.chmod(0o600)
-    for text, words in (("", "names nobody"), ("secret\n", "NAME:PASSWORD"), (":x\n", "PASSWORD")):
+    for text, words in (("", "has no names"), ("secret\n", "NAME:PASSWORD"), (":x\n", "PASSWORD")):
         path.write_text(text)
         refused(here("export", "--sample", "--listen", "127.0.0.1:0", "--passwords", str(path)),
                 words)  # fmt: skip
@@ -607,7 +608,7 @@ def test_a_key_of_another_certificate_is_said(certificates: Path) -> None:
     )
     refused(
         allocq("export", "--sample", "--listen", "127.0.0.1:0", *argv),
-        "are no certificate and its key",
+        "are not a certificate and its key",
     )
 
 
@@ -635,7 +636,7 @@ def test_only_a_regular_file_is_read(
     names = {"--tls-cert": "server.pem", "--tls-key": "server.key", "--tls-client-ca": "ca.pem"}
     files = {each: str(certificates / name) for each, name in names.items()} | {option: str(path)}
     argv = [word for pair in files.items() for word in pair]
-    done = allocq("export", "--sample", "--listen", "127.0.0.1:0", *argv, timeout=20)
+    done = allocq("export", "--sample", "--listen", "127.0.0.1:0", *argv, timeout=60)
     refused(done, f"cannot read {path}: {words}")
 
 
@@ -728,14 +729,12 @@ def test_it_says_when_it_is_ready() -> None:
         # An abstract one: it is told by another user than this.
         heard.bind("")  # the kernel takes a free name
         name = heard.getsockname()[1:].decode()
-        heard.settimeout(20)
+        heard.settimeout(60)
         env = {**os.environ, "NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "400000"}
         with exporter(env=env) as running:
             assert heard.recv(1000).startswith(b"READY=1\n")
-            begun = time.monotonic()
             for _ in range(4):
                 assert heard.recv(1000) == b"WATCHDOG=1"
-            assert time.monotonic() - begun < 5
             assert running.end()[0] == 0
             last = b""
             while last != b"STOPPING=1":

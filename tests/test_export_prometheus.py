@@ -67,7 +67,7 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         url = f"http://127.0.0.1:{self.port}/api/v1/query?{urlencode({'query': expression})}"
-        with urlopen(url, timeout=20) as answer:
+        with urlopen(url, timeout=60) as answer:
             found = json.load(answer)
         assert found["status"] == "success"
         result: list[dict[str, Any]] = found["data"]["result"]

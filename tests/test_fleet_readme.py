@@ -6,14 +6,14 @@ import os
 import re
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command import until
 from fleets import HOUR
 from recording_child import sample
-from test_record import Kernel
+from test_record import Kernel, count
 
 from allocq.storage.recording.sample import Sample
 from allocq.storage.recording.writer import Writer
@@ -80,16 +80,12 @@ def test_there_are_six_commands() -> None:
 
 
 def test_recording_on_one_host(tmp_path: Path) -> None:
-    """The first two of them, on a simulated kernel, for a second."""
+    """The first two of them, on a simulated kernel, until there is a sample."""
     kernel = Kernel(tmp_path)
     words = COMMANDS[0][0].removesuffix(" &").split()[2:]
     data = tmp_path / "data"
     child = kernel.start(str(tmp_path / "r"), *words)
-    end = time.monotonic() + 60
-    while not list((tmp_path / "r").glob("*.db")):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    time.sleep(0.5)
+    until(lambda: count(tmp_path / "r"))
     child.terminate()
     assert child.wait(60) == 0
     ship = [str(data) if word == SHARE else word for word in COMMANDS[1][0].split()[1:]]

@@ -97,6 +97,7 @@ def test_a_snapshot_outlives_its_source() -> None:
 
 
 def test_closing_twice_is_harmless_and_gives_the_descriptor_back() -> None:
+    gc.collect()  # so that nothing of other tests is closed meanwhile
     before = os.listdir("/proc/self/fd")
     source = allocq.open(allocq.sample_path())
     source.close()
@@ -225,6 +226,7 @@ def test_an_excerpt_is_no_whole_in_a_diff(tmp_path: Path) -> None:
 
 def test_what_fails_leaves_no_descriptor_open(tmp_path: Path) -> None:
     (tmp_path / "bad").write_text("bad\n")
+    gc.collect()  # so that nothing of other tests is closed meanwhile
     before = os.listdir("/proc/self/fd")
     for path in (str(tmp_path), "/no/such", str(tmp_path / "bad")):
         with pytest.raises(allocq.SourceError), allocq.open(path) as source:

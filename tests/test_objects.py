@@ -16,7 +16,7 @@ from pathlib import Path
 
 import obstore
 import pytest
-from command import MODULE
+from command import MODULE, until
 from obstore.store import S3Store
 from parquet_files import check_places, rows_of, said
 from test_recording import append
@@ -48,13 +48,20 @@ class Server:
             port,
             subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
         )
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return server
-            time.sleep(0.05)
-        raise AssertionError("the server does not start")
+        until(server.listens)
+        return server
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def is_asked(self) -> bool:
+        """Has it a request that it has not read?"""
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, _, _, queues, *_ = line.split()
+            if local.endswith(f":{self.port:04X}") and int(queues.partition(":")[2], 16) > 8:
+                return True
+        return False
 
     def kill(self) -> None:
         self.child.kill()
@@ -174,7 +181,7 @@ def test_the_server_dies_in_the_middle(tmp_path: Path) -> None:
         command = [*MODULE, "ship", "--source", str(folder), "--to", "s3://dies/p", "--all"]
         os.kill(server.child.pid, signal.SIGSTOP)  # so that it is asked before it dies
         child = subprocess.Popen(command, env=server.env, stderr=subprocess.PIPE, text=True)
-        time.sleep(1.5)
+        until(server.is_asked)
         server.kill()
         _, said_at_end = child.communicate(timeout=120)
         assert child.returncode == 2

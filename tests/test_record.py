@@ -143,7 +143,7 @@ def test_the_service_manager_is_told(
 ) -> None:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.bind(str(tmp_path / "notify"))
-    listener.settimeout(30)
+    listener.settimeout(60)
     child = kernel.start(
         "-d", str(tmp_path / "r"), "--interval", "1h",
         NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="200000",

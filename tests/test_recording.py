@@ -195,17 +195,17 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path: Path) 
             stdout=subprocess.PIPE,
         )
         assert child.stdout
-        child.stdout.read(1)
-        time.sleep(dice.random() * 0.06)
+        safe = int(child.stdout.readline())
+        time.sleep(dice.random() * 0.06)  # a random moment, nothing is waited for
         child.kill()
         said = child.stdout.read().split(b"\n")
         child.wait()
-        if len(said) > 2:
-            safe = max(safe, int(said[-2]))
+        if len(said) > 1:  # behind the last newline is half a number, or nothing
+            safe = int(said[-2])
         found = {each.moment.boottime: each for each in Recording(tmp_path / "r").samples()}
         assert set(range(safe + 1)) <= set(found)
         number = max(found) + 1
-    assert safe > KILLS
+    assert safe >= KILLS - 1
     for at, each in found.items():
         assert plain(each) == plain(sample(at, 200))
 

@@ -58,14 +58,14 @@ def test_few_open_files(words: tuple[str, ...]) -> None:
 def test_a_device_without_end_is_no_listing(
     words: tuple[str, ...], device: str, tmp_path: Path
 ) -> None:
-    refused(allocq(*words, "--source", device, cwd=tmp_path, timeout=30), device)
+    refused(allocq(*words, "--source", device, cwd=tmp_path, timeout=60), device)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_device_without_end_as_standard_input() -> None:
     with open("/dev/zero", "rb") as zero:
-        refused(allocq("tree", "--source", "-", stdin=zero, timeout=30))
-    refused(allocq("diff", "/dev/zero", "/dev/zero", timeout=30), "/dev/zero")
+        refused(allocq("tree", "--source", "-", stdin=zero, timeout=60))
+    refused(allocq("diff", "/dev/zero", "/dev/zero", timeout=60), "/dev/zero")
 
 
 @pytest.mark.parametrize("word", ["a" * 5000, "a/" * 3000, "\udcff" * 300, "x" * 255 + "/y"])

@@ -130,12 +130,14 @@ def test_handlers_are_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_an_interrupt_in_the_first_moments_is_silent(words: tuple[str, ...]) -> None:
+    begun = time.monotonic()
     finished = allocq(*words)
+    took = time.monotonic() - begun
     moments = random.Random(0)
     ends: set[int] = set()
     for _ in range(60):
         child = subprocess.Popen([PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(moments.uniform(0, 0.1))  # a random moment, nothing is waited for
+        time.sleep(moments.uniform(0, took))  # a random moment, nothing is waited for
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=60)
         ends.add(child.returncode)

@@ -582,4 +582,4 @@ def test_a_large_kernel_costs_little_cpu_a_refresh(tmp_path: Path) -> None:
         figures = board.figures()
         lay_out(Scene(figures, figures.order("growth")), 50, 160)
         spent.append(time.process_time() - begun)
-    assert sorted(spent)[len(spent) // 2] < 0.02
+    assert sorted(spent)[len(spent) // 2] < 0.1

@@ -17,7 +17,7 @@ from typing import Any
 
 import oracle
 import pytest
-from command import MODULE, allocq, here, refused
+from command import MODULE, allocq, here, refused, until
 from oracle import Tag
 from recording_child import sample
 from screens import DOWN, LEFT, RIGHT, UP, Screened, screened
@@ -92,7 +92,7 @@ def test_the_first_screen_has_all_that_is_read(kernel: Kernel) -> None:
         # 1 MiB + 4096 + 2048 + 8192, without the slab pages
         assert seen.lines[1].startswith("1.0M in 6 tags  0 since start")
         assert "1 inaccurate" in seen.lines[1] and "without 40.0K of slab pages" in seen.lines[1]
-        assert seen.lines[2] == "tags by growth a second"
+        assert seen.lines[2] == "tags by growth per second"
         assert seen.lines[3].split() == [
             "BYTES", "CALLS", "GROWTH/S", "+START", "TREND", "WHERE", "FUNCTION",
         ]  # fmt: skip
@@ -137,7 +137,7 @@ def test_orders(kernel: Kernel) -> None:
         seen.until("tags by calls")
         assert rows(seen)[:2] == ["dup_task", "alloc_pipe"]
         seen.type("o")
-        seen.until("tags by growth a second")
+        seen.until("tags by growth per second")
         seen.type("<")
         seen.until("tags by calls")
         seen.type("<")
@@ -529,9 +529,7 @@ def test_the_c_locale_gets_ascii(folder: Path) -> None:
 def test_sizes(folder: Path, lines: int, columns: int) -> None:
     argv = ("top", "--source", str(folder), "--at", "@1760000010")
     with screened(*argv, lines=lines, columns=columns) as seen:
-        seen.until(lambda: seen.raw)
-        seen.look(0.3)
-        assert lines == 1 or seen.text.strip()
+        seen.until(lambda: seen.raw if lines == 1 else seen.text.strip())
         for key in ("g", "?", "x", "/", "abc", "\x1b", "m", "o", "\r", "\x7f"):
             seen.type(key)
             seen.look(0.05)
@@ -691,10 +689,7 @@ def test_a_terminal_that_nobody_reads_does_not_hold_it(folder: Path, number: int
             if not select.select((), (seen.slave,), (), 0)[1] and "poll" not in wait.read_text():
                 break
         os.kill(seen.pid, number)
-        end = time.monotonic() + 20
-        while os.waitpid(seen.pid, os.WNOHANG)[0] == 0:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        until(lambda: os.waitpid(seen.pid, os.WNOHANG)[0])
         seen.status = 0
         assert termios.tcgetattr(seen.slave) == seen.modes
 

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import termios
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,10 +176,8 @@ def test_what_is_not_freed(kernel: Kernel, fake: Fake) -> None:  # noqa: F811
 def test_it_is_given_up_at_once(kernel: Kernel, fake: Fake, key: str) -> None:  # noqa: F811
     with watching(kernel, fake) as seen:
         taking(seen, fake)
-        begun = time.monotonic()
         seen.type(key)
-        seen.until("no stacks were taken")
-        assert time.monotonic() - begun < 4
+        seen.until("no stacks were taken")  # which the fake would go on taking for ever
         assert rows(seen) and not seen.ended
         until(lambda: fake.ended)
         seen.type("q")
@@ -221,7 +218,7 @@ def damaged() -> bytes:
     [
         (b"", "allocq: cannot trace allocations: no\nhint: boot\n", 2, "cannot trace allocations"),
         (b"", "allocq: no tag matches --file x\n", 1, "no tag matches --file x"),
-        (b"", "", 0, "allocq stacks said nothing"),
+        (b"", "", 0, "allocq stacks printed nothing"),
         (b"", "Traceback (most recent call last):\n", 1, "it ended with status 1"),
         (PIPES[:500], "", 0, "not a JSON file of stacks"),
         (damaged(), "", 0, "damaged stacks: stack 1"),

@@ -354,7 +354,7 @@ def test_a_pipe_by_name_is_refused_at_once(kernel: vmcores.Kernel, tmp_path: Pat
     """Nobody writes into it: opened, it would be waited for."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    done = allocq("query", "--source", str(fifo), "--vmlinux", str(kernel.vmlinux), timeout=20)
+    done = allocq("query", "--source", str(fifo), "--vmlinux", str(kernel.vmlinux), timeout=60)
     refused(done, f"{fifo} is a pipe")
 
 

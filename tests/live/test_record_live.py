@@ -162,7 +162,7 @@ def test_a_full_disk_is_said_once_and_loses_nothing_written(tmp_path: Path) -> N
                     file.write(bytes(4096))
             assert "trying again" in said(child, "cannot write")
             safe = Recording(folder).points()
-            time.sleep(1)
+            time.sleep(1)  # it is tried again, some twenty times
             assert Recording(folder).points()[: len(safe)] == safe
             filler.unlink()
             assert "could not be recorded" in said(child, "recording again")
@@ -210,8 +210,9 @@ def test_a_killed_recorder_keeps_what_was_read(tmp_path: Path) -> None:
     folder = tmp_path / "r"
     safe: list[int] = []
     for turn in range(6):
+        wanted = len(safe) + turn
         with recorder(folder, "0.05"):
-            time.sleep(0.1 * turn)
+            until(lambda wanted=wanted: count(folder) > wanted)
             safe = [point.time for point in Recording(folder).points()]
         found = [point.time for point in Recording(folder).points()]
         assert found[: len(safe)] == safe and Recording(folder).warnings == []
