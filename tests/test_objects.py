@@ -365,7 +365,7 @@ def test_a_server_that_cannot_be_trusted(tmp_path: Path) -> None:
         ("AWS_SESSION_TOKEN", "secret\nx", "AWS_SESSION_TOKEN has a blank"),
         ("AWS_REGION", "", "AWS_REGION is empty"),
         ("AWS_REGION", "us east", "AWS_REGION has a blank"),
-        ("AWS_DEFAULT_REGION", "no/where", "AWS_DEFAULT_REGION is no name of a region"),
+        ("AWS_DEFAULT_REGION", "no/where", "AWS_DEFAULT_REGION is not a region"),
         ("AWS_ENDPOINT_URL", "http://u:secret@h", "AWS_ENDPOINT_URL has credentials"),
         ("AWS_ENDPOINT_URL", "http://h/?key=secret", "AWS_ENDPOINT_URL is no address"),
         ("AWS_ENDPOINT_URL_S3", " http://h", "AWS_ENDPOINT_URL_S3 is no address"),

@@ -368,7 +368,7 @@ def test_mistakes(
 @pytest.mark.parametrize("endpoint", ["nonsense", "ftp://h", "http://", "http://h:x", "http://[h"])
 def test_an_endpoint_that_is_no_address(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    refused(here("ship", "--to", "s3://bucket/x"), "AWS_ENDPOINT_URL is no address of a server")
+    refused(here("ship", "--to", "s3://bucket/x"), "AWS_ENDPOINT_URL is not a server address")
 
 
 def test_a_directory_of_others_is_refused(tmp_path: Path) -> None:

@@ -19,12 +19,19 @@ _QUERY = next(command for command in COMMANDS if command.name == "query")
 _COMMAND_HABITS = {
     "query": "cat find get grep list ls print search select show tags",
     "tree": "du size sizes stat stats sum summary usage",
+    "memory": "free meminfo vmstat",
     "top": "htop live monitor replay watch",
-    "snapshot": "dump export record save",
-    "diff": "compare delta growth trend",
+    "snapshot": "dump save",
+    "record": "collect daemon",
+    "ship": "archive push upload",
+    "trend": "leak leaks",
+    "diff": "compare delta growth",
+    "report": "html markdown treemap",
+    "export": "metrics openmetrics prometheus serve",
     "check": "gate leak leaks run test",
     "stacks": "callers callstack callstacks stack stacktrace trace who",
     "doctor": "config env info probe status",
+    "profiling": "disable enable off on",
     "verify": "selftest self-test",
     "bench": "benchmark perf time",
 }
@@ -96,8 +103,6 @@ def no_command(argv: list[str]) -> UsageError:
     elif word == "help":
         known = len(argv) > 1 and _command(argv[1])
         hint = f"{NAME} {argv[1]} {HELP.flags[-1]}" if known else f"{NAME} {HELP.flags[-1]}"
-    elif word in ("top", "watch", "live", "monitor"):
-        hint = f"there is no live view; try: watch {NAME} query -s bytes -n 20 -o table"
     elif near := _near_commands(word):
         hint = f"did you mean {NAME} {f' or {NAME} '.join(near)}?"
     else:
@@ -133,9 +138,9 @@ def _command(word: str) -> Command | None:
 
 def _near_commands(word: str) -> list[str]:
     names = [command.name for command in COMMANDS]
-    for name, habits in _COMMAND_HABITS.items():
-        if word in habits.split() and name in names:
-            return [name]
+    habits = _COMMAND_HABITS.items()
+    if found := [name for name, words in habits if word in words.split()]:
+        return found
     if len(word) > 1 and (found := [name for name in names if name.startswith(word)]):
         return found[:_MOST]
     return difflib.get_close_matches(word.lower(), names, n=1, cutoff=_CLOSE)

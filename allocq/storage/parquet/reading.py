@@ -125,7 +125,7 @@ class _Parquet:
         except OSError as error:
             raise FormatError(f"cannot read {path}: {error.strerror or error}") from None
         except arrow.UnreadableError:
-            raise FormatError(f"{path} is no whole Parquet file") from None
+            raise FormatError(f"{path} is not a complete Parquet file") from None
         metadata, names = schema.metadata, list(schema.names)
         version = metadata.get(VERSION_KEY.encode(), b"")
         if not version.isdigit():

@@ -186,7 +186,7 @@ class Ledger:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if tables and application != _APPLICATION:
-                raise FormatError(f"{self.path} is no ledger of what was shipped")
+                raise FormatError(f"{self.path} is not a ledger of what was shipped")
             if version > VERSION:
                 raise FormatError(
                     f"{self.path} is of format {version}; this allocq reads up to {VERSION}",

@@ -287,7 +287,7 @@ def _check_settings() -> None:
         if value and not (value.isascii() and value.isprintable() and " " not in value):
             raise UsageError(f"{name} has a blank or another character that it cannot have")
         if value and name in _REGIONS and not _REGION.fullmatch(value):
-            raise UsageError(f"{name} is no name of a region", "use one like us-east-1")
+            raise UsageError(f"{name} is not a region", "use one like us-east-1")
     for name, other in (_KEYS[:2], _KEYS[1::-1]):
         if os.environ.get(name) and not os.environ.get(other):
             raise UsageError(f"{name} is set, and {other} is not", "set both, or neither")
@@ -306,9 +306,7 @@ def _endpoint() -> str:
     except ValueError:
         good = False
     if not good or not endpoint.isprintable() or " " in endpoint:
-        raise UsageError(
-            f"{name} is no address of a server", "use http://HOST:PORT or https://HOST"
-        )
+        raise UsageError(f"{name} is not a server address", "use http://HOST:PORT or https://HOST")
     if "@" in parts.netloc:
         raise UsageError(
             f"{name} has credentials in it",
