@@ -83,10 +83,10 @@ def parse_cpu_lists(zoneinfo: str) -> int:
     return pages
 
 
-def boot_parameter(root: str = "", name: str = BOOT_PARAMETER) -> str | None:
-    """The value of a boot parameter; "" if not given, None if unknown."""
+def boot_parameter(root: str = "") -> str | None:
+    """The value of BOOT_PARAMETER; "" if it is not given, None if unknown."""
     line = read_line(f"{root}/proc/cmdline")
-    return None if line is None else find_parameter(line, name)
+    return None if line is None else find_parameter(line, BOOT_PARAMETER)
 
 
 def find_parameter(cmdline: str, name: str) -> str:
@@ -132,15 +132,15 @@ def kernel_config(release: str, root: str = "") -> tuple[str, dict[str, str]] | 
     return None
 
 
-def parse_config(text: str, prefix: str = "CONFIG_MEM_ALLOC_PROFILING") -> dict[str, str]:
-    """The options whose names begin with `prefix`, by name."""
+def parse_config(text: str) -> dict[str, str]:
+    """The options of memory allocation profiling, by full name."""
     options = {}
     for line in text.splitlines():
         if line.startswith("# ") and line.endswith(" is not set"):
             name, value = line[2 : -len(" is not set")], "n"
         else:
             name, _, value = line.partition("=")
-        if name.startswith(prefix):
+        if name.startswith("CONFIG_MEM_ALLOC_PROFILING"):
             options[name] = value
     return options
 

@@ -881,6 +881,6 @@ COMMANDS = (
 )
 
 
-def leaves(commands: tuple[Command, ...] = COMMANDS) -> tuple[Command, ...]:
+def leaves() -> tuple[Command, ...]:
     """The commands that can be run: in place of a group, its commands."""
-    return tuple(each for command in commands for each in (command.commands or (command,)))
+    return tuple(each for command in COMMANDS for each in (command.commands or (command,)))

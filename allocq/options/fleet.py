@@ -48,8 +48,8 @@ _SINCE = Option("since", ("--since",), TEXT, DATA_PANEL,
                 " before the newest sample; with --since-rollout: all).", "TIME")  # fmt: skip
 
 
-def _view(what: str, words: str) -> tuple[Option, ...]:
-    """How the rows of a question are shown. words: what its sort keys are."""
+def _view(what: str) -> tuple[Option, ...]:
+    """How the rows of a question are shown."""
     default = SORTS[what][0]
     order = "names ascending, numbers largest first" if default == "host" else "largest first"
     grouped = () if what == "hosts" else (
@@ -59,7 +59,7 @@ def _view(what: str, words: str) -> tuple[Option, ...]:
     return (
         *grouped,
         Option("sort", ("-s", "--sort"), TEXT, _V,
-               f"Sort by KEY{words}, {order} (default: {default}).", "KEY", SORTS[what]),
+               f"Sort by KEY, {order} (default: {default}).", "KEY", SORTS[what]),
         *named(VIEW_OPTIONS, "reverse"),
         Option("limit", ("-n", "--limit"), TEXT, _V,
                "Show only the first N after sorting (default: 20 in a table, otherwise all).",
@@ -74,7 +74,7 @@ def _view(what: str, words: str) -> tuple[Option, ...]:
     )  # fmt: skip
 
 
-TOP_OPTIONS = (DATA, _SINCE, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("top", ""))
+TOP_OPTIONS = (DATA, _SINCE, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("top"))
 GROWN_OPTIONS = (
     DATA,
     _SINCE,
@@ -87,7 +87,7 @@ GROWN_OPTIONS = (
     *FILTER_OPTIONS,
     Option("min_growth", ("--min-growth",), TEXT, _V,
            "Show only what grew by at least SIZE bytes over all hosts.", "SIZE"),
-    *_view("grown", ""),
+    *_view("grown"),
 )  # fmt: skip
 OUTLIERS_OPTIONS = (
     DATA,
@@ -100,8 +100,8 @@ OUTLIERS_OPTIONS = (
            " absolute deviations, scaled to a standard deviation; default: 5).", "N"),
     Option("min_excess", ("--min-excess",), TEXT, _V,
            "Show only what is at least SIZE above the median (default: 1M).", "SIZE"),
-    *_view("outliers", ""),
+    *_view("outliers"),
 )  # fmt: skip
-PERCENTILES_OPTIONS = (DATA, _SINCE, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("percentiles", ""))
-HOSTS_OPTIONS = (DATA, _SINCE, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("hosts", ""))
+PERCENTILES_OPTIONS = (DATA, _SINCE, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("percentiles"))
+HOSTS_OPTIONS = (DATA, _SINCE, _UNTIL, *_MORE, *FILTER_OPTIONS, *_view("hosts"))
 COMPACT_OPTIONS = (DATA,)

@@ -40,7 +40,7 @@ class Replay:
             self.points, self.position = points, points.index(at)
 
     def find(self, when: float) -> int:
-        """The last sample not later than `when`. SourceError if there is none."""
+        """The last sample at or before `when` (seconds since 1970). SourceError for none."""
         self.series.at(when)  # says if there is none
         earlier = [at for at, point in enumerate(self.points) if point.time <= when]
         return max(earlier, key=lambda at: (self.points[at].time, at), default=0)

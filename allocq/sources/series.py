@@ -93,7 +93,8 @@ class Series:
         self.warnings: list[str] = []
 
     def points(self, since: float | None = None, until: float | None = None) -> list[Point]:
-        """What was taken from `since` to `until`, both included, oldest first."""
+        """What was taken from `since` to `until`, both included, in seconds since 1970, oldest
+        first."""
         raise NotImplementedError
 
     def open(self, point: Point) -> Saved:
@@ -114,7 +115,8 @@ class Series:
         return list(points)
 
     def at(self, when: float) -> Point:
-        """The last listing not later than `when`. SourceError if there is none."""
+        """The last listing at or before `when`, in seconds since 1970. SourceError if there is
+        none."""
         points = self.points(until=when)
         if points:
             return points[-1]

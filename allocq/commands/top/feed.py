@@ -47,7 +47,7 @@ class Feed(Protocol):
         """Show another sample. False if that is as far as it goes."""
 
     def jump(self, filter: Filter, when: float) -> None:
-        """Show the last sample not later than `when`."""
+        """Show the last sample at or before `when`, in seconds since 1970."""
 
     def take(self, key: Key, by: str | None, within: Within, live: bool) -> Taking:
         """Begin to take the stacks that allocate through a tag or a group, within others.

@@ -250,7 +250,7 @@ class Viewer:
             ">": lambda: self._next_order(1),
             "<": lambda: self._next_order(-1),
             "r": self._turn,
-            "w": lambda: self._who_calls(False),
+            "w": self._who_calls,
             "m": self._set_mark,
             " ": self._pause,
             "/": lambda: self._ask(Ask.FILTER),
@@ -373,12 +373,12 @@ class Viewer:
         self._within = (*self._within, (self._by, figures.keys[at]))
         self._group_by(None)
 
-    def _who_calls(self, live: bool) -> None:
+    def _who_calls(self) -> None:
         """Take the stacks of what is selected."""
         figures, order = self._shown()
         if order:
             at = order[self._selected]
-            self._take(figures.keys[at], figures.by, self._within, live)
+            self._take(figures.keys[at], figures.by, self._within, live=False)
 
     def _take(self, key: Key, by: str | None, within: Within, live: bool) -> None:
         self._give_up()

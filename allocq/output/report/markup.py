@@ -58,9 +58,9 @@ def signed(size: int) -> str:
     return ("+" if size > 0 else "") + format_size(size)
 
 
-def exact(size: int, unit: str = "bytes") -> str:
+def exact(size: int) -> str:
     """All digits: `1,536 bytes`."""
-    return f"{size:,} {unit}"
+    return f"{size:,} bytes"
 
 
 def size_cell(size: int, with_sign: bool = False) -> Element:

@@ -253,13 +253,13 @@ def _boot(boot: BootTrends, number: int, several: bool, limit: int) -> Iterator[
     if lines:
         yield el("h4", "Growth since the first sample")
         yield plot(
-            lines, boot.ended - boot.seconds, boot.ended, True, f"places{number}",
+            lines, boot.ended - boot.seconds, boot.ended, f"places{number}",
             f"Growth of {quantity(sum(line.shown for line in lines), 'place')} from {times}",
         )  # fmt: skip
     if meminfo := _meminfo_lines(boot):
         yield el("h4", "/proc/meminfo since the first sample")
         yield plot(
-            meminfo, boot.ended - boot.seconds, boot.ended, True, f"meminfo{number}",
+            meminfo, boot.ended - boot.seconds, boot.ended, f"meminfo{number}",
             f"Changes in /proc/meminfo from {times}",
         )  # fmt: skip
 

@@ -69,30 +69,26 @@ def scale(low: int, high: int) -> tuple[int, int, int]:
     return bottom, max(top, bottom + step), step
 
 
-def plot(
-    lines: Sequence[Line], begun: float, ended: float, growth: bool, ident: str, title: str
-) -> Element:
-    """A plot with a legend. begun, ended: seconds since 1970; growth: the lines start at zero, with
-    what they were at first taken off."""
+def plot(lines: Sequence[Line], begun: float, ended: float, ident: str, title: str) -> Element:
+    """A plot with a legend, whose lines show growth from zero. begun, ended: seconds since 1970."""
     lines = sorted(lines, key=lambda line: not line.shown)
     shown = [line for line in lines if line.shown] or lines[:1]
     keys = [_key(line, number, line in shown) for number, line in enumerate(lines)]
-    lows = [min(line.values) - growth * line.values[0] for line in shown]
-    highs = [max(line.values) - growth * line.values[0] for line in shown]
+    lows = [min(line.values) - line.values[0] for line in shown]
+    highs = [max(line.values) - line.values[0] for line in shown]
     bottom, top, step = scale(min(0, *lows), max(0, *highs))
     ticks = range(top, bottom - 1, -step)
-    words = signed if growth else format_size
     drawn = el(
         "svg",
         *(_grid(tick, bottom, top) for tick in ticks),
         *(
-            _line(line, number, bottom, top, growth, line in shown)
+            _line(line, number, bottom, top, line in shown)
             for number, line in enumerate(lines)
         ),
         class_="lines", viewBox=f"0 0 {_WIDTH} {_WIDTH}", preserveAspectRatio="none",
         role="img", aria_label=title,
     )  # fmt: skip
-    axis = el("div", *(el("span", words(tick)) for tick in ticks), class_="y", aria_hidden="true")
+    axis = el("div", *(el("span", signed(tick)) for tick in ticks), class_="y", aria_hidden="true")
     return el(
         "figure",
         el("div", axis, drawn, _times(begun, ended), class_="chart"),
@@ -100,7 +96,6 @@ def plot(
         _more(keys[len(shown) :]),
         class_="plot",
         id=ident,
-        data_growth="1" if growth else None,
     )
 
 
@@ -117,7 +112,7 @@ def _grid(tick: int, bottom: int, top: int) -> Element:
     return el("path", d=f"M0 {y}H{_WIDTH}", class_="grid" if tick else "grid zero")
 
 
-def _line(line: Line, number: int, bottom: int, top: int, growth: bool, shown: bool) -> Element:
+def _line(line: Line, number: int, bottom: int, top: int, shown: bool) -> Element:
     low, high = min(line.values), max(line.values)
     start, long = line.times[0], (line.times[-1] - line.times[0]) or 1
     points = " ".join(
@@ -125,13 +120,12 @@ def _line(line: Line, number: int, bottom: int, top: int, growth: bool, shown: b
         f"{round(_WIDTH * (value - low) / (high - low)) if high > low else 0}"
         for when, value in curve(line.times, line.values)
     )
-    first = growth * line.values[0]
     height = _WIDTH / (top - bottom)
     stretch = -(high - low) * height / _WIDTH
     return el(
         "polyline",
         points=points,
-        transform=f"matrix(1 0 0 {stretch:.6g} 0 {(top - low + first) * height:.6g})",
+        transform=f"matrix(1 0 0 {stretch:.6g} 0 {(top - low + line.values[0]) * height:.6g})",
         class_=_style(number) + ("" if shown else " off"),
         data_low=low, data_high=high, data_first=line.values[0],
     )  # fmt: skip

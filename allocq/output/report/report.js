@@ -137,11 +137,10 @@
     return (size < 0 ? "-" : "") + (unit ? number.toFixed(1) : number) + unit;
   };
   for (const plot of all(".plot")) {
-    const growth = "growth" in plot.dataset;
     const drawn = one(".lines", plot);
     const lines = all("polyline", drawn).map((line) => {
       const { low, high, first } = line.dataset;
-      return { line, low: +low, high: +high, first: growth ? +first : 0 };
+      return { line, low: +low, high: +high, first: +first };
     });
     const boxes = all("input", plot);
     const redraw = () => {
@@ -162,7 +161,7 @@
       const labels = [], grid = [];
       for (let tick = top; tick >= bottom; tick -= step) {
         const label = document.createElement("span");
-        label.textContent = (growth && tick > 0 ? "+" : "") + format(tick);
+        label.textContent = (tick > 0 ? "+" : "") + format(tick);
         labels.push(label);
         const rule = document.createElementNS("http://www.w3.org/2000/svg", "path");
         rule.setAttribute("d", `M0 ${(top - tick) * height}H1000`);

@@ -127,7 +127,8 @@ class Recording:
             return None
 
     def points(self, since: int | None = None, until: int | None = None) -> list[Point]:
-        """The samples from `since` to `until`, both included, in the order they were taken."""
+        """The samples from `since` to `until`, both included, in the order they were taken; times
+        are nanoseconds since 1970."""
         found: list[Point] = []
         for path in self.paths:
             start = schema.start_of(schema.day_in_name(path))
@@ -153,7 +154,7 @@ class Recording:
             yield Point(path, id, time, bool(whole))
 
     def at(self, time: int) -> Sample | None:
-        """The last sample not later than `time`, in nanoseconds since 1970; None if all are."""
+        """The last sample at or before `time`, in nanoseconds since 1970; None if there is none."""
         for path in reversed(self.paths):
             if schema.start_of(schema.day_in_name(path)) > time:
                 continue
@@ -167,7 +168,8 @@ class Recording:
         return None
 
     def samples(self, since: int | None = None, until: int | None = None) -> Iterator[Sample]:
-        """The samples from `since` to `until`, one after the other; damaged ones are left out."""
+        """The samples from `since` to `until`, both included, in nanoseconds since 1970, one after
+        the other; damaged ones are left out, with a warning."""
         yield from self.each(self.points(since, until))
 
     def in_order(self, points: Sequence[Point]) -> list[Point]:
