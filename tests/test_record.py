@@ -262,7 +262,7 @@ def test_every_command_reads_a_recording_at_a_time(recorded: Path) -> None:
         assert done.status in (0, 2) and "Traceback" not in done.err
     done = here("query", *at, "-o", "procfs")
     assert [tag.bytes for tag in oracle.parse(done.out)] == list(wanted.counters.bytes)
-    refused(here("query", "--source", str(recorded), "--at", "@5"), "nothing from before then")
+    refused(here("query", "--source", str(recorded), "--at", "@5"), "no listing from that time")
     refused(here("query", "--at", "now"), "--at needs --source DIR")
     refused(here("query", "--at", "now", "--sample"), "--at needs --source DIR")
     text = recorded / "text"

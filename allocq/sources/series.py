@@ -124,7 +124,7 @@ class Series:
         if not later:
             raise SourceError(f"{self.folder} holds no listing that can be read")
         raise SourceError(
-            f"{self.folder} holds nothing from before then",
+            f"{self.folder} has no listing from that time or before",
             f"the oldest is of {datetime.fromtimestamp(later[0].time).astimezone():%F %T %z}",
         )
 
