@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -47,6 +49,14 @@ def test_threads_that_share_a_source_get_all_or_an_error(large: str) -> None:
         assert len(source.read()) == MANY
     assert set(answers) <= {MANY, f"{large} is already being read"}
     assert len(answers) == 60 and MANY in answers
+
+
+def test_threads_read_what_one_reads() -> None:
+    """tests/build-release --check runs it without the GIL."""
+    program = Path(__file__).parent / "release" / "threads.py"
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True)
+    assert done.stdout in ("GIL on: right\n", "GIL off: right\n"), done.stdout + done.stderr
+    assert done.returncode == 0
 
 
 def test_two_readings_of_one_source_are_not_mixed(large: str) -> None:

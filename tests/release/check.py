@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .cluster import check_cluster
 from .foreign import check_foreign
+from .freethreaded import check_free_threaded
 from .machines import Machine, Machinery
 from .musl import check_musl
 from .packages import ROOT, file_name, newest_changes
@@ -92,4 +93,6 @@ def _natively(
         )
     (musl,) = output.glob(f"*musllinux*_{machine.name}.whl")
     yield "pip with musl", lambda: check_musl(machinery, machine, musl)
+    (sdist,) = output.glob("allocq-*.tar.gz")
+    yield "pip without the GIL", lambda: check_free_threaded(machinery, sdist)
     yield "DaemonSet", lambda: check_cluster(machinery, deb, ROOT / "allocq" / "host")

