@@ -12,8 +12,8 @@ from .foreign import check_foreign
 from .freethreaded import check_free_threaded
 from .machines import Machine, Machinery
 from .musl import check_musl
-from .packages import ROOT, file_name, newest_changes
-from .roots import PYTHONS, check_deb, check_rpm, check_wheel, install_here, run
+from .packages import ROOT, RPMLINT, file_name, newest_changes
+from .roots import PYTHONS, check_deb, check_rpm, check_wheel, install_here, lint_rpm, run
 from .units import check_units
 
 Step = tuple[str, Callable[[], None]]
@@ -85,6 +85,7 @@ def _natively(
     for suite in ("bookworm", "trixie"):
         yield f"{deb.name} on {suite}", lambda suite=suite: check_deb(machinery, suite, deb)
     yield "systemd units", lambda: check_units(machinery, "trixie", deb)
+    yield f"rpmlint: {rpm.name}", lambda: lint_rpm(machinery, "trixie", rpm, RPMLINT)
     yield rpm.name, lambda: check_rpm(machinery, "trixie", rpm)
     for suite, pythons in PYTHONS.items():
         yield (

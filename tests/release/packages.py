@@ -15,7 +15,10 @@ import re
 import shutil
 import textwrap
 import zipfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from email import message_from_string
+from email.message import Message
 from email.utils import format_datetime
 from pathlib import Path, PurePosixPath
 
@@ -29,6 +32,7 @@ SITE = PRIVATE / "lib" / "python3" / "site-packages"
 UNITS = PurePosixPath("usr/lib/systemd/system")
 UNIT_KINDS = (".service", ".timer", ".socket", ".path", ".target")
 KINDS = ("deb", "rpm")
+DOCUMENTS = ("/usr/share/man/", "/usr/share/doc/")
 # rpm leaves directories behind that no package owns; these may be there without another package.
 OWNED = {"allocq", "bash-completion", "fish", "zsh"}
 MAINTAINER = "the allocq authors <root@localhost>"
@@ -49,7 +53,40 @@ allocq: bogus-mail-host *
 allocq: bogus-mail-host-in-debian-changelog *
 allocq: root-in-contact *
 """
+RPMLINT = """\
+CompressExtension = 'gz'
+Filters = [
+  # A rpmlint that is not of an rpm distribution knows no license.
+  'invalid-license',
+  # It starts without a loader, and works in a rescue system.
+  'statically-linked-binary /usr/lib/allocq/bin/allocq',
+  'position-independent-executable-suggested /usr/lib/allocq/bin/allocq',
+  # They are the bytes that the package index has, which can be compared.
+  'non-executable-script /usr/lib/allocq/lib/python3/site-packages/',
+  'unstripped-binary-or-object /usr/lib/allocq/lib/python3/site-packages/',
+  'files-duplicate /usr/lib/allocq/lib/python3/site-packages/',
+  # What it needs of Python's packages it brings along.
+  'python-missing-require',
+  # It is a license, which rpm lists as one.
+  'not-listed-as-documentation /usr/share/doc/allocq/copyright',
+  'spelling-error .*allocinfo',
+  # Python is what the package requires.
+  'dangling-relative-symlink /usr/lib/allocq/bin/python3 ',
+  # nfpm gives links no mode; the kernel has none for them either.
+  'zero-perms /usr/(lib/allocq/)?bin/[a-z0-9]+ 0$',
+  # SHA256SUMS is for all files of the release; the authors have no key, and the project no page.
+  'no-signature',
+  'no-url-tag',
+]
+"""
 COMPILED = ("cffi", "orjson")
+LICENSES = {
+    "Apache Software License": "Apache-2.0",
+    "BSD License": "BSD-3-Clause",
+    "MIT License": "MIT",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+}
+"""What a wheel without a license expression may be classified as."""
 # typer's own helpers and cffi's compiler are of no use to a program that is built.
 LEFT_OUT = (
     "cffi/",
@@ -86,6 +123,20 @@ def parse_lock(text: str) -> dict[str, str]:
     """Each package's lines of vendored.txt, by its name."""
     blocks = re.split(r"^(?=[\w-]+==)", text, flags=re.MULTILINE)[1:]
     return {block.partition("==")[0]: block for block in blocks}
+
+
+def license_of(wheel: Path) -> str:
+    """The SPDX expression that its metadata has or amounts to; all, where it names several."""
+    declared = metadata_of(wheel)["License-Expression"]
+    classifiers = metadata_of(wheel).get_all("Classifier", [])
+    named = {LICENSES.get(each.rpartition(" :: ")[2], "") for each in classifiers} - {""}
+    return declared or " AND ".join(sorted(named))
+
+
+def metadata_of(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+        return message_from_string(archive.read(name).decode())
 
 
 def lay_out(machinery: Machinery, machine: Machine, wheel: Path, kind: str, root: Path) -> None:
@@ -187,6 +238,14 @@ def debian_changelog(epoch: int) -> str:
     return f"allocq ({version}-1) unstable; urgency=medium\n\n{lines}\n -- {MAINTAINER}  {date}\n"
 
 
+def rpm_changelog(epoch: int) -> str:
+    """The same, as nfpm reads it."""
+    version, items = newest_changes()
+    changes = [{"note": item} for item in items]
+    entry = {"semver": f"{version}-1", "date": iso(epoch), "packager": MAINTAINER}
+    return json.dumps([{**entry, "changes": changes}])
+
+
 def newest_changes() -> tuple[str, list[str]]:
     """The version that the changelog begins with, and what changed."""
     text = (ROOT / "man" / "prose" / "allocq-changes.7.mdoc").read_text()
@@ -218,16 +277,19 @@ def make_package(
         "section": "utils",
         "priority": "optional",
         "maintainer": MAINTAINER,
-        "description": description(root),
-        "license": "MIT",
+        "description": description(root, kind),
+        "license": license_terms([wheel, *download(machinery, machine)]),
         "mtime": iso(machinery.epoch),
         "depends": dependencies(machine, kind),
         # The unit's reload is `kill`, which is in what every rpm distribution begins with.
         "recommends": ["procps"] if kind == "deb" else [],
-        "contents": contents(root),
-        "rpm": {"buildhost": "localhost"},
+        "contents": contents(root, kind),
+        "rpm": {"buildhost": "localhost", "group": "Applications/System"},
         "scripts": {name: str(work / name) for name in scripts(kind, units)},
     }
+    if kind == "rpm":
+        (work / "changelog.yaml").write_text(rpm_changelog(machinery.epoch))
+        config["changelog"] = str(work / "changelog.yaml")
     path = output / file_name(machine, version, kind)
     (work / "nfpm.yaml").write_text(json.dumps(config, indent=1))
     words = ["package", "--config", str(work / "nfpm.yaml"), "--packager", kind]
@@ -255,7 +317,13 @@ def dependencies(machine: Machine, kind: str) -> list[str]:
     return [f"glibc >= {machine.glibc}", "/bin/sh", "findutils", *bounds, *others]
 
 
-def contents(root: Path) -> list[dict[str, object]]:
+def license_terms(wheels: Sequence[Path]) -> str:
+    """The SPDX expression of all of it together."""
+    terms = {license_of(wheel) for wheel in wheels} - {""}
+    return " AND ".join(sorted(f"({each})" if " OR " in each else each for each in terms))
+
+
+def contents(root: Path, kind: str) -> list[dict[str, object]]:
     """Every file, link and directory of the package for nfpm, which adds no others."""
     entries: list[dict[str, object]] = []
     for path in sorted(root.rglob("*")):
@@ -267,18 +335,23 @@ def contents(root: Path) -> list[dict[str, object]]:
                 entries.append({"dst": place, "type": "dir", "file_info": {"mode": 0o755}})
         else:
             mode = path.stat().st_mode & 0o777
-            entries.append({"src": str(path), "dst": place, "file_info": {"mode": mode}})
+            entry = {"src": str(path), "dst": place, "file_info": {"mode": mode}}
+            if kind == "rpm" and place.startswith(DOCUMENTS):
+                entry["type"] = "license" if path.name == "copyright" else "doc"
+            entries.append(entry)
     return entries
 
 
-def description(root: Path) -> str:
+def description(root: Path, kind: str) -> str:
     """The summary, and what the package is."""
     (metadata,) = (root / SITE).glob("allocq-*.dist-info/METADATA")
     summary = re.search(r"^Summary: (.*)$", metadata.read_text(), re.MULTILINE)
     assert summary is not None
     short = summary[1].partition(":")[0]
+    # The one distribution's rules are against a capital letter, the other's for it.
+    first = short[0].lower() if kind == "deb" else short[0]
     return (
-        f"{short[0].lower()}{short[1:]}\n"
+        f"{first}{short[1:]}\n"
         "allocq reads /proc/allocinfo, the memory allocation profile of Linux, and\n"
         "filters, sums, records and compares what is in it."
     )

@@ -145,6 +145,10 @@ def works(root: Root, command: str, how: str, version: str) -> None:
         said = root.run(command, *words)
         if answer.replace(" ", "") not in said.replace(" ", ""):
             raise RuntimeError(f"{root.path.name}: {command} {' '.join(words)}: {said[-300:]!r}")
+    # Its exit status is about this kernel.
+    said = root.run("sh", "-c", '"$0" doctor || [ $? -le 2 ]', command)
+    if f" {how}\n" not in said or f"allocq {version}," not in said:
+        raise RuntimeError(f"{root.path.name}: doctor: {said}")
     # The Typer app, for what the plain reader leaves.
     root.run(command, "query", "--sample", "--no-such", fails=True)
 
@@ -196,6 +200,18 @@ def check_rpm(machinery: Machinery, suite: str, rpm: Path) -> None:
         run([*words, "-V", "--nodeps", "allocq"])
         run([*words, "-e", "allocq"])
         left_behind(root, before)
+
+
+def lint_rpm(machinery: Machinery, suite: str, rpm: Path, settings: str) -> None:
+    """rpmlint has no error and no warning but those that the settings explain."""
+    with bare(machinery, suite) as root:
+        root.apt("update")
+        root.apt("install", "rpmlint", "rpm")
+        shutil.copy(rpm, root.path / "tmp")
+        (root.path / "tmp" / "settings.toml").write_text(settings)
+        said = root.run("rpmlint", "-c", "/tmp/settings.toml", f"/tmp/{rpm.name}")
+        if not re.search(r" 0 errors, 0 warnings", said):
+            raise RuntimeError(said)
 
 
 PYTHONS = {

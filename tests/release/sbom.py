@@ -6,12 +6,10 @@ import hashlib
 import json
 import re
 import uuid
-import zipfile
-from email import message_from_string
 from pathlib import Path
 
 from .machines import Machine, Machinery
-from .packages import download, iso, newest_changes
+from .packages import download, iso, license_of, metadata_of, newest_changes
 
 SUMS = "SHA256SUMS"
 MUSL = {
@@ -24,7 +22,6 @@ MUSL = {
     "copyrightText": "NOASSERTION",
     "comment": "The C library that is linked into every program allocq, as ziglang has it.",
 }
-LICENSES = {"MIT License": "MIT", "BSD License": "BSD-3-Clause"}
 
 
 def write_sums(output: Path) -> None:
@@ -127,12 +124,7 @@ def _purl(name: str, version: str) -> dict[str, str]:
 
 def _package(wheel: Path) -> dict[str, object]:
     """One that deb and rpm bring along, from the wheel's own metadata."""
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
-        metadata = message_from_string(archive.read(name).decode())
-    declared = metadata["License-Expression"]
-    for classifier in metadata.get_all("Classifier", []):
-        declared = declared or LICENSES.get(classifier.rpartition(" :: ")[2])
+    metadata = metadata_of(wheel)
     return {
         "name": metadata["Name"],
         "SPDXID": f"SPDXRef-{_identifier(wheel.name)}",
@@ -142,7 +134,7 @@ def _package(wheel: Path) -> dict[str, object]:
         "downloadLocation": "NOASSERTION",
         "filesAnalyzed": False,
         "licenseConcluded": "NOASSERTION",
-        "licenseDeclared": declared or "NOASSERTION",
+        "licenseDeclared": license_of(wheel) or "NOASSERTION",
         "copyrightText": "NOASSERTION",
         "externalRefs": [_purl(metadata["Name"].lower(), metadata["Version"])],
     }
