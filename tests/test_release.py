@@ -133,7 +133,7 @@ def test_a_package_has_all_that_the_wheel_has(
         "../../../bin/python3",
     ]
     assert {path.stat().st_mtime for path in root.rglob("*") if not path.is_symlink()} == {EPOCH}
-    entries = {str(entry["dst"]) for entry in packages.contents(root)}
+    entries = {str(entry["dst"]) for entry in packages.contents(root, kind)}
     assert there <= entries and "/usr/lib/allocq" in entries and "/usr/bin" not in entries
 
 

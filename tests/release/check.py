@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -55,13 +57,34 @@ def _steps(machinery: Machinery, machines: list[Machine], output: Path) -> Itera
         deb = output / file_name(machine, version, "deb")
         yield f"lintian: {deb.name}", lambda deb=deb: _lintian(deb)
         if machine.name == "x86_64":
-            (wheel,) = output.glob(f"*manylinux*_{machine.name}.whl")
+            wheel = only(output, f"*manylinux*_{machine.name}.whl")
             yield from _natively(machinery, machine, version, wheel, output)
         else:
             yield (
                 f"{QUESTIONS} questions on {machine.name}",
                 lambda machine=machine, deb=deb: _foreign(machinery, machine, deb, output),
             )
+
+
+def only(output: Path, pattern: str) -> Path:
+    """The one file of a release that is called so. RuntimeError."""
+    found = list(output.glob(pattern))
+    if len(found) != 1:
+        raise RuntimeError(f"{output}: {len(found) or 'no'} files are called {pattern}")
+    return found[0]
+
+
+def needed(machines: list[Machine]) -> None:
+    """Whatever a check cannot do without, before it begins. RuntimeError."""
+    if os.geteuid() != 0:
+        raise RuntimeError("--check must be run as root")
+    programs = {"debootstrap", "dpkg-deb", "lintian", "rpm", "unshare", "sha256sum"}
+    programs |= {f"qemu-{each.qemu}-static" for each in machines if each.emulated}
+    if missing := sorted(name for name in programs if not shutil.which(name)):
+        raise RuntimeError(f"--check needs {', '.join(missing)}")
+    kernel = os.environ.get("ALLOCQ_TEST_KERNEL", "")
+    if any(each.name == "x86_64" for each in machines) and not Path(kernel or "/").is_file():
+        raise RuntimeError("--check needs a test kernel: ALLOCQ_TEST_KERNEL (tests/README.md)")
 
 
 def _sums(output: Path) -> None:
@@ -92,8 +115,8 @@ def _natively(
             f"pip and pipx: {', '.join(pythons)}",
             lambda suite=suite: check_wheel(machinery, suite, wheel),
         )
-    (musl,) = output.glob(f"*musllinux*_{machine.name}.whl")
+    musl = only(output, f"*musllinux*_{machine.name}.whl")
     yield "pip with musl", lambda: check_musl(machinery, machine, musl)
-    (sdist,) = output.glob("allocq-*.tar.gz")
+    sdist = only(output, "allocq-*.tar.gz")
     yield "pip without the GIL", lambda: check_free_threaded(machinery, sdist)
     yield "DaemonSet", lambda: check_cluster(machinery, deb, ROOT / "allocq" / "host")

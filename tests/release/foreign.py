@@ -47,8 +47,7 @@ def check_foreign(
 
 
 def _emulator(machine: Machine) -> list[str]:
-    """An i686 is emulated by no one: x86_64 runs it."""
-    return [] if machine.name == "i686" else [f"/usr/bin/qemu-{machine.qemu}-static"]
+    return [f"/usr/bin/qemu-{machine.qemu}-static"] if machine.emulated else []
 
 
 def prepare(machinery: Machinery, machine: Machine, deb: Path) -> Root:

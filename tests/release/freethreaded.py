@@ -12,6 +12,7 @@ import tarfile
 import tomllib
 from pathlib import Path
 
+from . import index
 from .machines import Machinery
 from .roots import Root, bare, mirror, run, try_pip, with_sources
 
@@ -74,9 +75,9 @@ def download(machinery: Machinery, sdist: Path, where: Path) -> None:
     needed = [line.partition(": ")[2] for line in info.splitlines() if "Requires-Dist" in line]
     wanted += [each for each in needed if ";" not in each and not each.startswith("orjson")]
     platforms = [f"--platform=manylinux{each}_x86_64" for each in ("2014", "_2_17", "_2_28")]
-    words = ["download", "-q", "--only-binary=:all:", f"--python-version={NUMBER}", *platforms]
-    words += ["--implementation=cp", f"--abi=cp{NUMBER.replace('.', '')}t", "-d", str(where)]
-    run([machinery.python, "-m", "pip", *words, *wanted])
+    words = [f"--python-version={NUMBER}", "--implementation=cp", *platforms]
+    words.append(f"--abi=cp{NUMBER.replace('.', '')}t")
+    index.download(machinery.python, where, *words, *wanted)
 
 
 def build_python(machinery: Machinery) -> Path:

@@ -31,6 +31,11 @@ class Machine:
     flags: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ("3.11", "3.12", "3.13", "3.14")
 
+    @property
+    def emulated(self) -> bool:
+        """x86_64 runs i686 too."""
+        return self.name not in ("x86_64", "i686")
+
     def target(self, libc: str) -> list[str]:
         """The compiler's flags for "gnu" or "musl"."""
         version = f".{self.headers or self.glibc}" if libc == "gnu" else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .carried import MUSL, unpack_python
 from .compilers import compiler
+from .index import download
 from .machines import Machine, Machinery
 from .roots import Root, bare, run, try_pip, with_sources
 from .wheels import run as run_tool
@@ -28,8 +29,8 @@ def check_musl(machinery: Machinery, machine: Machine, wheel: Path) -> None:
         house.mkdir()
         shutil.copy(wheel, house)
         platforms = [f"--platform=musllinux_1_{number}_{machine.name}" for number in (1, 2)]
-        words = ["download", "-q", "--only-binary=:all:", "--python-version", PYTHON[6:]]
-        run([machinery.python, "-m", "pip", *words, *platforms, "-d", house, wheel])
+        version_of = f"--python-version={PYTHON[6:]}"
+        download(machinery.python, house, version_of, *platforms, wheel)
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/w"}
         python = f"/usr/local/bin/{PYTHON}"
         root.run(python, "-m", "compileall", "-q", f"/usr/local/lib/{PYTHON}")

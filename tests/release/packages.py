@@ -22,6 +22,7 @@ from email.message import Message
 from email.utils import format_datetime
 from pathlib import Path, PurePosixPath
 
+from .index import download_locked
 from .machines import Machine, Machinery
 from .tree import ROOT, settle
 from .wheels import run
@@ -105,17 +106,9 @@ def download(machinery: Machinery, machine: Machine) -> list[Path]:
         place = machinery.cache / "vendored" / f"{machine.name}-{python}"
         names = [name for name in locked if machine.pythons or name not in COMPILED]
         lock = "".join(locked[name] for name in names)
-        if not (place / "lock").exists() or (place / "lock").read_text() != lock:
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir(parents=True)
-            wanted = place / "requirements.txt"
-            wanted.write_text(lock)
-            platforms = [f"--platform={name}" for name in machine.platforms("gnu")]
-            words = ["download", "-q", "--no-deps", "--only-binary=:all:", "--require-hashes"]
-            words += [*platforms, f"--python-version={python}", "-d", str(place)]
-            run(machinery, [machinery.python, "-m", "pip", *words, "-r", wanted])
-            (place / "lock").write_text(lock)
-        wheels |= set(place.glob("*.whl"))
+        words = [f"--platform={name}" for name in machine.platforms("gnu")]
+        words.append(f"--python-version={python}")
+        wheels |= set(download_locked(machinery.python, place, lock, words))
     return sorted({wheel.name: wheel for wheel in wheels}.values())
 
 

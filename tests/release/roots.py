@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .carried import GNU, unpack_python
+from .index import download, pip
 from .machines import Machinery
 
 # What apt, dpkg, rpm and the packages that allocq needs keep for themselves.
@@ -238,8 +239,8 @@ def check_wheel(machinery: Machinery, suite: str, wheel: Path) -> None:
             platforms = [
                 f"--platform=manylinux{each}_x86_64" for each in ("2014", "_2_17", "_2_28")
             ]
-            words = ["download", "-q", "--only-binary=:all:", f"--python-version={number}"]
-            run([machinery.python, "-m", "pip", *words, *platforms, "-d", house, *wanted])
+            version_of = f"--python-version={number}"
+            download(machinery.python, house, version_of, *platforms, *wanted)
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/w"}
         for python in PYTHONS[suite]:
             command = python
@@ -287,6 +288,5 @@ def install_here(machinery: Machinery, output: Path) -> Path:
     with _once:
         if not place.exists():
             run([machinery.python, "-m", "venv", place])
-            words = ["install", "-q", "--disable-pip-version-check", "--find-links", output]
-            run([place / "bin" / "pip", *words, "allocq"])
+            pip(place / "bin" / "python", "install", "--find-links", output, "allocq")
     return place

@@ -17,10 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def git(*words: str) -> str:
-    """What git says about the tree."""
-    return subprocess.run(
-        ["git", "-C", str(ROOT), *words], check=True, capture_output=True, text=True
-    ).stdout
+    """What git says about the tree. RuntimeError."""
+    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.splitlines() or [f"git {words[0]} failed"]
+        raise RuntimeError(f"{ROOT}: a release is built from a git clone: {lines[0]}")
+    return done.stdout
 
 
 def copy_tree(where: Path) -> Path:
