@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -14,14 +15,18 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
-from release import packages, sbom, tree, units
+from release import index, packages, sbom, tree, units
 from release.machines import LIBCS, MACHINES, Machine, Machinery, machine_called
 from release.roots import Root, left_behind
 from release.wheels import unversioned
 
 import allocq
+from allocq.analysis import stacks
 from allocq.host import installation as where
 from allocq.options.commands import COMMANDS
+from allocq.storage import snapshot
+from allocq.storage.parquet import schema as parquet
+from allocq.storage.recording import schema as recording
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCH = 1_764_000_000
@@ -325,3 +330,41 @@ def test_a_source_tree_is_told_from_an_editable_one(
     assert where.installation("1.2") == "source tree"
     (info / "direct_url.json").write_text(f'{{"url": "{place.as_uri()}"}}')
     assert where.installation("1.2") == "editable"
+
+
+@pytest.mark.parametrize(
+    ("page", "said", "version"),
+    [
+        ("allocq-snapshot.5", r"allocq\\-snapshot: (\w+)", snapshot.VERSION),
+        ("allocq-recording.5", r"the version of this format, (\w+);", str(recording.VERSION)),
+        ("allocq-parquet.5", r"This is version (\w+) of their schema", str(parquet.VERSION)),
+        ("allocq-stacks.1", r"\.Ql version\n\((\w+)\)", str(stacks.VERSION)),
+    ],
+)
+def test_the_version_of_a_format_is_the_one_that_its_page_gives(
+    page: str, said: str, version: str
+) -> None:
+    """allocq-changes(7) promises that it is there."""
+    assert re.findall(said, (ROOT / "man" / "prose" / f"{page}.mdoc").read_text()) == [version]
+    changes = (ROOT / "man" / "prose" / "allocq-changes.7.mdoc").read_text()
+    name = page.replace("-", "\\-").replace(".", " ")
+    assert f".Xr {name}" in changes.partition(".Sh CHANGES")[0]
+
+
+def test_what_the_cache_holds_is_held_against_its_sum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[Path] = []
+
+    def download(python: Path, where: Path, *words: str | Path) -> None:
+        fetched.append(shutil.copy(wheel, where))
+
+    monkeypatch.setattr(index, "download", download)
+    wheel = wheel_of(tmp_path, "click", "1.0", {})
+    lock = f"click==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+    cache = tmp_path / "cache"
+    for times, damaged in ((1, False), (1, True), (2, False)):
+        (kept,) = index.download_locked(tmp_path / "python", cache, lock)
+        assert kept.read_bytes() == wheel.read_bytes() and len(fetched) == times
+        if damaged:
+            kept.write_bytes(b"x")

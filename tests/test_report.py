@@ -34,6 +34,7 @@ from reports import (
 )
 from terminal import on_terminal
 
+from allocq import __version__
 from allocq.output.report.page import LARGEST_PAGE
 from allocq.units import format_size
 
@@ -109,7 +110,7 @@ def test_a_snapshot_says_where_it_is_from(place: Path) -> None:
     assert found.facts["Profiling"] == "off: the counters are frozen"
     assert "The tags beside /proc/meminfo" in found.tables and "/proc/meminfo" in found.tables
     assert ["MemTotal", "2.0G"] in found.tables["/proc/meminfo"]
-    assert found.texts["footer"] == ["Made by allocq 0.1.0 at 2026-11-25 09:46:40 +0000."]
+    assert found.texts["footer"] == [f"Made by allocq {__version__} at 2026-11-25 09:46:40 +0000."]
 
 
 def test_two_listings_are_compared(place: Path) -> None:
