@@ -270,7 +270,7 @@ def test_the_daemonset_asks_for_little() -> None:
     """tests/build-release --check runs it."""
     text = (ROOT / "allocq/host/allocq-daemonset.yaml").read_text()
     assert "drop: [ALL]" in text and "add:" not in text
-    for word in ("privileged", "hostPID", "hostNetwork", "hostIPC", "SYS_ADMIN"):
+    for word in ("privileged:", "hostPID", "hostNetwork", "hostIPC", "SYS_ADMIN"):
         assert word not in text
     names = {command.name: command for command in COMMANDS}
     known = [line for line in re.findall(r"args: \[(.*)\]", text) if line.split(",")[0] in names]
@@ -281,7 +281,8 @@ def test_the_daemonset_asks_for_little() -> None:
         assert "--source, /host/proc/allocinfo" in line
     assert text.count("mountPath: /host/proc, readOnly: true}") == len(known) == 2
     (port,) = set(re.findall(r"(?:containerPort|[^c]port|listen, \S+?|/port): ?\"?(\d+)", text))
-    assert f"port: {port}, targetPort: metrics" in text and f"0.0.0.0:{port}" in text
+    assert f"port: {port}, targetPort: metrics" in text and f'--listen, ":{port}"]' in text
+    assert text.count("httpGet: {path: /, port: metrics}") == 2
     for line in known:
         name, *words = line.split(", ")
         flags = {flag for option in names[name].options for flag in option.flags}
