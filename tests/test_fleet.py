@@ -300,7 +300,19 @@ def test_no_sample_in_the_window_is_said(root: Path) -> None:
     result = fleet("top", root, "--until", f"@{NOW - 2 * HOUR}", "-o", "csv")
     assert result.status == 1 and "holds no sample" in result.err
     result = fleet("top", root, "--host", "nobody", "-o", "csv")
-    assert result.status == 1 and "holds no sample of these hosts and kernels" in result.err
+    assert result.status == 1 and "no host with a sample from" in result.err
+
+
+def test_globs_that_match_nothing_name_what_there_is(root: Path) -> None:
+    write(root, [one("web1", 60, 1), one("web2", 60, 2, kernel="6.12.1")])
+    for what in ("top", "hosts", "grown", "outliers", "percentiles"):
+        result = fleet(what, root, "--kernel", "9*", "--kernel", "[", "-o", "csv")
+        assert result.status == 1
+        assert "matches 9* or [; there are 6.12.1, 7.3.4\n" in result.err
+        result = fleet(what, root, "--host", "db*", "-o", "csv")
+        assert result.status == 1 and "matches db*; there are web1, web2\n" in result.err
+        result = fleet(what, root, "--host", "web2", "--kernel", "7*", "-o", "csv")
+        assert result.status == 1 and "matches 7*; there is 6.12.1\n" in result.err
 
 
 def test_hosts_and_kernels_are_globs(root: Path) -> None:

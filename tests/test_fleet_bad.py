@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -471,3 +472,114 @@ def test_an_interrupted_question_leaves_nothing_behind(
     assert asked.returncode in (0, ended) and b"Traceback" not in err, err
     assert (asked.returncode == 0) == bool(out)
     assert not list(temporary.iterdir())
+
+
+def moved_to(root: Path, path: Path, partition: str, name: str) -> Path:
+    """Move a file to where it does not belong."""
+    folder = root / partition
+    folder.mkdir(parents=True, exist_ok=True)
+    return path.rename(folder / name)
+
+
+@pytest.mark.parametrize("partition", ["date=2020-01-01/hour=03", "date=2026-11-18/hour=23"])
+def test_a_directory_that_lies_about_the_hour(root: Path, partition: str) -> None:
+    """The only file is found all the same, and it is said."""
+    moved_to(root, good_file(root), partition, "x.parquet")
+    only_the_good(root, f"1 file in the directory of another hour ({partition}/x.parquet)")
+
+
+def test_a_name_tells_that_the_directory_lies(root: Path) -> None:
+    """Whatever the window is, such a file is looked into."""
+    (path,) = write(root, [Sample("other", NOW - 30 * HOUR, (TAG._replace(bytes=5),))])
+    moved_to(root, path, "date=2020-01-01/hour=03", path.name)
+    said = "1 file in the directory of another hour (date=2020-01-01/hour=03/other."
+    result = fleet("top", root, "-o", "jsonl", "--since", "40 hours ago")
+    assert rows(result)[0]["bytes"] == 4096 + 5 and said in result.err
+    result = fleet("hosts", root, "-o", "jsonl", "--since", "40 hours ago")
+    assert [row["host"] for row in rows(result)] == ["good", "other"] and said in result.err
+
+
+def in_sql(paths: list[Path]) -> tuple[int, int]:
+    """(bytes, calls) of the latest sample of each host with repeated rows left out, by DuckDB."""
+    sums = duckdb.execute(
+        "WITH data AS (SELECT * FROM read_parquet(?)), last AS"
+        " (SELECT host, max(time) AS time FROM data GROUP BY host)"
+        " SELECT sum(bytes)::BIGINT, sum(calls)::BIGINT"
+        " FROM (SELECT DISTINCT * FROM data SEMI JOIN last USING (host, time))",
+        [list(map(str, paths))],
+    ).fetchone()
+    assert sums is not None
+    return sums[0], sums[1]
+
+
+MANY = tuple(
+    TAG._replace(line=line, bytes=line * 4096, calls=line, function=f"f{line % 7}")
+    for line in range(1, 90)
+)
+
+
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("tags", [2, 89])
+@pytest.mark.parametrize("neighbors", [0, 1, 9])
+def test_a_sample_several_times_in_one_file_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, tags: int, neighbors: int
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(NOW))
+    bad = [Sample("bad", NOW - 60, MANY[:tags]), Sample("bad", NOW - 120, MANY[1:tags])]
+    others = [Sample(f"h{number}", NOW - 70, MANY[number:]) for number in range(neighbors)]
+    paths = write(tmp_path, [*bad, *others])
+    save(paths[0], table_of(bad * times))
+    said = "allocq: {} sample{} several times in one file counted once\n"
+    for argv in (["top"], ["top", "-g", "file"], ["top", "--accurate"], ["hosts"]):
+        result = fleet(argv[0], tmp_path, "-o", "jsonl", *argv[1:])
+        found = rows(result)
+        sums = tuple(sum(row[name] for row in found) for name in ("bytes", "calls"))
+        assert sums == in_sql(paths) and result.err == said.format(1, ""), argv
+    grown = fleet("grown", tmp_path, "-o", "jsonl")
+    assert [(row["growth"], row["line"]) for row in rows(grown)] == [(4096, 1)]
+    assert said.format(2 if tags > 2 else 1, "s" if tags > 2 else "") in grown.err
+    percentiles = fleet("percentiles", tmp_path, "-o", "jsonl", "--host", "bad")
+    assert {row["max"] for row in rows(percentiles)} == {tag.bytes for tag in MANY[:tags]}
+
+
+def test_many_samples_of_which_few_are_doubled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More rows than are looked at one by one without a reason."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(NOW))
+    tags = tuple(TAG._replace(line=n, bytes=n, function=f"f{n}") for n in range(1, 3000))
+    samples = [Sample(f"h{n}", NOW - 60 - n, tags) for n in range(24)]
+    paths = write(tmp_path, samples)
+    clean = fleet("top", tmp_path, "-o", "jsonl", "-g", "file")
+    assert not clean.err
+    save(paths[5], table_of([samples[5]] * 2))
+    result = fleet("top", tmp_path, "-o", "jsonl", "-g", "file")
+    assert rows(result) == rows(clean)
+    assert sum(row["bytes"] for row in rows(result)) == in_sql(paths)[0]
+    assert result.err == "allocq: 1 sample several times in one file counted once\n"
+
+
+def test_tags_of_the_same_names_that_hold_the_same_are_no_copies(root: Path) -> None:
+    """A recording of one function, say, of which a macro made two tags."""
+    save(good_file(root), table_of([Sample("good", NOW - 60, (TAG, TAG))]))
+    result = fleet("top", root, "-o", "jsonl")
+    assert rows(result)[0]["bytes"] == 2 * 4096 and not result.err
+    some = (TAG, TAG, TAG._replace(line=2))
+    save(good_file(root), table_of([Sample("good", NOW - 60, some)]))
+    result = fleet("top", root, "-o", "jsonl")
+    assert sum(row["bytes"] for row in rows(result)) == 3 * 4096 and not result.err
+
+
+def test_nothing_but_the_answer_is_printed_however_long_it_takes() -> None:
+    """DuckDB shows a progress bar on standard output after 2 s where __main__ is no file, as it is
+    where the installed program starts Python."""
+    show = "execute(\"SELECT current_setting('enable_progress_bar')\").fetchone()[0]"
+    code = (
+        "import duckdb\n"
+        "from allocq.fleet.engine import open_engine\n"
+        f"print(duckdb.connect().{show})\n"
+        "with open_engine('duckdb', None) as engine:\n"
+        f"    print(engine.footers.{show}, engine.footers.cursor().{show})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\nFalse False\n"

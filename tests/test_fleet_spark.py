@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.fleet import FIRST, NEW, Plan
+from bench.fleet import FIRST, NEW, Plan, save
 from bench.fleet import write as write_fleet
 from command import refused
-from fleets import NOW, Sample, fleet, fleets, rows, write
+from fleets import NOW, Sample, fleet, fleets, rows, table_of, write
 from hypothesis import HealthCheck, Phase, given, settings
 from oracle import Tag
 
@@ -144,6 +144,20 @@ def test_damaged_files_are_left_out_by_spark_too(
     result = fleet("top", tmp_path, "-o", "jsonl", "--engine", "spark", "--master", cluster)
     assert len(rows(result)) == 2000
     assert "1 file skipped: damaged" in result.err and len(result.err.splitlines()) == 1
+
+
+def test_samples_several_times_in_one_file_count_once_in_spark_too(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(NOW))
+    tags = tuple(Tag(n * 7919, 1, "a.c", n, None, f"f{n}", True) for n in range(1, 50))
+    samples = [Sample(host, NOW - 60, tags) for host in ("a", "b")]
+    paths = write(tmp_path, samples)
+    save(paths[0], table_of([samples[0]] * 3))
+    ours = fleet("top", tmp_path, "-o", "jsonl")
+    assert [row["bytes"] for row in rows(ours)] == [2 * tag.bytes for tag in reversed(tags)]
+    spark = ("--engine", "spark", "--master", cluster)
+    assert fleet("top", tmp_path, "-o", "jsonl", *spark) == ours
 
 
 def test_a_cluster_that_is_not_there(placed: Path) -> None:

@@ -69,6 +69,9 @@ def open_engine(kind: str, master: str | None) -> Iterator[Engine]:
             raise _too_large(error) from None
         try:
             footers.execute("SET TimeZone = 'UTC'")
+            # Where __main__ is no file, DuckDB takes Python for a terminal's, and standard output
+            # for its own.
+            footers.execute("SET enable_progress_bar = false")
             if kind == "duckdb":
                 yield DuckEngine(scratch, footers)
             else:

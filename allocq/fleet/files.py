@@ -7,13 +7,14 @@ import stat
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from errno import ELOOP
 from pathlib import Path
 
 from ..errors import AccessError, SourceError
 from ..host.opening import open_at_once
-from ..storage.parquet.schema import SUFFIX, hour_of_partition, is_data
+from ..storage.parquet.schema import SUFFIX, hour_of_partition, is_data, stamp, stamp_of
 
 MICROSECONDS = 1_000_000
 HOUR = 3600 * MICROSECONDS
@@ -66,24 +67,36 @@ class Skipped:
     def lines(self) -> list[str]:
         """One line a reason, with how many files and the name of the first."""
         return [
-            f"{_count(len(names))} skipped: {why} ({min(names)}{', ...' if names[1:] else ''})"
+            f"{counted(names)} skipped: {why} ({first_of(names)})"
             for why, names in sorted(self.names.items())
         ]
 
 
-def _count(number: int) -> str:
-    return "1 file" if number == 1 else f"{number:,} files"
+def counted(files: Sequence[object]) -> str:
+    """How many files these are, in words."""
+    return "1 file" if len(files) == 1 else f"{len(files):,} files"
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first name, and whether there are more."""
+    return f"{min(names)}{', ...' if names[1:] else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
     """A file to read. hour: when the hour of its partition begins, in microseconds since 1970; None
-    outside of partitions."""
+    outside of partitions. misplaced: its name says another hour."""
 
     path: str
     name: str
     size: int
     hour: int | None
+    misplaced: bool = False
+
+    @property
+    def sure_hour(self) -> int | None:
+        """The hour that its samples are from; None if only its footer can tell."""
+        return None if self.misplaced else self.hour
 
 
 def find_files(root: str, skipped: Skipped) -> list[DataFile]:
@@ -125,6 +138,7 @@ def _walk(
             raise kind(f"cannot read {root}: {(error.strerror or '').lower()}") from None
         skipped.add(_why(error), _relative(folder, root))
         return
+    expected = "" if hour is None else stamp(datetime.fromtimestamp(hour // MICROSECONDS, UTC))
     for entry in entries:
         if entry.name.startswith((".", "_")) or entry.name.endswith(".tmp"):
             continue
@@ -139,7 +153,9 @@ def _walk(
             elif not entry.is_file():
                 skipped.add(_odd(entry), name)
             else:
-                yield DataFile(str(folder / entry.name), name, entry.stat().st_size, hour)
+                misplaced = hour is not None and stamp_of(entry.name) not in (None, expected)
+                path = str(folder / entry.name)
+                yield DataFile(path, name, entry.stat().st_size, hour, misplaced)
         except OSError as error:
             skipped.add(_why(error), name)
 

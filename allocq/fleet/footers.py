@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..storage.parquet.schema import COLUMNS, PARTS_KEY, VERSION, VERSION_KEY, Kind
-from .files import DataFile, Skip, Skipped, begun_well, escaped
+from .files import HOUR, DataFile, Skip, Skipped, begun_well, escaped
 from .losses import watched
 
 # What a footer says of each kind of column: its physical type, and what that stands for.
@@ -49,6 +49,16 @@ class Footer:
     def is_known(self) -> bool:
         """Is it known whose samples the file holds?"""
         return None not in (self.host, self.boot, self.kernel, self.first, self.last)
+
+    @property
+    def is_misplaced(self) -> bool:
+        """Has the directory of an hour a file that holds, or seems to hold, another one?"""
+        hour = self.file.hour
+        return hour is not None and (
+            self.file.misplaced
+            or (self.first is not None and self.first < hour)
+            or (self.last is not None and self.last >= hour + HOUR)
+        )
 
     def meets(self, since: int | None, until: int | None) -> bool:
         """May it hold samples between these two times, both included?"""

@@ -6,7 +6,7 @@ that there are, and gets back the numbers of those that match.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -114,6 +114,23 @@ def unclear_kernels(names: Iterable[Name], samples: Mapping[str, int]) -> dict[s
         if len(counts) > 1 and sum(counts) == samples.get(kernel):
             found[kernel] += 1
     return dict(found)
+
+
+_FEW_ROWS = 1 << 16
+_ALIKE = 32
+
+
+def seem_doubled(names: Sequence[Name], samples: Mapping[str, int]) -> bool:
+    """Is it worth to look for samples that are there several times? Among few rows whenever that
+    can be; otherwise if more than a 32nd of a kernel's tags have more rows than there are samples:
+    of tags, about one in a hundred has the names of another. samples: of each kernel."""
+    if sum(name.rows for name in names) <= _FEW_ROWS:
+        return any(name.rows > 1 for name in names)
+    tags, more = Counter[str](), Counter[str]()
+    for name in names:
+        tags[name.kernel] += 1
+        more[name.kernel] += name.rows > samples[name.kernel]
+    return any(more[kernel] * _ALIKE > count for kernel, count in tags.items())
 
 
 def match(tags: Sequence[Tag], filter: Filter) -> tuple[Sequence[Tag], int]:

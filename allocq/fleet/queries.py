@@ -79,6 +79,28 @@ def names(tags: Any, facts: Any) -> Any:
     return rows.group_by("kernel", *TAG).agg(rows=_.pick.count())
 
 
+def copies(tags: Any) -> Any:
+    """(pick, times): samples that are there `times` times: at least two tags, and of each row so
+    many like it. Tags of one name may well hold the same; all of a sample's never do."""
+    alike = tags.group_by("pick", *TAG, "bytes", "calls", "accurate").agg(times=_.pick.count())
+    return (
+        alike.group_by("pick")
+        .agg(times=_.times.min().cast("int64"), rows=_.pick.count())
+        .filter((_.times > 1) & (_.rows > 1))
+        .select("pick", "times")
+    )
+
+
+def once(tags: Any, copies: Any) -> Any:
+    """The rows of tags, those of a sample in `copies` as if it were there once."""
+    alike = ibis.window(group_by=["pick", *TAG, "bytes", "calls", "accurate"], order_by="pick")
+    numbered = tags.mutate(nth=ibis.row_number().over(alike))
+    times = copies.select(doubled="pick", times="times")
+    rows = numbered.left_join(times, numbered.pick == times.doubled)
+    single = rows.filter(rows.times.isnull() | (rows.nth % rows.times == rows.times - 1))
+    return single.select(*tags.columns)
+
+
 def held(tags: Any, facts: Any, numbers: Any, filter: Filter) -> Any:
     """(host, when, kernel, key, size, calls, below, inaccurate): what each host holds at each
     place. numbers: (file, line, module, function, key), the number of the place of each tag.

@@ -10,8 +10,8 @@ from typing import Any
 
 from ...fleet import queries
 from ...fleet.engine import Engine
-from ...fleet.files import MICROSECONDS, Skipped
-from ...fleet.places import Name, Places, places_of
+from ...fleet.files import MICROSECONDS, Skipped, counted, first_of
+from ...fleet.places import Name, Places, places_of, seem_doubled
 from ...fleet.samples import (
     Compared,
     Pick,
@@ -23,6 +23,7 @@ from ...fleet.samples import (
     latest,
     overlapping,
 )
+from ...model import Filter
 from ...output.fleet import HostRow, Row, duration_words, is_slab_key
 from ...output.totals import quantity
 from ...storage.parquet.schema import Kind
@@ -55,6 +56,11 @@ def answer(
     if data.left_over:
         found.notes.append(
             f"{quantity(data.left_over, 'file')} left over from a compaction not counted again"
+        )
+    if names := data.misplaced:
+        found.notes.append(
+            f"{counted(names)} in the directory of another hour ({first_of(names)}):"
+            " questions about other times may miss samples"
         )
     spans = data.spans
     if request.what == "hosts":
@@ -105,6 +111,15 @@ def _tell_hosts(data: Data, found: Answer) -> None:
 
 
 def _no_sample(request: FleetRequest, data: Data) -> str:
+    for globs, what, others in (
+        (request.kernels, "kernel", data.other_kernels),
+        (request.hosts, "host", data.other_hosts),
+    ):
+        if globs and others:
+            return (
+                f"no {what} with a sample {data.window} matches {' or '.join(globs)};"
+                f" there {'is' if len(others) == 1 else 'are'} {_some(others)}"
+            )
     chosen = " of these hosts and kernels" if request.hosts or request.kernels else ""
     return f"{request.path} holds no sample{chosen} {data.window}"
 
@@ -191,13 +206,20 @@ def _held(
     )
     rows = engine.data(data.files(picks, engine) or [footer.file for footer in data.footers])
     chosen_tags = engine.keep(queries.tags(rows, chosen, request.filter))
-    names = [
-        Name(**{**row, "kernel": kernels[row["kernel"]]})
-        for row in engine.rows(queries.names(chosen_tags, facts))
-    ]
-    places = places_of(
-        names, request.filter, request.group_by, Counter(pick.kernel for pick in picks)
-    )
+    samples = Counter(pick.kernel for pick in picks)
+    names = _tag_names(engine, chosen_tags, facts, kernels)
+    if seem_doubled(names, samples):
+        whole = chosen_tags if _has_whole(request) else queries.tags(rows, chosen, Filter())
+        doubled = {row["pick"]: row["times"] for row in engine.rows(queries.copies(whole))}
+        data.doubled = len(doubled)
+        if doubled:
+            copies = {
+                "pick": (Kind.INTEGER, list(doubled)),
+                "times": (Kind.INTEGER, list(doubled.values())),
+            }
+            chosen_tags = engine.keep(queries.once(chosen_tags, engine.table(copies)))
+            names = _tag_names(engine, chosen_tags, facts, kernels)
+    places = places_of(names, request.filter, request.group_by, samples)
     _tell_places(places, found)
     tags = list(places.numbers)
     by_number = engine.table(
@@ -215,11 +237,27 @@ def _held(
     return held, places, hosts, kernels
 
 
+def _has_whole(request: FleetRequest) -> bool:
+    """Does the filter leave whole samples? What is left of one tells less of copies."""
+    return request.filter.accurate is None and not request.filter.underflowed
+
+
+def _tag_names(engine: Engine, tags: Any, facts: Any, kernels: Sequence[str]) -> list[Name]:
+    return [
+        Name(**{**row, "kernel": kernels[row["kernel"]]})
+        for row in engine.rows(queries.names(tags, facts))
+    ]
+
+
 def _tell_copies(data: Data, found: Answer) -> None:
     if data.copies:
         found.notes.append(
             f"{quantity(data.copies, 'file')} left out, whose samples other files have, too:"
             " allocq fleet compact keeps each once"
+        )
+    if data.doubled:
+        found.notes.append(
+            f"{quantity(data.doubled, 'sample')} several times in one file counted once"
         )
     if data.repeated:
         found.notes.append(

@@ -28,7 +28,9 @@ class Data:
     """The samples in the window. since, until: microseconds since 1970. spans: what there is of
     each host; ahead: the latest sample of each host that is in the future, which is left out of
     spans. left_over: files that a compaction did not get to remove. named: the hosts that the names
-    of all files begin with."""
+    of all files begin with. doubled: samples that one file has several times. other_hosts,
+    other_kernels: what there is in the window that is not asked for, the kernels of hosts that are.
+    """
 
     footers: list[Footer]
     since: int | None
@@ -42,6 +44,9 @@ class Data:
     until_given: bool = False
     copies: int = 0
     repeated: int = 0
+    doubled: int = 0
+    other_hosts: set[str] = field(default_factory=set)
+    other_kernels: set[str] = field(default_factory=set)
 
     @property
     def window(self) -> str:
@@ -52,6 +57,11 @@ class Data:
         if self.since is None:
             return f"up to {end}"
         return f"from {format_time(self.since / MICROSECONDS)[:19]}Z to {end}"
+
+    @property
+    def misplaced(self) -> list[str]:
+        """The names of files in the directory of an hour that has not all of their samples."""
+        return [footer.file.name for footer in self.footers if footer.is_misplaced]
 
     @property
     def end(self) -> int | None:
@@ -177,7 +187,7 @@ class _Footers:
         self._engine, self._skipped = engine, skipped
         self._files: dict[int | None, list[DataFile]] = defaultdict(list)
         for file in files:
-            self._files[file.hour].append(file)
+            self._files[file.sure_hour].append(file)
         self._read: dict[int | None, list[Footer]] = {}
 
     @property
@@ -218,6 +228,7 @@ class _Footers:
             hour
             for hour in self._files
             if hour is None
+            or hour in self._read  # samples of another hour may be there
             or ((since is None or hour + HOUR > since) and hour <= until)
             or hour + HOUR > limit
         ]
@@ -237,7 +248,7 @@ class _Footers:
         for hour in new:
             self._read[hour] = []
         for footer in found:
-            self._read[footer.file.hour].append(footer)
+            self._read[footer.file.sure_hour].append(footer)
         return [footer for hour in hours for footer in self._read[hour]]
 
 
@@ -250,7 +261,7 @@ def _find_spans(request: FleetRequest, engine: Engine, data: Data, limit: int) -
             unknown.append(footer.file)
             continue
         span = _span(footer)
-        if not request.wants(span.host, span.kernel):
+        if not _wanted(request, data, span.host, span.kernel):
             continue
         if span.last > limit:
             data.ahead[span.host] = max(span.last, data.ahead.get(span.host, 0))
@@ -264,7 +275,7 @@ def _find_spans(request: FleetRequest, engine: Engine, data: Data, limit: int) -
     rows = engine.data(unknown)
     inside = queries.spans(queries.between(rows, data.since, data.until))
     for row in engine.rows(inside):
-        if request.wants(row["host"], row["kernel"]):
+        if _wanted(request, data, row["host"], row["kernel"]):
             data.spans.append(span_of(row))
     if any(f.last is None or f.last > limit for f in data.footers if not f.is_known):
         for row in engine.rows(queries.spans(queries.between(rows, limit + 1, None))):
@@ -272,6 +283,17 @@ def _find_spans(request: FleetRequest, engine: Engine, data: Data, limit: int) -
                 span = span_of(row)
                 data.ahead[span.host] = max(span.last, data.ahead.get(span.host, 0))
                 data.future.append(span)
+
+
+def _wanted(request: FleetRequest, data: Data, host: str, kernel: str) -> bool:
+    """Is a sample asked for? Otherwise there is another host or kernel to name."""
+    if not request.wants_host(host):
+        data.other_hosts.add(host)
+    elif not request.wants_kernel(kernel):
+        data.other_kernels.add(kernel)
+    else:
+        return True
+    return False
 
 
 def _span(footer: Footer) -> Span:

@@ -52,7 +52,15 @@ class FleetRequest:
 
     def wants(self, host: str, kernel: str) -> bool:
         """Is a sample of this host and kernel asked for?"""
-        return _any(self.hosts, host) and _any(self.kernels, kernel)
+        return self.wants_host(host) and self.wants_kernel(kernel)
+
+    def wants_host(self, host: str) -> bool:
+        """Does --host let this host through?"""
+        return _any(self.hosts, host)
+
+    def wants_kernel(self, kernel: str) -> bool:
+        """Does --kernel let this kernel through?"""
+        return _any(self.kernels, kernel)
 
 
 def _any(globs: tuple[str, ...], name: str) -> bool:

@@ -60,7 +60,7 @@ TAG = ("file", "line", "module", "function")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]", re.ASCII)
 _DATE = re.compile(r"date=(\d{4}-\d{2}-\d{2})", re.ASCII)
 _HOUR = re.compile(r"hour=([01]\d|2[0-3])", re.ASCII)
-_FILE_NAME = re.compile(r"(.+?)\.\d{8}T\d\d\.", re.ASCII)
+_FILE_NAME = re.compile(r"(.+?)\.(\d{8}T\d\d)\.", re.ASCII)
 _LONGEST_HOST = 100
 
 
@@ -117,13 +117,24 @@ def file_name(host: str, hour: datetime, *origin: str) -> str:
 
 def name_prefix(host: str, hour: datetime) -> str:
     """How the names of all files of a host and an hour begin."""
-    return f"{safe_host(host)}.{hour.astimezone(UTC):%Y%m%dT%H}."
+    return f"{safe_host(host)}.{stamp(hour)}."
+
+
+def stamp(hour: datetime) -> str:
+    """An hour as the names of its files have it: `20261123T07`."""
+    return f"{hour.astimezone(UTC):%Y%m%dT%H}"
 
 
 def host_of(name: str) -> str | None:
     """The `safe_host` that the name of a file begins with; None if it has no such name."""
     found = _FILE_NAME.match(name)
     return found[1] if found else None
+
+
+def stamp_of(name: str) -> str | None:
+    """The `stamp` of the hour in the name of a file; None if it has no such name."""
+    found = _FILE_NAME.match(name)
+    return found[2] if found else None
 
 
 def digest(*words: str) -> str:
