@@ -6,6 +6,7 @@ import base64
 import contextlib
 import gzip
 import os
+import random
 import shutil
 import signal
 import socket
@@ -66,6 +67,28 @@ def test_gzip_is_for_those_who_take_it(running: Exporter) -> None:
         assert read_text(gzip.decompress(body))["allocq_bytes"] == read_text(plain)["allocq_bytes"]
     for accepted in ("identity", "gzip;q=0", "br"):
         assert "content-encoding" not in running.get(headers={"Accept-Encoding": accepted})[1]
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_openmetrics"),
+    [
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text;q=0, text/plain", False),
+        ("application/openmetrics-text; Q=0.000", False),
+        ("application/openmetrics-text;version=1.0.0;q=0.4,text/plain;version=0.0.4;q=0.5", False),
+        ("text/plain, application/openmetrics-text; q=0.9", False),
+        ("text/plain;q=0.3,application/openmetrics-text;q=0.31;version=1.0.0", True),
+        ("text/plain;q=0,application/openmetrics-text;q=0.001", True),
+        ("text/plain;q=0.5,*/*;q=0.1", False),
+        ("application/openmetrics-text;q=1.5", True),
+    ],
+)
+def test_the_format_that_is_preferred(running: Exporter, accept: str, is_openmetrics: bool) -> None:
+    status, headers, body = running.get(headers={"Accept": accept})
+    assert status == 200
+    assert headers["content-type"].startswith("application/openmetrics-text") == is_openmetrics
+    read = read_openmetrics if is_openmetrics else read_text
+    assert sums(read(body), "allocq_bytes") == TOTAL
 
 
 @pytest.mark.parametrize(
@@ -184,6 +207,31 @@ def test_it_takes_less_than_32_mib(tmp_path: Path) -> None:
                 assert running.get(headers=headers)[0] == 200
         assert running.values()["allocq_tags"] == {(): len(TAGS)}
         assert running.rss < 32 * MIB
+
+
+def test_modules_come_and_go_and_sums_are_whole(tmp_path: Path) -> None:
+    """Other tags at each scrape: every sum is that of the listing, series are bounded, and what was
+    kept of earlier tags is given back."""
+    dice = random.Random(7)
+    modules = sorted({tag.module for tag in TAGS if tag.module})
+    kernel = Kernel(tmp_path)
+    kernel.boot(TAGS)
+    rounds = int(os.environ.get("ALLOCQ_SCRAPES", "40"))
+    with exporter("--live", "--max-age", "0s", env={**os.environ, **kernel.environment}) as running:
+        for _ in range(rounds):
+            gone = set(dice.sample(modules, dice.randint(0, len(modules) // 2)))
+            tags = [
+                tag._replace(bytes=dice.choice([tag.bytes, dice.randrange(1 << 24)]))
+                for tag in TAGS
+                if tag.module not in gone and dice.random() < 0.95
+            ]
+            kernel.boot(tags)
+            values = running.values()
+            assert values["allocq_tags"] == {(): len(tags)}
+            for name in ("allocq_bytes", "allocq_module_bytes", "allocq_directory_bytes"):
+                assert sums(values, name) == sum(tag.bytes for tag in tags)
+                assert len(values[name]) <= 201
+            assert running.rss < 34 * MIB
 
 
 def test_more_connections_than_there_is_room_for_push_out_the_oldest() -> None:

@@ -46,6 +46,11 @@ def settle() -> None:
     """Give back the memory that only starting took, and look no more for garbage in the rest."""
     gc.collect()
     gc.freeze()
+    give_back()
+
+
+def give_back() -> None:
+    """Give memory that is not used any more back to the system."""
     with contextlib.suppress(AttributeError, ImportError, OSError):  # glibc alone has it
         import ctypes
 

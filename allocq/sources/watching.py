@@ -60,6 +60,9 @@ class Watcher:
         if not same or len(table) != len(self._keys):
             names = table.raw_strings("subject")
             if names != self._names or len(table) != len(self._keys):
-                self._keys, self._names = keys_of(table), names
+                # Most are the same as before: one object for each is less memory for its readers.
+                known = dict(zip(self._keys, self._keys, strict=True))
+                self._keys = [known.get(key, key) for key in keys_of(table)]
+                self._names = names
             self._asked = asked
         return self._keys

@@ -28,6 +28,8 @@ _PAGE = b"""<!DOCTYPE html>
 """
 _ESCAPING = re.compile(r"\s*;\s*escaping=[^;,]*")
 _BAD_VERSION = re.compile(r"\s*;\s*version=(?!\d{1,9}(?:\.\d{1,9}){0,3}\s*(?:;|$))[^;]*")
+_QUALITY = re.compile(r";\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*(?:;|$)", re.IGNORECASE)
+_OPENMETRICS = "application/openmetrics-text"
 _Key = tuple[str, str, bool]
 
 
@@ -113,14 +115,30 @@ def _written(app: Callable[..., list[bytes]], query: str, accept: str, packed: b
 
 def _cheapest(accept: str) -> str:
     """The same formats, with the way to escape names that costs least: ours need none in any.
-    Without versions that are no numbers, which prometheus-client would fail at."""
-    formats = (_BAD_VERSION.sub("", _ESCAPING.sub("", each)) for each in accept.split(","))
+    Without versions that are no numbers, which prometheus-client would fail at, and, as it does not
+    look at q, without OpenMetrics where plain text is preferred; the most preferred one first."""
+    asked = [(_quality(each), each) for each in accept.split(",")]
+    plain = max((q for q, each in asked if _format(each) == "text/plain"), default=0.0)
+    chosen = [(q, each) for q, each in asked if q and (q >= plain or _format(each) != _OPENMETRICS)]
+    formats = (
+        _BAD_VERSION.sub("", _ESCAPING.sub("", each))
+        for _, each in sorted(chosen, key=lambda one: -one[0])
+    )
     return ",".join(f"{each};escaping=allow-utf-8" for each in formats)
+
+
+def _format(wish: str) -> str:
+    return wish.partition(";")[0].strip().lower()
+
+
+def _quality(wish: str) -> float:
+    """How much one of the wishes of a header is preferred: 0 (not at all) to 1."""
+    found = _QUALITY.search(wish)
+    return float(found[1]) if found else 1.0
 
 
 def _takes_gzip(accepted: str) -> bool:
     for each in accepted.split(","):
-        name, *parameters = (word.strip().lower() for word in each.split(";"))
-        if name == "gzip":
-            return not any(word in ("q=0", "q=0.0", "q=0.00", "q=0.000") for word in parameters)
+        if _format(each) == "gzip":
+            return _quality(each) > 0
     return False
