@@ -582,7 +582,8 @@ def test_copies_are_said_and_compacted(tmp_path: Path) -> None:
     (row,) = ask("top", tmp_path)
     assert (row["bytes"], row["calls"], row["hosts"]) == (8192, 2, 2)
     done = fleet("top", tmp_path)
-    assert f"allocq: 2 files left out, {COPIES}: allocq fleet compact keeps each once\n" in done.err
+    hint = "allocq fleet compact removes copies in one directory"
+    assert f"allocq: 2 files left out, {COPIES}: {hint}\n" in done.err
     assert COPIES in fleet("hosts", tmp_path).err
     assert fleet("compact", tmp_path).status == 0
     assert COPIES not in fleet("top", tmp_path).err

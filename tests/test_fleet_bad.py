@@ -464,8 +464,7 @@ def test_an_interrupted_question_leaves_nothing_behind(
     env = {**os.environ, "TMPDIR": str(temporary)}
     command = [*MODULE, "fleet", "top", "--data", str(root)]
     asked = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    # Not the file by which Python finds out whether it can write there, which is gone at once.
-    until(lambda: list(temporary.glob("allocq-fleet-*")))
+    until(lambda: list(temporary.iterdir()))
     asked.send_signal(number)
     out, err = asked.communicate()
     ended = 130 if number == signal.SIGINT else -number

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -105,18 +104,23 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _temporary() -> str:
+    """Not tempfile's: that writes a file to try a directory, and falls back to the current one."""
+    return os.environ.get("TMPDIR") or "/tmp"
+
+
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
     """A directory of one's own for what does not fit into memory."""
     with contextlib.ExitStack() as stack:
         try:
             # Named before it is made, so that no signal comes between that and its removal.
-            folder = Path(tempfile.gettempdir(), f"allocq-fleet-{secrets.token_hex(16)}")
+            folder = Path(_temporary(), f"allocq-fleet-{secrets.token_hex(16)}")
             stack.enter_context(done_at_the_end(lambda: shutil.rmtree(folder, ignore_errors=True)))
             folder.mkdir(0o700)
         except OSError as error:
             raise SourceError(
-                f"cannot make a temporary directory: {error.strerror}", "set TMPDIR"
+                f"cannot make a directory in {_temporary()}: {error.strerror}", "set TMPDIR"
             ) from None
         yield folder
 
@@ -198,7 +202,7 @@ def rows_of(table: Any) -> list[dict[str, Any]]:
 
 def _too_large(error: Exception) -> SourceError:
     return SourceError(
-        f"DuckDB ran out of memory or of room in {tempfile.gettempdir()}",
+        f"DuckDB ran out of memory or of room in {_temporary()}",
         "ask for less with --since, --host or --kernel, set TMPDIR, or use --engine spark",
     )
 

@@ -253,7 +253,7 @@ def _tell_copies(data: Data, found: Answer) -> None:
     if data.copies:
         found.notes.append(
             f"{quantity(data.copies, 'file')} left out, whose samples other files have, too:"
-            " allocq fleet compact keeps each once"
+            " allocq fleet compact removes copies in one directory"
         )
     if data.doubled:
         found.notes.append(
