@@ -323,7 +323,7 @@ _allocq() {
 		--output) _allocq_files ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module -l --line --for --live --by-process --map-size --max-rate -n --limit -o --format --header --no-header --bytes --color --output --force -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module -l --line --for --live --by-process --by-size --map-size --max-rate -n --limit -o --format --header --no-header --bytes --color --output --force -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi

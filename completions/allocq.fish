@@ -474,6 +474,7 @@ complete -c allocq -n '__allocq_command stacks' -s l -l line -x -d 'Match a line
 complete -c allocq -n '__allocq_command stacks' -l for -x -d 'Watch for TIME'
 complete -c allocq -n '__allocq_command stacks' -l live -d 'Pair frees with allocations, and show what was allocated while watching and not freed'
 complete -c allocq -n '__allocq_command stacks' -l by-process -d 'Keep threads apart'
+complete -c allocq -n '__allocq_command stacks' -l by-size -d 'Tell apart the sizes that one call stack allocates'
 complete -c allocq -n '__allocq_command stacks' -l map-size -x -d 'Size the kernel\'s tables for N allocations and N / 8 stacks, at least 2048'
 complete -c allocq -n '__allocq_command stacks' -l max-rate -x -d 'Stop when more than N allocations a second are counted'
 complete -c allocq -n '__allocq_command stacks' -s n -l limit -x -d 'Show only the N largest stacks'

@@ -90,6 +90,16 @@ def test_what_is_left_is_said_to_be_that() -> None:
     assert any("not freed meanwhile" in text for text in found.texts["p"])
 
 
+def test_sizes_are_below_their_callers(place: Path) -> None:
+    def apart(value: dict[str, Any]) -> None:
+        for number, stack in enumerate(value["stacks"]):
+            stack["size"] = 1 << number
+
+    found = page(SAMPLE, "--stacks", saved(place, apart))
+    rows = tree(found.tables["By caller: alloc_pipe_info"])
+    assert {cells[3] for _, cells in rows} >= {f"{1 << number} bytes each" for number in range(4)}
+
+
 def test_several_files() -> None:
     found = page(SAMPLE, "--stacks", str(PIPES), "--stacks", str(LIVE))
     assert found.texts["h3"].count("alloc_pipe_info") == 2
@@ -245,6 +255,8 @@ WRONG = [
     (("stacks", 1, "pid"), -7, "`pid`"),
     (("stacks", 1, "pid"), "7", "`pid`"),
     (("stacks", 1, "comm"), 7, "`comm`"),
+    (("stacks", 1, "size"), -7, "`size`"),
+    (("stacks", 1, "size"), "96", "`size`"),
     (("stacks", 1, "allocator_frames"), 99, "of the allocator"),
     (("stacks", 1, "allocator_frames"), None, "`allocator_frames` is missing"),
     (("live",), 1, "`live`"),

@@ -42,7 +42,16 @@ from allocq.output.pprof import pprof
 from allocq.output.speedscope import speedscope
 from allocq.output.stacks import StackLayout, document, folded, table
 from allocq.sources.histogram import Histogram, Row, parse_histograms
-from allocq.sources.stacks import Sites, Watch, find_sites, kinds_of
+from allocq.sources.stacks import (
+    _VMALLOC,
+    KINDS,
+    Kind,
+    Sites,
+    Watch,
+    _bytes,
+    find_sites,
+    kinds_of,
+)
 
 # Rust's names are long and have what C's do not.
 names = st.text("az_AZ09.$", min_size=1, max_size=30)
@@ -398,6 +407,7 @@ def test_json() -> None:
     assert list(read) == ["version", "a", "stacks", "z"]
     assert read["stacks"][0] == {
         "bytes": 3072, "calls": 3, "live_bytes": 2048, "live_calls": 2, "pid": None, "comm": None,
+        "size": None,
         "tag": "a.c:7", "allocator_frames": 0,
         "stack": ["kalloc+0x1/0x9 [m]", "caller+0x2/0x9", "entry+0x3/0x9"],
     }  # fmt: skip
@@ -433,7 +443,8 @@ def profile_message() -> Any:
         " *Function function 5, *string string_table 6, int64 time_nanos 9,"
         " int64 duration_nanos 10, int64 default_sample_type 14",
         "ValueType": "int64 type 1, int64 unit 2",
-        "Sample": "*uint64 location_id 1, *int64 value 2",
+        "Sample": "*uint64 location_id 1, *int64 value 2, *Label label 3",
+        "Label": "int64 key 1, int64 str 2, int64 num 3, int64 num_unit 4",
         "Location": "uint64 id 1, uint64 mapping_id 2, uint64 address 3, *Line line 4",
         "Line": "uint64 function_id 1, int64 line 2",
         "Function": "uint64 id 1, int64 name 2, int64 system_name 3, int64 filename 4,"
@@ -644,6 +655,82 @@ def test_a_watch_that_tells_threads_apart(pipe_sites: Sites) -> None:
     assert by_event["synthetic_events"][0].endswith("unsigned long[] stack; pid_t pid")
     assert by_event["kmem/kfree"][0].endswith(".trace(ours_kmalloc,$kcf0,$kct,$kcp)")
     assert by_event["synthetic/ours_kmalloc"][0].startswith("hist:keys=stack.stacktrace,pid:vals=")
+
+
+@pytest.mark.parametrize("by_process", [False, True])
+def test_a_watch_that_tells_sizes_apart(pipe_sites: Sites, by_process: bool) -> None:
+    instance: Any = Recorded()
+    watch = Watch(instance, pipe_sites, KINDS, True, 16384, [7], by_process, by_size=True)
+    watch.start()
+    process, pid = (",common_pid", ",pid") if by_process else ("", "")
+    counted = {"kmem/kmalloc": "bytes_alloc", "kmem/kmem_cache_alloc": "bytes_alloc",
+               "percpu/percpu_alloc_percpu": "size", "kmem/mm_page_alloc": "order",
+               "vmalloc/alloc_vmap_area": "size"}  # fmt: skip
+    for event, size in counted.items():
+        [start] = [text for at, text in instance.set if at == event and ":pause" in text]
+        assert start.startswith(f"hist:keys=common_stacktrace{process},{size}:size="), start
+        assert start.partition(":size=")[0].count(",") < 3  # the kernel has three keys at most
+    freed = [text for at, text in instance.set if at.startswith("synthetic/")]
+    assert len(freed) == len(counted)
+    assert all(text.startswith(f"hist:keys=stack.stacktrace{pid},size:size=") for text in freed)
+
+
+@unhurried
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(KINDS)), st.integers(0, 10), st.integers(1, 1000)),
+        max_size=8,
+    )
+)
+def test_rows_of_sizes_are_kept_apart(several: list[tuple[Kind, int, int]]) -> None:
+    """The kernel gives the size as a key; what a row holds is that, as often as it was counted."""
+    watch = object.__new__(Watch)
+    for by_size in (True, False):
+        watch._by_size = by_size
+        for kind, power, hits in several:
+            key = power if kind.is_order else (4096 << power) + (4096 if kind is _VMALLOC else 0)
+            for name in (kind.size, "size"):  # of an allocation, and of a free
+                row = Row(("a",), {name: key}, {"hitcount": hits})
+                assert watch._size_of(kind, row) == ((4096 << power) if by_size else None)
+                assert _bytes(kind, row) == (4096 << power) * hits
+
+
+def sized() -> list[Stack]:
+    stacks = [Stack(("a+0x1/0x2", "b+0x1/0x2"), 96 * 8, 8, size=96),
+              Stack(("a+0x1/0x2", "b+0x1/0x2"), 192 * 3, 3, size=192),
+              Stack(("a+0x1/0x2", "c+0x1/0x2"), 64, 1, size=64, pid=5, comm="x")]  # fmt: skip
+    assert subtract(stacks, [Freed(("a+0x1/0x2", "b+0x1/0x2"), 96 * 2, 2, size=96),
+                             Freed(("a+0x1/0x2",), 192, 1, size=192),
+                             Freed(("a+0x1/0x2", "b+0x1/0x2"), 64, 1, size=64)]) == 1  # fmt: skip
+    return stacks
+
+
+def test_sizes_in_every_format() -> None:
+    stacks = sized()
+    assert [(stack.live_bytes, stack.live_calls) for stack in stacks] == [
+        (96 * 6, 6), (192 * 2, 2), (64, 1)
+    ]  # fmt: skip
+    assert [line.split("  ")[-1] for line in table(stacks[:2], False, StackLayout())][1:-1] == [
+        "a+0x1", "b+0x1", "96 bytes each", "192 bytes each"
+    ]  # fmt: skip
+    text = "\n".join(table(stacks, False, StackLayout()))
+    assert text.index("x (5)") < text.index("64 bytes each")
+    assert b"".join(folded(stacks, False)).splitlines() == [
+        b"b;a;96_bytes_each 768", b"b;a;192_bytes_each 576", b"x_(5);c;a;64_bytes_each 64"
+    ]  # fmt: skip
+    values = json.loads(b"".join(document(stacks, True, {}, {})))["stacks"]
+    assert [each["size"] for each in values] == [96, 192, 64]
+    value = json.loads(speedscope(stacks, True, "t", "x"))
+    names = [frame["name"] for frame in value["shared"]["frames"]]
+    assert [names[sample[-1]] for sample in value["profiles"][0]["samples"]] == [
+        "96 bytes each", "192 bytes each", "64 bytes each"
+    ]  # fmt: skip
+    profile = Profile.FromString(pprof(stacks, True, 1, 2))
+    labels = [[(profile.string_table[each.key], each.num, profile.string_table[each.num_unit])
+               for each in sample.label] for sample in profile.sample]  # fmt: skip
+    assert labels == [[("bytes", size, "bytes")] for size in (96, 192, 64)]
+    plain = Profile.FromString(pprof([Stack(("a",), 8, 1)], False, 1, 2))
+    assert not plain.sample[0].label
 
 
 def test_rows_of_threads_are_kept_apart(pipe_sites: Sites, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,8 @@ class Stack:
     kernel prints them. tag: FILE:LINE, None if several are in the function. freed_bytes and
     freed_calls: of what was allocated here in that time, what was freed in it; None if frees were
     not watched. inner: how many frames, from the innermost, are the allocator's. pid: of the thread
-    that allocated, None if threads are not told apart; comm: its name, if that is known."""
+    that allocated, None if threads are not told apart; comm: its name, if that is known. size: bytes
+    of each allocation, None if sizes are not told apart."""
 
     frames: tuple[str, ...]
     bytes: int = 0
@@ -57,6 +58,7 @@ class Stack:
     inner: int = 0
     pid: int | None = None
     comm: str | None = None
+    size: int | None = None
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -64,6 +66,11 @@ class Stack:
         if self.pid is None:
             return self.frames
         return (*self.frames, f"{self.comm or 'process'} ({self.pid})")
+
+    @property
+    def each(self) -> tuple[str, ...]:
+        """The size of its allocations in words, if sizes are told apart."""
+        return () if self.size is None else (f"{self.size} bytes each",)
 
     @property
     def live_bytes(self) -> int:
@@ -88,6 +95,7 @@ class Freed:
     bytes: int
     calls: int
     pid: int | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +143,19 @@ def subtract(stacks: Iterable[Stack], freed: Iterable[Freed]) -> int:
 
     The kernel may keep a frame less of a stack that it remembers than of one that it counts.
     """
-    by_frames = {(stack.pid, stack.frames): stack for stack in stacks}
+    by_frames = {(stack.pid, stack.size, stack.frames): stack for stack in stacks}
     for stack in by_frames.values():
         stack.freed_bytes, stack.freed_calls = stack.freed_bytes or 0, stack.freed_calls or 0
     unknown = 0
     for each in freed:
-        found = by_frames.get((each.pid, each.frames))
+        found = by_frames.get((each.pid, each.size, each.frames))
         if found is None:
             longer = [
                 stack
-                for (pid, frames), stack in by_frames.items()
-                if pid == each.pid and each.frames and frames[: len(each.frames)] == each.frames
+                for (pid, size, frames), stack in by_frames.items()
+                if (pid, size) == (each.pid, each.size)
+                and each.frames
+                and frames[: len(each.frames)] == each.frames
             ]
             found = max(longer, key=lambda stack: stack.live_bytes, default=None)
         if found is None:
@@ -160,7 +170,10 @@ def subtract(stacks: Iterable[Stack], freed: Iterable[Freed]) -> int:
 def ordered(stacks: Iterable[Stack], live: bool) -> list[Stack]:
     """The largest first; with `live`, those of which something is left."""
     kept = [stack for stack in stacks if not live or stack.live_bytes or stack.live_calls]
-    return sorted(kept, key=lambda stack: (*(-each for each in stack.amount(live)), stack.path))
+    return sorted(
+        kept,
+        key=lambda stack: (*(-each for each in stack.amount(live)), stack.path, stack.size or 0),
+    )
 
 
 @dataclass(slots=True)
@@ -191,13 +204,13 @@ class Caller:
 
 def call_tree(stacks: Sequence[Stack], live: bool) -> Caller:
     """The tree of callers; its root stands for all stacks, its first level for the functions of the
-    tags. The allocator's own are left out."""
+    tags. The allocator's own are left out. Below the outermost are the sizes, if they are known."""
     root = Caller("")
     for stack in stacks:
         size, calls = stack.amount(live)
         node = root
         node.bytes, node.calls = node.bytes + size, node.calls + calls
-        for text in stack.path[stack.inner :]:
+        for text in (*stack.path[stack.inner :], *stack.each):
             frame = read_frame(text)
             node = node.callers.setdefault(frame.label, Caller(frame.label))
             node.offsets |= {frame.offset} if frame.size else set()

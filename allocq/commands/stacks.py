@@ -63,6 +63,7 @@ class StacksRequest:
     map_size: int
     max_rate: int
     by_process: bool
+    by_size: bool
     layout: StackLayout
     color: str
 
@@ -102,6 +103,7 @@ def read_request(values: Mapping[str, object]) -> StacksRequest:
         map_size=MAP_SIZE if size is None else size,
         max_rate=MAX_RATE if rate is None else rate,
         by_process=bool(values.get("by_process")),
+        by_size=bool(values.get("by_size")),
         layout=StackLayout(
             plain=bool(values.get("bytes")), header=bool(values.get("header", True))
         ),
@@ -193,7 +195,8 @@ def _watch(
     looker = Looker(instance) if request.command else None
     own = [instance.thread_id(), *([looker.id] if looker else [])]
     kinds = kinds_of(source.read(filter).tags)
-    watch = Watch(instance, sites, kinds, live, request.map_size, own, request.by_process)
+    apart = request.by_process, request.by_size
+    watch = Watch(instance, sites, kinds, live, request.map_size, own, *apart)
     notes = list(sites.notes)
     if watch.missing:
         notes.append(f"this kernel has no events of {' and '.join(watch.missing)}")

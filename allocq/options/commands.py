@@ -402,6 +402,8 @@ STACKS_OPTIONS = (
     Option("by_process", ("--by-process",), FLAG, WATCH_PANEL,
            "Keep threads apart: the outermost caller is the thread that allocated, with its name"
            " if it lives long enough."),
+    Option("by_size", ("--by-size",), FLAG, WATCH_PANEL,
+           "Tell apart the sizes that one call stack allocates."),
     Option("map_size", ("--map-size",), TEXT, WATCH_PANEL,
            "Size the kernel's tables for N allocations (with --live) and N / 8 stacks, at least"
            " 2048; events that find a table full are counted as dropped (default: 16384).", "N"),

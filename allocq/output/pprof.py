@@ -13,7 +13,8 @@ from ..analysis.stacks import Stack, read_frame
 _SAMPLE_TYPE, _SAMPLE, _LOCATION, _FUNCTION, _STRINGS = 1, 2, 4, 5, 6
 _TIME, _DURATION, _DEFAULT_TYPE = 9, 10, 14
 _TYPE, _UNIT = 1, 2
-_SAMPLE_LOCATIONS, _SAMPLE_VALUES = 1, 2
+_SAMPLE_LOCATIONS, _SAMPLE_VALUES, _SAMPLE_LABEL = 1, 2, 3
+_LABEL_KEY, _LABEL_NUMBER, _LABEL_UNIT = 1, 3, 4
 _LOCATION_ID, _LOCATION_LINE = 1, 4
 _LINE_FUNCTION = 1
 _FUNCTION_ID, _FUNCTION_NAME, _FUNCTION_SYSTEM_NAME, _FUNCTION_FILE = 1, 2, 3, 4
@@ -22,7 +23,8 @@ _VARINT, _BYTES = 0, 2
 
 def pprof(stacks: Sequence[Stack], live: bool, time_ns: int, duration_ns: int) -> bytes:
     """A profile, not yet gzipped. Its samples have calls and bytes allocated, and with `live` also
-    those in use, under the names of Go's heap profiles. A function's file is its module."""
+    those in use, under the names of Go's heap profiles; the size of each allocation, if it is known,
+    is their label `bytes`. A function's file is its module."""
     strings: dict[str, int] = {"": 0}
     functions: dict[tuple[str, str], int] = {}
 
@@ -45,6 +47,9 @@ def pprof(stacks: Sequence[Stack], live: bool, time_ns: int, duration_ns: int) -
         if live:
             values += [stack.live_calls, stack.live_bytes]
         sample = _packed(_SAMPLE_LOCATIONS, places) + _packed(_SAMPLE_VALUES, values)
+        if stack.size is not None:
+            label = _number(_LABEL_KEY, string("bytes")) + _number(_LABEL_NUMBER, stack.size)
+            sample += _message(_SAMPLE_LABEL, label + _number(_LABEL_UNIT, string("bytes")))
         pieces.append(_message(_SAMPLE, sample))
     for (name, module), number in functions.items():
         line = _message(_LOCATION_LINE, _number(_LINE_FUNCTION, number))

@@ -11,12 +11,13 @@ _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 
 
 def speedscope(stacks: Sequence[Stack], live: bool, name: str, exporter: str) -> bytes:
-    """One file with two profiles: bytes, and calls. A frame's `file` is its module."""
+    """One file with two profiles: bytes, and calls. A frame's `file` is its module; the size of the
+    allocations, if it is known, is the innermost frame."""
     frames: dict[tuple[str, str | None], int] = {}
     samples: list[list[int]] = []
     for stack in stacks:
         sample = []
-        for frame in map(read_frame, reversed(stack.path)):
+        for frame in map(read_frame, (*reversed(stack.path), *stack.each)):
             key = (frame.name, frame.module)
             sample.append(frames.setdefault(key, len(frames)))
         samples.append(sample)

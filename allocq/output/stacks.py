@@ -65,10 +65,11 @@ def _total(stacks: Sequence[Stack], live: bool, layout: StackLayout) -> str:
 
 
 def folded(stacks: Sequence[Stack], live: bool) -> Iterator[bytes]:
-    """Lines like `entry_SYSCALL_64;do_syscall_64;alloc_pipe_info BYTES`, outermost first."""
+    """Lines like `entry_SYSCALL_64;do_syscall_64;alloc_pipe_info BYTES`, outermost first, and
+    innermost the size of the allocations, if it is known."""
     sums: dict[tuple[str, ...], int] = {}
     for stack in stacks:
-        names = tuple(read_frame(text).label for text in reversed(stack.path))
+        names = (*(read_frame(text).label for text in reversed(stack.path)), *stack.each)
         sums[names] = sums.get(names, 0) + stack.amount(live)[0]
     for names, size in sums.items():
         if size > 0:
@@ -97,6 +98,7 @@ def _values(stack: Stack, live: bool) -> dict[str, object]:
     return values | {
         "pid": stack.pid,
         "comm": stack.comm,
+        "size": stack.size,
         "tag": stack.tag,
         "allocator_frames": stack.inner,
         "stack": list(stack.frames),

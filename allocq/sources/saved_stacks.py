@@ -168,6 +168,7 @@ def _stack(value: object, live: bool, number: int) -> Stack:
             inner=_count(value, "allocator_frames"),
             pid=None if value.get("pid") is None else _count(value, "pid"),
             comm=None if value.get("comm") is None else _text(value["comm"], "comm"),
+            size=None if value.get("size") is None else _count(value, "size"),
         )
         if stack.inner >= len(frames):
             raise _Wrong("all frames are of the allocator")

@@ -242,8 +242,8 @@ class Seen:
 class Watch:
     """The triggers that watch some tags, in an instance. size: the entries of the tables that keep
     addresses; those of stacks have a part of it. own: the threads of this process, as events name
-    them; reading the tables allocates, and is not counted. by_process: tell the threads apart that
-    allocate."""
+    them; reading the tables allocates, and is not counted. by_process, by_size: tell apart the threads that
+    allocate, the sizes that they allocate."""
 
     def __init__(
         self,
@@ -254,6 +254,7 @@ class Watch:
         size: int,
         own: Sequence[int],
         by_process: bool = False,
+        by_size: bool = False,
     ) -> None:
         self._instance, self._sites, self._own = instance, sites, own
         self.live = live
@@ -262,7 +263,7 @@ class Watch:
         self._size = size
         self._stacks = max(_LEAST_STACKS, size // _STACKS_PART)
         self._events: dict[str, str] = {}
-        self._by_process = by_process
+        self._by_process, self._by_size = by_process, by_size
         self._names = ThreadNames()
         if not self.kinds:
             raise InterfaceError("cannot trace allocations: this kernel has no events of them")
@@ -330,31 +331,36 @@ class Watch:
         text = f"{others}&&{kind.valid}"
         return f"{text}&&({self._sites.condition()})" if kind.sited else text
 
+    def _is_key(self, kind: Kind) -> bool:
+        """Are sizes told apart? Orders always are: they cannot be summed up."""
+        return kind.is_order or self._by_size
+
     def _counter(self, kind: Kind, state: str) -> str:
         keys = "common_stacktrace" + (",common_pid" if self._by_process else "")
-        sums = f"keys={keys}{',' if kind.is_order else ':vals='}{kind.size}"
+        sums = f"keys={keys}{',' if self._is_key(kind) else ':vals='}{kind.size}"
         return f"hist:{sums}:size={self._stacks}:{state} if {self._condition(kind)}"
 
     def _freed(self, kind: Kind, state: str = "") -> str:
         keys = "stack.stacktrace" + (",pid" if self._by_process else "")
-        keys += ",size" if kind.is_order else ":vals=size"
+        keys += ",size" if self._is_key(kind) else ":vals=size"
         return f"hist:keys={keys}:size={self._stacks}" + (f":{state}" if state else "")
 
     def _tables(self, event: str) -> list[Histogram]:
         return parse_histograms(self._instance.histogram(event))
 
     def _read(self, kind: Kind, seen: Seen) -> None:
-        stacks: dict[tuple[int | None, tuple[str, ...]], Stack] = {}
+        stacks: dict[tuple[int | None, int | None, tuple[str, ...]], Stack] = {}
         for table in self._tables(kind.event):
             self._count(kind, "stacks" if _is_counter(table) else "addresses", table, seen)
             for row in table.rows if _is_counter(table) else ():
                 owner = self._owner(kind, row.stack)
                 if owner is not None:
                     inner, tag = owner
-                    pid = row.keys.get("common_pid")
+                    pid, size = row.keys.get("common_pid"), self._size_of(kind, row)
+                    comm = self._names.look(pid)
                     stack = stacks.setdefault(
-                        (pid, row.stack),
-                        Stack(row.stack, tag=tag, inner=inner, pid=pid, comm=self._names.look(pid)),
+                        (pid, size, row.stack),
+                        Stack(row.stack, tag=tag, inner=inner, pid=pid, comm=comm, size=size),
                     )
                     stack.bytes += _bytes(kind, row)
                     stack.calls += row.hits
@@ -363,7 +369,13 @@ class Watch:
             for table in self._tables(f"synthetic/{self._events[kind.name]}"):
                 self._count(kind, "freed stacks", table, seen)
                 freed += [
-                    Freed(row.stack, _bytes(kind, row), row.hits, row.keys.get("pid"))
+                    Freed(
+                        row.stack,
+                        _bytes(kind, row),
+                        row.hits,
+                        row.keys.get("pid"),
+                        self._size_of(kind, row),
+                    )
                     for row in table.rows
                     if self._owner(kind, row.stack) is not None
                 ]
@@ -373,6 +385,10 @@ class Watch:
                         self._count(kind, "freed addresses", table, seen)
             seen.unpaired += subtract(stacks.values(), freed)
         seen.stacks += stacks.values()
+
+    def _size_of(self, kind: Kind, row: Row) -> int | None:
+        """The bytes of each allocation of a row, if sizes are told apart."""
+        return _bytes(kind, row) // row.hits if self._by_size and row.hits else None
 
     @staticmethod
     def _count(kind: Kind, what: str, table: Histogram, seen: Seen) -> None:
@@ -437,5 +453,7 @@ def _bytes(kind: Kind, row: Row) -> int:
         if order is None:
             raise FormatError("a histogram of pages has no order")
         return row.hits * (mmap.PAGESIZE << order)
-    size = next((value for name, value in row.values.items() if name != "hitcount"), 0)
+    size = next((value for name, value in row.values.items() if name != "hitcount"), None)
+    if size is None:  # it is a key
+        size = row.hits * sum(row.keys.get(name, 0) for name in {kind.size, "size"})
     return size - row.hits * mmap.PAGESIZE if kind is _VMALLOC else size

@@ -82,6 +82,37 @@ with open(sys.argv[1], "w") as file:
 """
 
 
+# The rings of pipes, of several sizes from one call: resized again and again, and some kept.
+RINGS = """
+import fcntl, json, os, sys, time
+out, counts = sys.argv[1], json.loads(sys.argv[2])
+def held():
+    with open("/proc/allocinfo") as file:
+        rows = [line.split() for line in file if line.endswith("func:pipe_resize_ring \\n")]
+    return [sum(int(row[at]) for row in rows) for at in (0, 1)]
+pipes = {pages: [os.pipe() for _ in range(kept)] for pages, (kept, _) in counts.items()}
+before = held()
+for pages, (kept, more) in counts.items():
+    for fds in pipes[pages]:
+        fcntl.fcntl(fds[0], fcntl.F_SETPIPE_SZ, int(pages) << 12)
+after = held()
+for pages, (kept, more) in counts.items():
+    for _ in range(more):
+        one, other = os.pipe()
+        fcntl.fcntl(one, fcntl.F_SETPIPE_SZ, int(pages) << 12)
+        os.close(one), os.close(other)
+child = os.fork()
+if not child:
+    os.closerange(0, 3)
+    os.setsid()
+    import signal
+    signal.pause()
+with open(out, "w") as file:
+    json.dump({"child": child, "grown": [now - then for now, then in zip(after, before)]}, file)
+time.sleep(3)  # so that its name is known
+"""
+
+
 # Pipes on two paths until it is killed.
 BOTH = """
 import os, sys
@@ -362,6 +393,42 @@ def test_threads_are_told_apart() -> None:
     named = sorted(calls for (_, name), calls in of_thread.items() if name == comm)
     assert named[-2:] == [80, 180], of_thread
     assert document["total"]["calls"] == sum(of_thread.values())
+
+
+@x86
+@pytest.mark.parametrize("by_process", [False, True])
+def test_sizes_of_one_stack_are_told_apart(tmp_path: Path, by_process: bool) -> None:
+    out = tmp_path / "out"
+    counts = {2: (5, 30), 4: (11, 20), 8: (3, 7)}  # pages of a pipe: kept, and closed again
+    words = ["--by-process"] if by_process else []
+    document = asked("pipe_resize_ring", "--live", "--by-size", *words,
+                     run=python(RINGS, out, json.dumps(counts)))  # fmt: skip
+    told = json.loads(out.read_text())
+    os.kill(told["child"], signal.SIGKILL)
+    stacks = document["stacks"]
+    assert len({tuple(stack["stack"]) for stack in stacks}) == 1
+    # A slot of a page has 40 bytes; kmalloc hands out 96, 192 and 512 for 2, 4 and 8 of them.
+    of_size = {stack["size"]: (stack["live_calls"], stack["calls"]) for stack in stacks}
+    assert of_size == {96: (5, 35), 192: (11, 31), 512: (3, 10)}
+    for stack in stacks:
+        assert stack["bytes"] == stack["size"] * stack["calls"]
+        assert stack["live_bytes"] == stack["size"] * stack["live_calls"]
+    # To the byte what the counters say.
+    total = document["total"]
+    assert [total["live_bytes"], total["live_calls"]] == told["grown"]
+    assert document["dropped"] == {}
+    comm = Path(f"/proc/{os.getpid()}/comm").read_text().strip()
+    assert {stack["comm"] for stack in stacks} == {comm if by_process else None}
+
+
+@x86
+def test_sizes_of_pages_are_told_apart() -> None:
+    program = "import mmap; m = mmap.mmap(-1, 1 << 20, 34)\nfor i in range(256): m[i << 12] = 1"
+    words = ["mm/memory.c", "--by-size", "--map-size", "32768"]
+    document = asked(*words, run=python(program))
+    assert document["dropped"] == {} and document["total"]["bytes"] >= 1 << 20
+    for stack in document["stacks"]:
+        assert stack["size"] % 4096 == 0 and stack["bytes"] == stack["size"] * stack["calls"]
 
 
 @x86
