@@ -314,16 +314,16 @@ _allocq() {
 		;;
 	stacks)
 		case $before in
-		-f | --file) _allocq_names files "$current" ;;
+		-f | --file | -x | --exclude) _allocq_names files "$current" ;;
 		-F | --function) _allocq_names functions "$current" ;;
 		-m | --module) _allocq_names modules "$current" ;;
-		-l | --line | --for | --map-size | --max-rate | -n | --limit) : ;;
+		-l | --line | -e | --regexp | --for | --map-size | --max-rate | -n | --limit) : ;;
 		-o | --format) _allocq_words "table folded pprof speedscope json" "$current" ;;
 		--color) _allocq_words "auto always never" "$current" ;;
-		--output) _allocq_files ;;
+		--output | --source) _allocq_files ;;
 		*)
 			if [[ $current == -* ]]; then
-				_allocq_words "-f --file -F --function -m --module -l --line --for --live --by-process --by-size --map-size --max-rate -n --limit -o --format --header --no-header --bytes --color --output --force -h --help" "$current"
+				_allocq_words "-f --file -F --function -m --module --builtin -l --line -e --regexp -i --ignore-case -v --invert-match -x --exclude --for --live --by-process --by-size --map-size --max-rate -n --limit -o --format --header --no-header --bytes --color --output --force --source -h --help" "$current"
 			else
 				_allocq_both "$current"
 			fi

@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import FIXTURES
 
+from allocq import sample_path
 from allocq.analysis.stacks import (
     Frame,
     Freed,
@@ -517,6 +518,12 @@ def test_pprof_is_read_by_protobuf(
         (["x", "--max-rate", "0"], "--max-rate must be at least 1"),
         (["x", "-o", "perf"], "invalid value 'perf' for --format"),
         (["x", "-o", "speedscope", "--output", "x.csv"], "the answer is json, not csv"),
+        (["x", "--source", ""], "stacks are of the running kernel"),
+        (["x", "--source", "-"], "stacks are of the running kernel"),
+        (["x", "--source", "a", "--source", "b"], "b is a second source"),
+        (["x", "--source", sample_path()], "has no call stacks: they are of the running kernel"),
+        (["-e", "("], "invalid regexp"),
+        (["x", "-v"], "--invert-match needs --regexp"),
     ],
 )
 def test_mistakes(argv: list[str], words: str) -> None:

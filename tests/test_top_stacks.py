@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,11 +20,20 @@ from screens import DOWN, UP, Screened, screened
 from test_top_screen import TAGS, built, folder, kernel, rows  # noqa: F401
 from watched import Kernel
 
+from allocq import sample_path
+from allocq.analysis.histories import group_key
 from allocq.analysis.stacks import Taken
+from allocq.commands.arguments import read_filter
+from allocq.commands.top import feed
 from allocq.commands.top.callers import words_of
 from allocq.errors import UsageError
+from allocq.model import Filter
+from allocq.options.commands import COMMANDS, STACKS_OPTIONS
+from allocq.options.reader import read_words
+from allocq.options.shared import GROUPS
 from allocq.output.top import Callers
 from allocq.sources.saved_stacks import parse_stacks
+from allocq.sources.source import open_source
 
 PIPES = (FIXTURES / "stacks-pipes-7.3.4-x86.json").read_bytes()
 LIVE = (FIXTURES / "stacks-pipes-live-7.3.4-x86.json").read_bytes()
@@ -114,8 +124,8 @@ def test_the_tree_of_the_selected_tag(kernel: Kernel, fake: Fake) -> None:  # no
         taking(seen, fake)
         assert "who calls  fs/pipe.c:158 alloc_pipe" in seen.text
         assert fake.asked == [
-            "stacks", "--file=fs/pipe.c", "--line=158", "--function=alloc_pipe", "--for", "5s",
-            "-o", "json",
+            "stacks", "--file=fs/pipe.c", "--line=158", "--function=alloc_pipe", "--builtin",
+            "--for", "5s", "-o", "json",
         ]  # fmt: skip
         seen.until("1 s so far")  # it counts, while nothing else is pressed
         fake.go()
@@ -342,7 +352,7 @@ def test_a_recording_has_no_stacks(folder: Path) -> None:  # noqa: F811
         (("fs/xfs", 0, None, ""), "directory", ["--file=fs/xfs"]),
         (("", 0, "xfs", ""), "module", ["--module=xfs"]),
         (("a[b]*?.c", 1, None, "-x:9"), None,
-         ["--file=a[[]b][*][?].c", "--line=1", "--function=-x[:]9"]),
+         ["--file=a[[]b][*][?].c", "--line=1", "--function=-x[:]9", "--builtin"]),
     ],
 )  # fmt: skip
 def test_what_is_asked_for(key: Any, by: str | None, words: list[str]) -> None:
@@ -353,8 +363,10 @@ def test_a_group_in_a_group() -> None:
     module, file = ("module", ("", 0, "xfs", "")), ("file", ("fs/a.c", 0, None, ""))
     key: Any = ("", 0, None, "f")
     within: Any = (module, file)
-    assert words_of(key, "function", within) == ["--function=f", "--module=xfs", "--file=fs/a.c"]
-    within = (("module", ("", 0, None, "")), ("function", key))
+    assert words_of(key, "function", within) == ["--function=f", "--file=fs/a.c", "--module=xfs"]
+    within = (("directory", ("fs", 0, None, "")), file)  # the smaller one
+    assert words_of(key, "function", within) == ["--function=f", "--file=fs/a.c"]
+    within = (("module", ("", 0, "xfs", "")), ("function", key))
     assert words_of(("fs/a.c", 7, "xfs", "f"), None, within) == [
         "--file=fs/a.c", "--line=7", "--function=f", "--module=xfs"
     ]  # fmt: skip
@@ -363,6 +375,64 @@ def test_a_group_in_a_group() -> None:
 def test_built_in_code_is_too_much() -> None:
     with pytest.raises(UsageError, match="too much"):
         words_of(("", 0, None, ""), "module")
+
+
+def selected(words: Sequence[str], source: Any) -> list[tuple[Any, ...]]:
+    """The tags that `allocq stacks` watches when it is given these words."""
+    operands = next(each for each in COMMANDS if each.name == "stacks").operands
+    return [
+        tag.key for tag in source.read(read_filter(read_words(words, STACKS_OPTIONS, operands)))
+    ]
+
+
+NARROWING = [
+    {}, {"words": ["fs"]}, {"files": ["fs/*"]}, {"functions": ["*alloc*"]},
+    {"modules": ["z*", "xfs"]}, {"builtin": True}, {"regexps": ["alloc|init"]},
+    {"regexps": ["ALLOC"], "ignore_case": True},
+    {"regexps": ["alloc"], "invert": True}, {"excludes": ["fs/xfs", "*.h"]}, {"lines": [(1, 500)]},
+    {"words": ["mm", "fs"], "functions": ["*page*", "*inode*"], "min_size": 1, "accurate": True},
+    {"files": ["*.c"], "excludes": ["mm"], "lines": [(100, 900), (3, 3)], "builtin": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("by", [None, *GROUPS])
+@pytest.mark.parametrize("narrowing", NARROWING, ids=str)
+def test_what_is_listed_is_what_is_asked_for(by: str | None, narrowing: dict[str, Any]) -> None:
+    """The filter of the list counts, and no tag of another is asked for."""
+    asked = Filter(**narrowing)
+    names = Filter(**{key: value for key, value in narrowing.items()
+                      if key not in ("min_size", "accurate")})  # fmt: skip
+    with open_source(sample_path()) as source:
+        groups: dict[Any, set[Any]] = {}
+        for tag in source.read(names):
+            groups.setdefault(group_key(tag.key, by) if by else tag.key, set()).add(tag.key)
+        for key, tags in list(groups.items())[:: max(1, len(groups) // 12)]:
+            if by == "directory":  # and all below
+                tags = {each for folder, several in groups.items() for each in several
+                        if f"{folder[0]}/".startswith(f"{key[0]}/")}  # fmt: skip
+            if by == "module" and key[2] is None and names.items().keys() <= {"builtin"}:
+                continue
+            words = words_of(key, by, (), asked)
+            assert set(selected(words, source)) == tags, words
+
+
+def test_a_directory_of_files_that_a_regexp_narrows() -> None:
+    asked = Filter(files=["*.c"], regexps=["x"])
+    with pytest.raises(UsageError, match="too much for one question"):
+        words_of(("fs", 0, None, ""), "directory", (), asked)
+    # Inside, the tag is all that is asked for.
+    assert "--regexp=x" not in words_of(("fs/a.c", 1, None, "f"), None, (), asked)
+
+
+def test_another_proc_file_system_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(feed, "Taking", lambda what, words, live: asked.append(words))
+    for path in ("/proc/allocinfo", "/host/proc/allocinfo"):
+        source = SimpleNamespace(path=path)
+        key = ("fs/a.c", 1, "xfs", "f")
+        watched: Any = feed.LiveFeed(SimpleNamespace(source=source))  # type: ignore[arg-type]
+        watched.take(key, "module", (), Filter(), False)
+    assert asked == [["--module=xfs"], ["--source=/host/proc/allocinfo", "--module=xfs"]]
 
 
 @pytest.mark.parametrize("live", [True, False])

@@ -46,8 +46,8 @@ class Stack:
     kernel prints them. tag: FILE:LINE, None if several are in the function. freed_bytes and
     freed_calls: of what was allocated here in that time, what was freed in it; None if frees were
     not watched. inner: how many frames, from the innermost, are the allocator's. pid: of the thread
-    that allocated, None if threads are not told apart; comm: its name, if that is known. size: bytes
-    of each allocation, None if sizes are not told apart."""
+    that allocated, None if threads are not told apart; comm: its name, if that is known. size: of
+    each allocation, in bytes; None if sizes are not told apart."""
 
     frames: tuple[str, ...]
     bytes: int = 0

@@ -66,6 +66,7 @@ class StacksRequest:
     by_size: bool
     layout: StackLayout
     color: str
+    source: str | None = None
 
     def __post_init__(self) -> None:
         if not self.filter.items():
@@ -108,7 +109,17 @@ def read_request(values: Mapping[str, object]) -> StacksRequest:
             plain=bool(values.get("bytes")), header=bool(values.get("header", True))
         ),
         color=choice("color", values.get("color"), COLORS) or "auto",
+        source=_source(values),
     )
+
+
+def _source(values: Mapping[str, object]) -> str | None:
+    path = text(values, "source")
+    if values.get("second_source") is not None:
+        raise UsageError(f"{values['second_source']} is a second source", "give one --source")
+    if path in ("", "-"):
+        raise UsageError("stacks are of the running kernel", "omit --source")
+    return path
 
 
 @dataclass(slots=True)
@@ -149,8 +160,12 @@ def stacks_command(values: Mapping[str, object], fd: int = 1) -> int:
     screen = target.screen(fd)
     if request.format == "pprof" and screen.terminal:
         raise UsageError("pprof is binary", "write it to a file: --output stacks.pb.gz")
-    with open_source(None) as source:
-        assert isinstance(source, Live)
+    with open_source(request.source) as source:
+        if not isinstance(source, Live):
+            raise UsageError(
+                f"{request.source} has no call stacks: they are of the running kernel",
+                "omit --source",
+            )
         facts = usable()
         filter = as_meant(source, request.filter)
         wanted = source.read(filter).tags

@@ -393,7 +393,10 @@ WATCH_TIME = "10s"
 MAX_RATE = 100_000
 STACKS_FORMATS = ("table", "folded", "pprof", "speedscope", "json")
 STACKS_OPTIONS = (
-    *named(FILTER_OPTIONS, "file", "function", "module", "line"),
+    *named(
+        FILTER_OPTIONS, "file", "function", "module", "builtin", "line", "regexp", "ignore_case",
+        "invert", "exclude",
+    ),
     Option("span", ("--for",), TEXT, WATCH_PANEL,
            f"Watch for TIME (default: {WATCH_TIME}; with COMMAND, until it ends).", "TIME"),
     Option("live", ("--live",), FLAG, WATCH_PANEL,
@@ -415,6 +418,9 @@ STACKS_OPTIONS = (
            " table).", "FORMAT", STACKS_FORMATS),
     *named(TABULAR_OPTIONS, "header", "bytes", "color"),
     *OUTPUT_OPTIONS,
+    Option("source", ("--source",), TEXT, _S,
+           "The tags of the running kernel in another proc file system, as"
+           " /host/proc/allocinfo in a container (default: /proc/allocinfo).", "PATH"),
 )  # fmt: skip
 
 REPORT_FORMATS = ("html", "markdown")

@@ -23,8 +23,8 @@ _VARINT, _BYTES = 0, 2
 
 def pprof(stacks: Sequence[Stack], live: bool, time_ns: int, duration_ns: int) -> bytes:
     """A profile, not yet gzipped. Its samples have calls and bytes allocated, and with `live` also
-    those in use, under the names of Go's heap profiles; the size of each allocation, if it is known,
-    is their label `bytes`. A function's file is its module."""
+    those in use, under the names of Go's heap profiles; their label `bytes` is the size of each
+    allocation, if it is known. A function's file is its module."""
     strings: dict[str, int] = {"": 0}
     functions: dict[tuple[str, str], int] = {}
 

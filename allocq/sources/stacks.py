@@ -242,8 +242,8 @@ class Seen:
 class Watch:
     """The triggers that watch some tags, in an instance. size: the entries of the tables that keep
     addresses; those of stacks have a part of it. own: the threads of this process, as events name
-    them; reading the tables allocates, and is not counted. by_process, by_size: tell apart the threads that
-    allocate, the sizes that they allocate."""
+    them; reading the tables allocates, and is not counted. by_process: tell the threads apart that
+    allocate; by_size: the sizes that they allocate."""
 
     def __init__(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 from ...analysis.board import Within
 from ...analysis.diff import Key
@@ -12,36 +14,79 @@ from ...analysis.stacks import Taken
 from ...errors import SourceError, UsageError
 from ...host.background import Background
 from ...host.tracefs import usable
+from ...model import Filter
 from ...sources.saved_stacks import LARGEST, parse_stacks
 
 SECONDS = 5
+EVERYTHING = Filter()
 _PATIENCE = 6.0
 _SPECIAL = re.compile(r"[*?\[:]")
 
 
-def words_of(key: Key, by: str | None, within: Within = ()) -> list[str]:
-    """The options of `allocq stacks` that select a tag or a group; within: the groups that it is
-    in. UsageError for what cannot be watched."""
-    file, line, module, function = key
-    words = []
-    if by in (None, "file", "directory", "location"):
-        words.append(f"--file={_exactly(str(file))}")
-    if by in (None, "location"):
-        words.append(f"--line={line}")
-    if by in (None, "function", "location"):
-        words.append(f"--function={_exactly(str(function))}")
-    if by == "module" and module is None:
+def words_of(
+    key: Key, by: str | None, within: Within = (), filter: Filter = EVERYTHING
+) -> list[str]:
+    """The words of `allocq stacks` that select a tag or a group. within: the groups that it is in,
+    the innermost last; filter: of the list. What that says of counters is left out: they move.
+    UsageError for what cannot be watched."""
+    options: dict[str, str] = {}
+    folder = None
+    for kind, group in ((by, key), *reversed(within)):
+        if kind == "directory" and "file" not in options:
+            folder = str(group[0])
+        for name, value in _options_of(group, kind).items():
+            options.setdefault(name, value)  # one that is given twice would widen
+    if folder is not None and filter.files:
+        # Both are files: one of them is asked for in other words.
+        if filter.regexps:
+            raise UsageError(
+                "too much for one question: a directory, --file and --regexp",
+                "open the group and select a tag",
+            )
+        del options["file"]
+        filter = replace(filter, regexps=[f"^{re.escape(folder)}/"], ignore_case=False)
+    words = [f"--{name}={value}" if value else f"--{name}" for name, value in options.items()]
+    words += _narrowing(filter, options)
+    if words == ["--builtin"]:
         raise UsageError("built-in code is too much to watch", "open the group and select a tag")
-    if by in (None, "module", "location") and module is not None:
-        words.append(f"--module={_exactly(str(module))}")
-    for kind, group in within:
-        if kind == "module" and group[2] is None:
-            continue  # no option of stacks leaves modules out
-        given = {word.partition("=")[0] for word in words}
-        more = words_of(group, kind)
-        # An option that is given twice would widen.
-        words += [word for word in more if word.partition("=")[0] not in given]
     return words
+
+
+def _options_of(key: Key, by: str | None) -> dict[str, str]:
+    """The options that select a tag or a group, by name."""
+    file, line, module, function = key
+    is_tag = by in (None, "location")
+    options = {}
+    if is_tag or by in ("file", "directory"):
+        options["file"] = _exactly(str(file))
+    if is_tag:
+        options["line"] = str(line)
+    if is_tag or by == "function":
+        options["function"] = _exactly(str(function))
+    if is_tag or by == "module":
+        options |= {"builtin": ""} if module is None else {"module": _exactly(str(module))}
+    return options
+
+
+def _narrowing(filter: Filter, options: Mapping[str, str]) -> list[str]:
+    """The words of a filter, without those that narrow nothing more beside these options."""
+    words = []
+    for name, patterns in (
+        ("file", filter.files),
+        ("function", filter.functions),
+        ("module", filter.modules),
+        ("line", [f"{first}-{last}" for first, last in filter.lines]),
+    ):
+        if name not in options:
+            words += [f"--{name}={pattern}" for pattern in patterns]
+    if filter.builtin and not options.keys() & {"module", "builtin"}:
+        words.append("--builtin")
+    if "line" in options:  # a tag that is listed passes all of these
+        return words
+    words += [f"--exclude={pattern}" for pattern in filter.excludes]
+    words += [f"--regexp={pattern}" for pattern in filter.regexps]
+    words += ["--ignore-case"] * filter.ignore_case + ["--invert-match"] * filter.invert
+    return [*words, *filter.words]
 
 
 def _exactly(name: str) -> str:

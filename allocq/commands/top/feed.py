@@ -15,6 +15,7 @@ from ...model import Filter, Info
 from ...output.top import place_of
 from ...sources.matcher import Matcher
 from ...sources.replay import Replay
+from ...sources.source import ALLOCINFO
 from ...sources.watching import Watcher
 from ...storage.compression import pack, packer
 from ...storage.files import save
@@ -49,10 +50,10 @@ class Feed(Protocol):
     def jump(self, filter: Filter, when: float) -> None:
         """Show the last sample at or before `when`, in seconds since 1970."""
 
-    def take(self, key: Key, by: str | None, within: Within, live: bool) -> Taking:
+    def take(self, key: Key, by: str | None, within: Within, filter: Filter, live: bool) -> Taking:
         """Begin to take the stacks that allocate through a tag or a group, within others.
 
-        live: only what is not freed. UsageError.
+        filter: of the list; live: only what is not freed. UsageError.
         """
 
     def save(self, path: str, filter: Filter, fresh: bool) -> None:
@@ -90,10 +91,14 @@ class LiveFeed:
     def jump(self, filter: Filter, when: float) -> None:
         raise SourceError("only a recording can be replayed", "allocq top --source DIR")
 
-    def take(self, key: Key, by: str | None, within: Within, live: bool) -> Taking:
-        what = " ".join(filter(None, place_of(key, by)))
+    def take(self, key: Key, by: str | None, within: Within, filter: Filter, live: bool) -> Taking:
+        what = " ".join(part for part in place_of(key, by) if part)
         what += " and below" if by == "directory" else ""
-        return Taking(what, words_of(key, by, within), live)
+        words = words_of(key, by, within, filter)
+        path = self._watcher.source.path
+        if path != ALLOCINFO:
+            words.insert(0, f"--source={path}")
+        return Taking(what, words, live)
 
     def save(self, path: str, filter: Filter, fresh: bool) -> None:
         packing = packer(path)
@@ -171,7 +176,7 @@ class ReplayFeed:
         self._replay.position = position
         self.board = self._replay.board_at(position, filter, self._mark)
 
-    def take(self, key: Key, by: str | None, within: Within, live: bool) -> Taking:
+    def take(self, key: Key, by: str | None, within: Within, filter: Filter, live: bool) -> Taking:
         raise UsageError("w is for the running kernel: a recording has no stacks")
 
     def save(self, path: str, filter: Filter, fresh: bool) -> None:

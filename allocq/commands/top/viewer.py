@@ -94,7 +94,7 @@ class Viewer:
         self._figures: Figures | None = None
         self._order: Sequence[int] = ()
         self._callers: Callers | None = None
-        self._asked_for: tuple[Key, str | None, Within] | None = None
+        self._asked_for: tuple[Key, str | None, Within, Filter] | None = None
         self._taking: Taking | None = None
         self._given_up: list[Taking] = []
 
@@ -378,14 +378,14 @@ class Viewer:
         figures, order = self._shown()
         if order:
             at = order[self._selected]
-            self._take(figures.keys[at], figures.by, self._within, live=False)
+            self._take(figures.keys[at], figures.by, self._within, self._filter, live=False)
 
-    def _take(self, key: Key, by: str | None, within: Within, live: bool) -> None:
+    def _take(self, key: Key, by: str | None, within: Within, filter: Filter, live: bool) -> None:
         self._give_up()
         self._callers = None
-        self._taking = self._feed.take(key, by, within, live)
+        self._taking = self._feed.take(key, by, within, filter, live)
         self._callers = Callers(self._taking.what, live, SECONDS)
-        self._asked_for = key, by, within
+        self._asked_for = key, by, within, filter
 
     def _in_callers(self, key: str, callers: Callers) -> bool:
         """Do what a key is for while the stacks are shown; False: it is for all screens."""
