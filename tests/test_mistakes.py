@@ -207,6 +207,7 @@ def test_a_count_is_a_number_in_any_format() -> None:
         ("query no/such.txt", "no such file: no/such.txt", "otherwise: no /proc/allocinfo"),
         ("tree /no/such", "no such file: /no/such", "otherwise: no /proc/allocinfo"),
         ("query slub", "no /proc/allocinfo", "or read a saved listing with --source"),
+        ("stacks slub", "no /proc/allocinfo", "boot a kernel that has it"),
         (f"diff {SAMPLE}", "no /proc/allocinfo", "boot a kernel that has it, or name a second"),
         ("bench", "no /proc/allocinfo", "boot a kernel that has it"),
     ],

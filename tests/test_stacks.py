@@ -35,6 +35,7 @@ from allocq.analysis.stacks import (
     rows_of,
     subtract,
 )
+from allocq.commands.stacks import _unseen
 from allocq.errors import AccessError, FormatError, InterfaceError, SourceError, UsageError
 from allocq.host import threads, tracefs
 from allocq.host.symbols import Code, Symbols, _is_operand
@@ -47,6 +48,7 @@ from allocq.sources.stacks import (
     _VMALLOC,
     KINDS,
     Kind,
+    Seen,
     Sites,
     Watch,
     _bytes,
@@ -528,6 +530,31 @@ def test_pprof_is_read_by_protobuf(
 )
 def test_mistakes(argv: list[str], words: str) -> None:
     refused(here("stacks", *argv), words)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "live", "words"),
+    [
+        ((64, 2), (64, 2), 0, "grew by 0 and 0 calls"),
+        ((64, 2), (1088, 3), 64, "grew by 1.0K and 1 call"),
+        ((1088, 3), (64, 2), 0, "shrank by 1.0K and 1 call"),
+        ((64, 2), (96, 3), 64, "grew by 32 and 1 call: what is live here and not there was freed"),
+        (
+            (96, 3),
+            (64, 2),
+            64,
+            "shrank by 32 and 1 call: what is live here and not there was freed",
+        ),
+    ],
+)
+def test_what_the_tags_did_meanwhile(
+    before: tuple[int, int], after: tuple[int, int], live: int, words: str
+) -> None:
+    stacks = [Stack(("a",), 64, 1, 64 - live, int(not live))]
+    ends = [[Tag(*each, "a.c", 7, None, "f")] for each in (before, after)]
+    note = _unseen(stacks, Seen(stacks), True, *ends)[-1]
+    assert note.startswith(f"meanwhile the tags {words}")
+    assert ("what is live here" in note) == ("what is live here" in words)
 
 
 def test_names_that_are_ours(tmp_path: Path) -> None:

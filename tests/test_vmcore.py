@@ -104,7 +104,7 @@ def test_a_dump_on_standard_input(core: str, kernel: vmcores.Kernel) -> None:
     with open(core, "rb") as file:
         assert allocq("query", *words, stdin=file).out == vmcores.LINES
     done = allocq("query", *words, input=Path(core).read_bytes())
-    refused(done, "--vmlinux is for crash dumps, and standard input is not one")
+    refused(done, "standard input is a pipe, and a crash dump is a file")
     assert "name the dump, a file, with --source" in done.err
     done = allocq("query", "--source", "-", input=Path(core).read_bytes())
     refused(done, "standard input is not a saved /proc/allocinfo but ELF", "from a pipe or packed")
@@ -259,6 +259,43 @@ def test_a_dump_without_a_build_id(kernel: vmcores.Kernel, tmp_path: Path) -> No
 def test_a_vmlinux_without_debug_info(folder: Path, tmp_path: Path) -> None:
     kernel = vmcores.compiled(folder, debug=False)
     refused(ask(vmcores.dump(kernel), tmp_path), f"{kernel.vmlinux} has no debug info")
+
+
+@pytest.mark.parametrize("folder_of_debug", ["", ".debug/"])
+def test_debug_info_in_a_file_of_its_own(
+    core: str, kernel: vmcores.Kernel, tmp_path: Path, folder_of_debug: str
+) -> None:
+    """The file that a stripped vmlinux names is in the hint, if it is there; it is debug info."""
+    debug, stripped = tmp_path / folder_of_debug / "a b.debug", tmp_path / "vmlinux"
+    debug.parent.mkdir(exist_ok=True)
+    objcopy = ["objcopy", str(kernel.vmlinux)]
+    subprocess.run([*objcopy, "--only-keep-debug", str(debug)], check=True)
+    subprocess.run(
+        [*objcopy, "--strip-debug", f"--add-gnu-debuglink={debug}", str(stripped)], check=True
+    )
+    asked = ["query", "--source", core, "--vmlinux"]
+    done = here(*asked, str(stripped))
+    refused(done, f"{stripped} has no debug info")
+    assert done.err.splitlines()[1] == f"hint: --vmlinux '{debug}'"
+    assert here(*asked, str(debug)).out == vmcores.LINES
+    debug.unlink()
+    assert "debuginfod-find" in here(*asked, str(stripped)).err
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["top", "-b", "-n", "1", "--source"], "is one listing: nothing grows in it"),
+        (["record", "--once", "-d", "never", "--source"], "is not that of a running kernel"),
+        (["stacks", "x", "--source"], "has no call stacks: they are of the running kernel"),
+    ],
+)
+def test_what_watches_the_running_kernel_takes_no_dump(
+    argv: list[str], words: str, core: str, tmp_path: Path
+) -> None:
+    done = allocq(*argv, core, cwd=tmp_path)
+    refused(done, f"{core} {words}")
+    assert "vmlinux" not in done.err and not (tmp_path / "never").exists()
 
 
 def test_a_vmlinux_that_may_not_be_read(core: str, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def _with_fitting_hint(error: AllocqError, argv: list[str]) -> AllocqError:
             instead = ", or name a second listing"
         elif command.name == "top":
             instead = ", or replay a recording with --source DIR"
-        elif not _has(command, "source"):
+        elif command.name == "stacks" or not _has(command, "source"):
             instead = ""
         error.hint = error.hint.replace(_SAVED_INSTEAD, instead)
     return error

@@ -31,6 +31,7 @@ from ..sources.stacks import (
     LEAST_MAP,
     MAP_SIZE,
     MOST_MAP,
+    SHOW_ADDRESSES,
     Seen,
     Sites,
     Watch,
@@ -38,6 +39,7 @@ from ..sources.stacks import (
     find_sites,
     kinds_of,
 )
+from ..sources.vmcore.recognise import is_dump
 from ..times import parse_duration
 from ..units import format_size
 from .arguments import choice, number, read_filter, strings, text, text_or
@@ -160,12 +162,11 @@ def stacks_command(values: Mapping[str, object], fd: int = 1) -> int:
     screen = target.screen(fd)
     if request.format == "pprof" and screen.terminal:
         raise UsageError("pprof is binary", "write it to a file: --output stacks.pb.gz")
+    if request.source is not None and is_dump(request.source):
+        raise _no_stacks(request.source)
     with open_source(request.source) as source:
         if not isinstance(source, Live):
-            raise UsageError(
-                f"{request.source} has no call stacks: they are of the running kernel",
-                "omit --source",
-            )
+            raise _no_stacks(str(request.source))
         facts = usable()
         filter = as_meant(source, request.filter)
         wanted = source.read(filter).tags
@@ -174,7 +175,8 @@ def stacks_command(values: Mapping[str, object], fd: int = 1) -> int:
             return NOTHING
         sites = find_sites(wanted, source.read(Filter()).tags)
         if sites.empty:
-            raise SourceError(f"cannot find the code of the tags: {sites.notes[-1]}")
+            hint = SHOW_ADDRESSES if sites.symbols is None else ""
+            raise SourceError(f"cannot find the code of the tags: {sites.notes[-1]}", hint)
         live = request.live and facts.synthetic
         if request.live and not live:
             sites.notes.append(_UNPAIRED)
@@ -195,6 +197,10 @@ def stacks_command(values: Mapping[str, object], fd: int = 1) -> int:
         say(f"allocq: {request.command[0]} {describe(result.status)}")
         return COMMAND_FAILED
     return FOUND if result.stacks else NOTHING
+
+
+def _no_stacks(path: str) -> UsageError:
+    return UsageError(f"{path} has no call stacks: they are of the running kernel", "omit --source")
 
 
 def _watch(
@@ -354,9 +360,11 @@ def _unseen(
         notes.append(f"allocated before, so not seen: {words}")
     grown, more = _sum(after)
     grown, more = grown - held, more - calls
-    words = f"meanwhile the tags grew by {format_size(grown)} and {quantity(more, 'call')}"
+    verb, sign = ("shrank", -1) if grown < 0 and more <= 0 else ("grew", 1)
+    words = f"meanwhile the tags {verb} by {format_size(sign * grown)}"
+    words += f" and {quantity(sign * more, 'call')}"
     left = sum(stack.live_bytes for stack in stacks)
-    if live and grown < left:
+    if live and max(grown, 0) < left:
         words += ": what is live here and not there was freed without an event (kfree_rcu, in bulk)"
         words += ", or is new in place of what was freed"
     notes.append(words)

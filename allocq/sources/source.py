@@ -630,7 +630,11 @@ def open_source(
         raise
     if vmlinux is not None:
         native.close()
-        hint = _DUMP_IS_A_FILE if native.live or not native.is_file else _NO_DUMP
+        if name == "-" and not native.is_file:
+            raise UsageError(
+                "standard input is a pipe, and a crash dump is a file", _DUMP_IS_A_FILE
+            )
+        hint = _DUMP_IS_A_FILE if native.live else _NO_DUMP
         raise UsageError(f"--vmlinux is for crash dumps, and {native.path} is not one", hint)
     return Live(native) if native.live else Saved(native, chosen)
 

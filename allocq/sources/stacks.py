@@ -22,6 +22,7 @@ from ..model import Tag
 from .histogram import Histogram, Row, parse_histograms
 
 MAP_SIZE, LEAST_MAP, MOST_MAP = 16384, 128, 131072  # tracing_map.h: 7 to 17 bits
+SHOW_ADDRESSES = "sudo sysctl kernel.kptr_restrict=1"
 _STACKS_PART, _LEAST_STACKS = 8, 2048
 _RANGES, _COMMAND = 40, 3500  # a trigger is less than a page
 _MOST_TOLD = 3
@@ -109,7 +110,7 @@ class Sites:
                 many = f"{len(self.named)} functions are too many"
                 raise SourceError(
                     f"{many} without the addresses of /proc/kallsyms",
-                    "sudo sysctl kernel.kptr_restrict=1, or name fewer",
+                    f"{SHOW_ADDRESSES}, or name fewer",
                 )
             return text
         spans = [(function.start, function.end) for function in self.holders]

@@ -20,6 +20,7 @@ from ...output.terminal import screen_of, speaks_utf8, wants_color
 from ...sources.replay import Replay
 from ...sources.series import open_series
 from ...sources.source import Live, open_source
+from ...sources.vmcore.recognise import is_dump
 from ...sources.watching import Watcher
 from ...times import parse_duration, parse_time
 from ..arguments import (
@@ -134,7 +135,8 @@ def _opened(request: TopRequest, stack: ExitStack, warnings: list[str]) -> Feed:
         warnings += series.warnings
         _widen(feed, choices)
         return feed
-    source = None if path == "-" else open_source(path, request.interface)
+    is_listing = path is not None and (path == "-" or is_dump(path))
+    source = None if is_listing else open_source(path, request.interface)
     if source:
         stack.enter_context(source)
     if not isinstance(source, Live):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 import struct
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _VMCOREINFO = b"VMCOREINFO"
 _LONGEST_INFO = 1 << 20
 _KERNEL_NOTES = "/sys/kernel/notes"
 _DEBUG_INFO = (b".debug_info", b".zdebug_info")
+_DEBUG_LINK = b".gnu_debuglink"
 _INCOMPLETE = 8  # DUMP_DH_COMPRESSED_INCOMPLETE
 _LAST_PAGES = 4096
 _HEAD = 1024
@@ -234,7 +236,17 @@ def _check(fd: int, vmlinux: str, dump: Dump) -> None:
             where(dump),
         )
     if not section_names.intersection(_DEBUG_INFO):
-        raise FormatError(f"{vmlinux} has no debug info", where(dump))
+        raise FormatError(f"{vmlinux} has no debug info", _beside(vmlinux, elf) or where(dump))
+
+
+def _beside(vmlinux: str, elf: Elf) -> str:
+    """The debug info that a stripped vmlinux says it has beside it, if that is there."""
+    name = os.fsdecode(elf.section(_DEBUG_LINK).partition(b"\0")[0])
+    folder = os.path.dirname(vmlinux)
+    for place in (os.path.join(folder, name), os.path.join(folder, ".debug", name)):
+        if name and "/" not in name and os.path.isfile(place):
+            return f"--vmlinux {shlex.quote(place)}"
+    return ""
 
 
 def where(dump: Dump) -> str:
@@ -244,6 +256,8 @@ def where(dump: Dump) -> str:
         f"/usr/lib/debug/boot/vmlinux-{release}",
         f"/usr/lib/debug/lib/modules/{release}/vmlinux",
     ]
+    if build_id := dump.build_id:
+        places.append(f"/usr/lib/debug/.build-id/{build_id[:2]}/{build_id[2:]}.debug")
     for place in places:
         if os.path.isfile(place):
             return f"--vmlinux {place}"

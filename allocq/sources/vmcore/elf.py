@@ -16,6 +16,7 @@ _MOST_NOTES = 64 << 20
 _MOST_HEADERS = 64 << 20
 _LOAD, _NOTE = 1, 4
 _SECTION_NOTE = 7
+_LONGEST_NAME = 4096
 _BUILD_ID = 3
 
 Reads = Callable[[int, int], bytes]
@@ -66,6 +67,8 @@ class Elf:
     def __init__(self, read: Reads, path: str) -> None:
         self._read, self._path = read, path
         ident = read(16, 0)
+        if ident.startswith(ELF) and len(ident) < 16:
+            raise self._truncated()
         if len(ident) < 16 or ident[:4] != ELF or ident[4] not in (1, 2) or ident[5] not in (1, 2):
             raise FormatError(f"{path} is not an ELF file")
         self.is_64_bit = ident[4] == 2
@@ -80,6 +83,9 @@ class Elf:
         self._sections = (sections_at, sections)
         self._number = segments
 
+    def _truncated(self) -> FormatError:
+        return FormatError(f"{self._path} is truncated: its headers are not all there")
+
     @cached_property
     def segments(self) -> list[Area]:
         """What of the file is where in memory. FormatError."""
@@ -91,7 +97,7 @@ class Elf:
     def _fields(self, layout: struct.Struct, at: int) -> tuple[int, ...]:
         data = self._read(layout.size, at)
         if len(data) < layout.size:
-            raise FormatError(f"{self._path} is truncated: its headers are not all there")
+            raise self._truncated()
         return layout.unpack(data)
 
     def _areas(self, layout: struct.Struct, at: int, number: int) -> Iterator[Area]:
@@ -100,7 +106,7 @@ class Elf:
             raise FormatError(f"{self._path} is damaged: {number} parts in an ELF file")
         data = self._read(size, at) if number else b""
         if len(data) < size:
-            raise FormatError(f"{self._path} is truncated: its headers are not all there")
+            raise self._truncated()
         for fields in layout.iter_unpack(data):
             if layout is self._layout.section:
                 name, type_, _, _, offset, length = fields[:6]
@@ -117,13 +123,22 @@ class Elf:
 
     def section_names(self) -> set[bytes]:
         """The names of the sections that have bytes in the file."""
+        return {name for name, area in self._named_sections() if area.size}
+
+    def section(self, name: bytes) -> bytes:
+        """The beginning of a section, empty if there is none of this name."""
+        for known, area in self._named_sections():
+            if known == name:
+                return self._read(min(area.size, _LONGEST_NAME), area.offset)
+        return b""
+
+    def _named_sections(self) -> Iterator[tuple[bytes, Area]]:
         sections = self.sections
-        if not 0 < self._names_at < len(sections):
-            return set()
-        names = self._read(
-            min(sections[self._names_at].size, _MOST_HEADERS), sections[self._names_at].offset
-        )
-        return {names[each.name :].partition(b"\0")[0] for each in sections if each.size}
+        if 0 < self._names_at < len(sections):
+            area = sections[self._names_at]
+            names = self._read(min(area.size, _MOST_HEADERS), area.offset)
+            for each in sections:
+                yield names[each.name :].partition(b"\0")[0], each
 
     @property
     def end(self) -> int:
