@@ -366,6 +366,9 @@ def test_a_group_in_a_group() -> None:
     assert words_of(key, "function", within) == ["--function=f", "--file=fs/a.c", "--module=xfs"]
     within = (("directory", ("fs", 0, None, "")), file)  # the smaller one
     assert words_of(key, "function", within) == ["--function=f", "--file=fs/a.c"]
+    assert words_of(("fs", 0, None, ""), "directory", (file,)) == ["--file=fs/a.c"]
+    within = (("directory", ("fs", 0, None, "")),)
+    assert words_of(("fs/xfs", 0, None, ""), "directory", within) == ["--file=fs/xfs"]
     within = (("module", ("", 0, "xfs", "")), ("function", key))
     assert words_of(("fs/a.c", 7, "xfs", "f"), None, within) == [
         "--file=fs/a.c", "--line=7", "--function=f", "--module=xfs"

@@ -31,7 +31,9 @@ def words_of(
     UsageError for what cannot be watched."""
     options: dict[str, str] = {}
     folder = None
-    for kind, group in ((by, key), *reversed(within)):
+    # A file is smaller than a directory, and a group in a group is smaller than that.
+    groups = [(by, key), *reversed(within)]
+    for kind, group in sorted(groups, key=lambda each: each[0] == "directory"):
         if kind == "directory" and "file" not in options:
             folder = str(group[0])
         for name, value in _options_of(group, kind).items():
