@@ -76,7 +76,6 @@ def test_options_of_another_action() -> None:
     refused(here("profiling", "on", "-o", "json"), "--format is for status, not for on")
     for words in ((), ("status",)):
         refused(here("profiling", *words, "--persist"), "--persist needs an action")
-        refused(here("profiling", *words, "--dry-run"), "--dry-run needs an action")
 
 
 def test_a_switch_that_is_set_but_not_kept_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

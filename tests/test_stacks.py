@@ -13,6 +13,7 @@ import struct
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ from allocq.analysis.stacks import (
 from allocq.commands.stacks import _unseen
 from allocq.errors import AccessError, FormatError, InterfaceError, SourceError, UsageError
 from allocq.host import threads, tracefs
-from allocq.host.symbols import Code, Symbols, _is_operand
+from allocq.host.symbols import Code, Function, Symbols, _is_operand
 from allocq.model import Tag
 from allocq.output.pprof import pprof
 from allocq.output.speedscope import speedscope
@@ -297,6 +298,33 @@ def test_the_code_that_sets_a_tag_is_found(how: str) -> None:
     assert len(list(code.places(0))) == 1
     [pipe] = symbols.named("alloc_pipe_info", None)
     assert [tag for _, tag in code.tags_in(pipe)] == [0, 1]
+
+
+@pytest.mark.parametrize("shift", [0, 8, 0x1FFF8, 0x8808])
+def test_all_tags_are_found_at_once(shift: int) -> None:
+    """Tags lie across several 64 KiB; each is where a search for its own address finds it."""
+    random = Random(shift)
+    first, count, start = 0xFFFFFFFF82FE0000 + shift, 5000, 0xFFFFFFFF81000000
+    text = bytearray(random.randbytes(1 << 14))
+    for place in range(0, len(text) - 16, 16):
+        address = (first + random.randrange(-2, count + 2) * SIZE) & 0xFFFFFFFF
+        move = random.choice(list(MOVES.values())) + struct.pack("<I", address)
+        text[place : place + len(move)] = move
+    code = Code(bytes(text), start, first, SIZE, count)
+    expected = [
+        (start + place, rest // SIZE)
+        for place in range(len(text) - 3)
+        if (rest := (int.from_bytes(text[place : place + 4], "little") - first) & 0xFFFFFFFF)
+        < count * SIZE and rest % SIZE == 0 and _is_operand(bytes(text), place)
+    ]  # fmt: skip
+    assert len(expected) > 900
+    assert code.tags_in(Function(start, start + len(text), "f")) == expected
+    for number in {tag for _, tag in expected}:
+        assert list(code.places(number)) == [at for at, tag in expected if tag == number]
+    middle = start + len(text) // 2
+    assert code.tags_in(Function(start, middle, "f")) == [
+        each for each in expected if each[0] + 4 <= middle
+    ]
 
 
 def test_other_instructions_set_no_tag() -> None:

@@ -71,10 +71,8 @@ def _check_options(action: str, values: Mapping[str, object]) -> None:
         if values.get("format") is not None:
             raise UsageError(f"--format is for status, not for {action}", "omit --format")
         return
-    for name in ("persist", "dry_run"):
-        if values.get(name):
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} needs an action", "use allocq profiling on or off")
+    if values.get("persist"):
+        raise UsageError("--persist needs an action", "use allocq profiling on or off")
 
 
 def counts(facts: Profiling) -> bool:

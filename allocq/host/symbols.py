@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 _SYMBOL = re.compile(rb"^([0-9a-f]+) (\w) (\S+)(?:\t\[(\S+)\])?$", re.MULTILINE)
 _CODE = re.compile(rb"^([0-9a-f]+) [tTwW] (\S+)(?:\t\[(\S+)\])?$", re.MULTILINE)
@@ -55,13 +56,16 @@ class Symbols:
 
     def named(self, name: str, module: str | None) -> list[Function]:
         """The functions of this name in the source code; several files may have one."""
-        word = name.encode()
-        found = {
-            (address, symbol, owner)
-            for address, kind, symbol, owner in self._lines(word)
-            if kind in b"tTwW" and symbol.partition(b".")[0] == word and _module(owner) == module
-        }
-        return [self._function(row) for row in sorted(found)]
+        rows = self._by_name.get(name.encode(), ())
+        return [self._function(row) for row in rows if _module(row[2]) == module]
+
+    @cached_property
+    def _by_name(self) -> dict[bytes, list[tuple[bytes, bytes, bytes]]]:
+        """The rows by the name in the source code."""
+        found: dict[bytes, list[tuple[bytes, bytes, bytes]]] = {}
+        for row in dict.fromkeys(self._rows):
+            found.setdefault(row[1].partition(b".")[0], []).append(row)
+        return found
 
     def at(self, address: int) -> Function | None:
         """The function that has this address."""
@@ -118,26 +122,35 @@ class Code:
 
     def places(self, tag: int) -> Iterator[int]:
         """The addresses where code sets the kernel's own tag of this number."""
-        wanted = struct.pack("<I", (self._tags + tag * self._size) & 0xFFFFFFFF)
-        place = self._text.find(wanted)
-        while place >= 0:
-            if _is_operand(self._text, place):
-                yield self._start + place
-            place = self._text.find(wanted, place + 1)
+        yield from self._places.get(tag, ())
+
+    @cached_property
+    def _places(self) -> dict[int, list[int]]:
+        """The same of all tags: looked for once, by the half of an address that many share."""
+        first = self._tags & 0xFFFFFFFF
+        found: dict[int, list[int]] = {}
+        for half in range(first >> 16, (first + self._size * self._count >> 16) + 1):
+            wanted = struct.pack("<H", half & 0xFFFF)
+            at = self._text.find(wanted, 2)
+            while at >= 0:
+                (value,) = struct.unpack_from("<I", self._text, at - 2)
+                number, rest = divmod((value - first) & 0xFFFFFFFF, self._size)
+                if not rest and number < self._count and _is_operand(self._text, at - 2):
+                    found.setdefault(number, []).append(self._start + at - 2)
+                at = self._text.find(wanted, at + 1)
+        return found
 
     def tags_in(self, function: Function) -> list[tuple[int, int]]:
         """(address, number of the tag) for each place in a function that sets one, in order."""
-        begin, end = function.start - self._start, function.end - self._start
-        if begin < 0 or end > len(self._text):
-            return []
-        first = self._tags & 0xFFFFFFFF
-        found = []
-        for place in range(begin, end - 3):
-            (value,) = struct.unpack_from("<I", self._text, place)
-            number, rest = divmod((value - first) & 0xFFFFFFFF, self._size)
-            if not rest and number < self._count and _is_operand(self._text, place):
-                found.append((self._start + place, number))
-        return found
+        ends = ((function.start,), (function.end - 3,))
+        begin, end = (bisect.bisect_left(self._in_order, each) for each in ends)
+        return self._in_order[begin:end]
+
+    @cached_property
+    def _in_order(self) -> list[tuple[int, int]]:
+        return sorted(
+            (address, number) for number, found in self._places.items() for address in found
+        )
 
 
 def _is_operand(text: bytes, place: int) -> bool:
