@@ -43,8 +43,9 @@ class BuildFront(build_scripts):
                 extra_postargs=[*build["COMPILE_FLAGS"], "-fPIE"],
             )
             try:
-                # Without the dynamic loader, the program starts in less time than `true`.
-                link(objects, extra_preargs=["-static-pie"])
+                # Without the dynamic loader, the program starts in less time than `true`. Zig's
+                # compiler ignores -static-pie, and makes one with -fPIE.
+                link(objects, extra_preargs=["-static-pie", "-fPIE"])
             except LinkError:
                 link(objects)
         (Path(self.build_dir) / "allocq").chmod(0o755)

@@ -75,7 +75,13 @@ def unversioned(symbols: str) -> list[str]:
 def make_static(machinery: Machinery, tree: Path, machine: Machine, output: Path) -> Path:
     """The program by itself, for a rescue system."""
     work = machinery.scratch / f"static-{machine.name}"
-    words = [f"BUILD={work}", f"CC={compiler(machinery, machine, 'musl')}", "static"]
+    # Zig's compiler knows no -static-pie: it makes one with -static and -fPIE.
+    words = [
+        f"BUILD={work}",
+        f"CC={compiler(machinery, machine, 'musl')}",
+        "STATIC=-static",
+        "static",
+    ]
     run(machinery, ["make", "-s", "-C", str(tree / "allocq" / "core"), *words])
     path = output / f"allocq-{machine.name}-static"
     shutil.copyfile(work / "allocq-static", path)
@@ -85,10 +91,12 @@ def make_static(machinery: Machinery, tree: Path, machine: Machine, output: Path
 
 
 def check_program(machinery: Machinery, program: Path, machine: Machine) -> None:
-    """It is for this machine and needs no library."""
+    """It is for this machine, needs no library, and runs at an address chosen at random."""
     is_for(machinery, program, machine)
     if "INTERP" in readelf(program, "-l") or "NEEDED" in readelf(program, "-d"):
         raise RuntimeError(f"{program}: not linked statically")
+    if "DYN (" not in readelf(program, "-h"):
+        raise RuntimeError(f"{program}: not position-independent")
 
 
 _ELF = {

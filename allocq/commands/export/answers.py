@@ -9,6 +9,7 @@ from collections.abc import Callable
 from os import environ
 from typing import TYPE_CHECKING, Any
 
+from ...host.service import give_back
 from ...output.stream import warn
 from .requests import Request, Response, refusal
 
@@ -86,6 +87,7 @@ class Answers:
         response = self._kept.get(key)
         if response is None:
             response = _written(self._app, *key)
+            give_back()  # what writing it took
             if len(self._kept) < _KEPT and len(request.query) + len(accept) <= _LARGEST_KEY:
                 self._kept[key] = response
         return response
