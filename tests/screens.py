@@ -63,6 +63,10 @@ class Screened:
         """The same in one piece."""
         return "\n".join(self.lines)
 
+    def shows(self, words: str) -> bool:
+        """Are these words on the screen, wherever their lines are broken?"""
+        return "".join(words.split()) in "".join(self.text.split())
+
     def look(self, seconds: float = 0.05) -> None:
         """Take in what it writes, until it is silent for so long."""
         while select.select([self.master], [], [], seconds)[0]:
