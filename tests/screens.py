@@ -89,13 +89,17 @@ class Screened:
         self._settle()
 
     def _settle(self) -> None:
-        """Take in the rest of what it draws: until it sleeps, for about a second at most."""
+        """Take in the rest of what it draws, until it is seen asleep twice: what it wrote may still
+        be on its way through the terminal; for a few seconds at most."""
+        asleep = 0
         for _ in range(50):
-            self.look(0.02)
+            self.look(0.04)
             if self.ended:
                 return
             state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2][0]
-            if state == "S" and not select.select([self.master], [], [], 0)[0]:
+            silent = not select.select([self.master], [], [], 0)[0]
+            asleep = asleep + 1 if state == "S" and silent else 0
+            if asleep == 2:
                 return
 
     @property

@@ -170,7 +170,8 @@ def test_what_is_not_freed(kernel: Kernel, fake: Fake) -> None:  # noqa: F811
         seen.type("l")
         seen.until(lambda: "--live" in fake.asked)
         seen.until("LIVE  CALLS")
-        assert "not freed in 2 stacks" in seen.text and "fifo_open" not in seen.text
+        seen.until("not freed in 2 stacks")
+        seen.until(lambda: "fifo_open" not in seen.text)
         assert "l all" in seen.lines[-1]
         (fake.place / "asked").unlink()
         seen.type("w")  # the same again
