@@ -18,8 +18,7 @@ from ..model import Filter
 from ..options.shared import FOUND
 from ..output.stream import say, warn
 from ..sources.sampling import Sampler, facts
-from ..sources.source import Live, open_source
-from ..sources.vmcore.recognise import is_dump
+from ..sources.source import open_live
 from ..storage.recording.schema import default_folder
 from ..storage.recording.sqlite import sqlite3
 from ..storage.recording.thinning import Rule, remove_old, thin_old
@@ -164,17 +163,6 @@ class Pace:
         return None
 
 
-def _running_kernel(path: str | None, interface: str) -> Live:
-    if path is None or not is_dump(path):
-        source = open_source(path, interface)
-        if isinstance(source, Live):
-            return source
-        source.close()
-    raise UsageError(
-        f"{path} is not that of a running kernel", "use /proc/allocinfo, or omit --source"
-    )
-
-
 def record_command(values: Mapping[str, object]) -> int:
     """Run the command until a signal ends it, or take one sample; returns 0."""
     recorder = read_recorder(values)
@@ -182,7 +170,12 @@ def record_command(values: Mapping[str, object]) -> int:
         from ..storage.parquet.arrow import check_extra
 
         check_extra()
-    source = _running_kernel(recorder.source, recorder.interface)
+    source = open_live(recorder.source, recorder.interface)
+    if source is None:
+        raise UsageError(
+            f"{recorder.source} is not that of a running kernel",
+            "use /proc/allocinfo, or omit --source",
+        )
     with contextlib.ExitStack() as stack:
         stack.enter_context(source)
         shipping = _shipping(recorder)

@@ -26,7 +26,7 @@ from ..output.stacks import StackLayout, document, folded, table
 from ..output.stream import say, warn
 from ..output.terminal import Screen, wants_color, wrapped
 from ..output.totals import quantity
-from ..sources.source import Live, open_source
+from ..sources.source import Live, open_live
 from ..sources.stacks import (
     LEAST_MAP,
     MAP_SIZE,
@@ -39,7 +39,6 @@ from ..sources.stacks import (
     find_sites,
     kinds_of,
 )
-from ..sources.vmcore.recognise import is_dump
 from ..times import parse_duration
 from ..units import format_size
 from .arguments import choice, number, read_filter, strings, text, text_or
@@ -162,11 +161,12 @@ def stacks_command(values: Mapping[str, object], fd: int = 1) -> int:
     screen = target.screen(fd)
     if request.format == "pprof" and screen.terminal:
         raise UsageError("pprof is binary", "write it to a file: --output stacks.pb.gz")
-    if request.source is not None and is_dump(request.source):
-        raise _no_stacks(request.source)
-    with open_source(request.source) as source:
-        if not isinstance(source, Live):
-            raise _no_stacks(str(request.source))
+    opened = open_live(request.source)
+    if opened is None:
+        raise UsageError(
+            f"{request.source} has no call stacks: they are of the running kernel", "omit --source"
+        )
+    with opened as source:
         facts = usable()
         filter = as_meant(source, request.filter)
         wanted = source.read(filter).tags
@@ -197,10 +197,6 @@ def stacks_command(values: Mapping[str, object], fd: int = 1) -> int:
         say(f"allocq: {request.command[0]} {describe(result.status)}")
         return COMMAND_FAILED
     return FOUND if result.stacks else NOTHING
-
-
-def _no_stacks(path: str) -> UsageError:
-    return UsageError(f"{path} has no call stacks: they are of the running kernel", "omit --source")
 
 
 def _watch(

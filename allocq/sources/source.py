@@ -569,6 +569,18 @@ class Live(Source):
             )
 
 
+def open_live(path: str | None, interface: str = "auto") -> Live | None:
+    """Open a running kernel's listing; None where `path` names anything else. Of a crash dump, no
+    debug info is asked for. Raises what `open_source` raises."""
+    if path is not None and is_dump(path):
+        return None
+    source = open_source(path, interface)
+    if isinstance(source, Live):
+        return source
+    source.close()
+    return None
+
+
 def _info(path: str, native: Any) -> Info:
     """The engine's facts about an answer as an Info."""
     return Info(

@@ -19,8 +19,7 @@ from ...output.stream import Output, warn
 from ...output.terminal import screen_of, speaks_utf8, wants_color
 from ...sources.replay import Replay
 from ...sources.series import open_series
-from ...sources.source import Live, open_source
-from ...sources.vmcore.recognise import is_dump
+from ...sources.source import open_live
 from ...sources.watching import Watcher
 from ...times import parse_duration, parse_time
 from ..arguments import (
@@ -135,15 +134,13 @@ def _opened(request: TopRequest, stack: ExitStack, warnings: list[str]) -> Feed:
         warnings += series.warnings
         _widen(feed, choices)
         return feed
-    is_listing = path is not None and (path == "-" or is_dump(path))
-    source = None if is_listing else open_source(path, request.interface)
-    if source:
-        stack.enter_context(source)
-    if not isinstance(source, Live):
+    source = None if path == "-" else open_live(path, request.interface)
+    if source is None:
         raise UsageError(
             f"{'standard input' if path == '-' else path} is one listing: nothing grows in it",
             "name a recording or a folder of listings; allocq query shows one",
         )
+    stack.enter_context(source)
     if request.at is not None:
         raise UsageError("--at needs a recording", "name one with --source DIR")
     feed = LiveFeed(Watcher(source))
