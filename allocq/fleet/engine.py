@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ..errors import MissingExtraError, SourceError
 from ..host.signals import done_at_the_end
+from ..host.temporary import temporary_directory
 from ..storage.parquet.schema import COLUMNS, Kind
 from .files import DataFile, escaped
 from .footers import microseconds, moment
@@ -104,23 +105,19 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _temporary() -> str:
-    """Not tempfile's: that writes a file to try a directory, and falls back to the current one."""
-    return os.environ.get("TMPDIR") or "/tmp"
-
-
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
     """A directory of one's own for what does not fit into memory."""
     with contextlib.ExitStack() as stack:
         try:
             # Named before it is made, so that no signal comes between that and its removal.
-            folder = Path(_temporary(), f"allocq-fleet-{secrets.token_hex(16)}")
+            folder = Path(temporary_directory(), f"allocq-fleet-{secrets.token_hex(16)}")
             stack.enter_context(done_at_the_end(lambda: shutil.rmtree(folder, ignore_errors=True)))
             folder.mkdir(0o700)
         except OSError as error:
             raise SourceError(
-                f"cannot make a directory in {_temporary()}: {error.strerror}", "set TMPDIR"
+                f"cannot make a directory in {temporary_directory()}: {error.strerror}",
+                "set TMPDIR",
             ) from None
         yield folder
 
@@ -202,7 +199,7 @@ def rows_of(table: Any) -> list[dict[str, Any]]:
 
 def _too_large(error: Exception) -> SourceError:
     return SourceError(
-        f"DuckDB ran out of memory or of room in {_temporary()}",
+        f"DuckDB ran out of memory or of room in {temporary_directory()}",
         "ask for less with --since, --host or --kernel, set TMPDIR, or use --engine spark",
     )
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 
 _START = (
@@ -24,7 +23,7 @@ class Background:
 
     def __init__(self, argv: Sequence[str], answers: bool = False, niceness: int = 10) -> None:
         """argv: of allocq. answers: keep what it prints, too. OSError if it cannot be started."""
-        self._messages = tempfile.TemporaryFile()  # noqa: SIM115
+        self._messages = open(os.memfd_create("messages", os.MFD_CLOEXEC), "w+b")  # noqa: SIM115
         self._answer = os.memfd_create("answer", os.MFD_CLOEXEC) if answers else -1
         paths = os.pathsep.join(path for path in sys.path if os.path.isabs(path))
         try:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 
 from ..errors import SourceError
+from ..host.temporary import temporary_directory
 
 IN_MEMORY, MOST = 16 << 20, 1 << 30
 MOST_WITHOUT_A_TAG = 256 << 20
@@ -50,7 +51,7 @@ def spool(fd: int, path: str, is_text: Callable[[bytes], bool] = lambda first: T
 
 
 def _on_disk(memory: int) -> int:
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(dir=temporary_directory()) as file:
         os.lseek(memory, 0, os.SEEK_SET)
         while piece := os.read(memory, _CHUNK):
             file.write(piece)

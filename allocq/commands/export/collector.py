@@ -26,7 +26,6 @@ from ...analysis.slab import is_slab_page
 from ...core.kernel import profiling_switch
 from ...core.table import printable
 from ...errors import SourceError
-from ...host.service import give_back
 from ...model import Filter
 from ...output import openmetrics as metrics
 from ...output.openmetrics import Samples, alone, metric
@@ -262,7 +261,6 @@ class Collector:
         if reading.keys is not self._tags:
             self._tags = reading.keys
             keys: Sequence[Key] = reading.keys
-            give_back()  # what was kept of the tags before
             self._pages = [
                 at
                 for at, (file, _, module, function) in enumerate(keys)
