@@ -79,7 +79,7 @@ class LyingKernel(Kernel):
         return other
 
     def close(self) -> None:
-        pass
+        """Nothing is open."""
 
     # The text
 

@@ -273,9 +273,8 @@ def values_both_ways(argv: list[str]) -> tuple[Values | None, Values | None]:
         patch.setattr(sys, "stdout", io.StringIO())  # --help
         quickly = quick(argv)
         try:
-            make_app()(args=argv, prog_name="allocq", standalone_mode=False)
-        except AllocqError:
-            pass
+            with contextlib.suppress(AllocqError):
+                make_app()(args=argv, prog_name="allocq", standalone_mode=False)
         except Exception as error:
             assert hasattr(error, "format_message"), error
         return quickly, got.pop() if got else None

@@ -8,14 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bench.fleet import FIRST, NEW, Plan, save
 from bench.fleet import write as write_fleet
-from command import refused
+from command import refused, until
 from fleets import NOW, Sample, fleet, fleets, rows, table_of, write
 from hypothesis import HealthCheck, Phase, given, settings
 from oracle import Tag
@@ -56,13 +55,17 @@ def started(home: Path, work: Path, name: str, *argv: str) -> subprocess.Popen[b
 
 def logged(path: Path, process: subprocess.Popen[bytes], pattern: str) -> str:
     """The first group of `pattern`, once it is in the log."""
-    end = time.monotonic() + 120
-    while True:
+
+    def found() -> re.Match[str] | None:
         text = path.read_text(errors="replace")
-        if found := re.search(pattern, text):
-            return found[1]
-        assert process.poll() is None and time.monotonic() < end, text[-2000:]
-        time.sleep(0.1)
+        said = re.search(pattern, text)
+        assert said or process.poll() is None, text[-2000:]
+        return said
+
+    until(found, 120)
+    said = found()
+    assert said
+    return said[1]
 
 
 @pytest.fixture(scope="module")

@@ -366,8 +366,7 @@ def test_old_days_are_thinned_and_today_is_not(tmp_path: Path) -> None:
             moment = replace(one.moment, time=NOON + day * DAY + second * 10**9)
             writer.append(replace(one, moment=moment))
     rules = (Rule(86_400, 10), Rule(3 * 86_400, 60))
-    for _ in thin_old(tmp_path, NOON + 10**12, rules, writer.current):
-        pass
+    list(thin_old(tmp_path, NOON + 10**12, rules, writer.current))
     counts = [len(list(Recording.of(path).samples())) for path in schema.databases(tmp_path)]
     assert counts == [2, 12, 120]
     assert list(thin_old(tmp_path, NOON + 10**12, rules, writer.current)) == []  # nothing to do
@@ -386,8 +385,7 @@ def test_a_damaged_database_is_not_thinned(tmp_path: Path) -> None:
             continue  # what it held is not needed
         tried += 1
         damaged = path.read_bytes()
-        for _ in thin(path, 60):
-            pass
+        list(thin(path, 60))
         assert path.read_bytes() == damaged and not list(tmp_path.glob("*thinned*"))
     assert tried > 5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -34,11 +35,9 @@ def screen(root: Path, command: tuple[str, ...]) -> list[str]:
     )
     os.close(theirs)
     data = b""
-    try:
+    with contextlib.suppress(OSError):  # the other side is closed
         while piece := os.read(ours, 1 << 16):
             data += piece
-    except OSError:  # the other side is closed
-        pass
     os.close(ours)
     assert shown.wait() == 0
     return data.decode().replace("\r\n", "\n").splitlines()
