@@ -61,7 +61,6 @@ Filters = [
   'invalid-license',
   # It starts without a loader, and works in a rescue system.
   'statically-linked-binary /usr/lib/allocq/bin/allocq',
-  'position-independent-executable-suggested /usr/lib/allocq/bin/allocq',
   # They are the bytes that the package index has, which can be compared.
   'non-executable-script /usr/lib/allocq/lib/python3/site-packages/',
   'unstripped-binary-or-object /usr/lib/allocq/lib/python3/site-packages/',
