@@ -19,27 +19,7 @@ source can be read once at a time.
 """
 
 # Import nothing here: `python -m allocq` runs this file before __main__.py removes the current
-# directory from sys.path.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .analysis.diff import Change
-    from .errors import (
-        AccessError,
-        AllocqError,
-        FormatError,
-        InterfaceError,
-        MissingExtraError,
-        OutputError,
-        SourceError,
-        UsageError,
-    )
-    from .model import Filter, Info, Tag
-    from .sources.snapshot import Snapshot
-    from .sources.source import Live, Saved, Source, sample_path
-    from .sources.source import open_source as open
-    from .storage.recording.reader import Recording
-    from .units import format_size, parse_size
-
+# directory from sys.path. What the names are is in __init__.pyi.
 __version__ = "0.1.0"
 
 _WHERE = {
@@ -66,29 +46,7 @@ _WHERE = {
     "sample_path": "sources.source",
 }
 
-__all__ = [
-    "AccessError",
-    "AllocqError",
-    "Change",
-    "Filter",
-    "FormatError",
-    "Info",
-    "InterfaceError",
-    "Live",
-    "MissingExtraError",
-    "OutputError",
-    "Recording",
-    "Saved",
-    "Snapshot",
-    "Source",
-    "SourceError",
-    "Tag",
-    "UsageError",
-    "format_size",
-    "open",
-    "parse_size",
-    "sample_path",
-]
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import gc
 import hashlib
@@ -41,7 +42,15 @@ def test_every_public_name_is_there_and_documented() -> None:
     assert dir(allocq) == allocq.__all__
     with pytest.raises(AttributeError, match="nothing"):
         _ = allocq.nothing
-    assert (Path(allocq.__file__).parent / "py.typed").exists()
+    package = Path(allocq.__file__).parent
+    assert (package / "py.typed").exists()
+    typed = {
+        alias.asname or alias.name
+        for node in ast.parse((package / "__init__.pyi").read_text()).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed == set(allocq.__all__)
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
